@@ -1,0 +1,62 @@
+"""Reproducible Hydra runs: recorded, pushed, pulled and run again.
+
+Importing this registers the OmegaConf resolver ``snapshot`` and does nothing else.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from flexlock_hydra.hooks import resolver as _resolver
+
+if TYPE_CHECKING:
+    from flexlock_hydra.archive.pull import pull as pull
+    from flexlock_hydra.archive.push import push as push
+    from flexlock_hydra.archive.runs import find_run as find_run
+    from flexlock_hydra.errors import FlexlockError as FlexlockError
+    from flexlock_hydra.hooks.tracking import snapshot as snapshot
+    from flexlock_hydra.record.lockfile import read as read_lock
+    from flexlock_hydra.record.model import RunLock as RunLock
+    from flexlock_hydra.replay.diff import diff as diff
+    from flexlock_hydra.replay.rerun import rerun as rerun
+
+__version__ = "0.1.0"
+
+_PUBLIC = {
+    "FlexlockError": "errors:FlexlockError",
+    "RunLock": "record.model:RunLock",
+    "diff": "replay.diff:diff",
+    "find_run": "archive.runs:find_run",
+    "pull": "archive.pull:pull",
+    "push": "archive.push:push",
+    "read_lock": "record.lockfile:read",
+    "rerun": "replay.rerun:rerun",
+    "snapshot": "hooks.tracking:snapshot",
+}
+
+__all__ = [
+    "FlexlockError",
+    "RunLock",
+    "__version__",
+    "diff",
+    "find_run",
+    "pull",
+    "push",
+    "read_lock",
+    "rerun",
+    "snapshot",
+]
+
+_resolver.register()
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PUBLIC:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module, attribute = _PUBLIC[name].split(":")
+    return getattr(importlib.import_module(f"{__name__}.{module}"), attribute)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,178 @@
+"""The exact working tree as a commit, without touching the user's checkout."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatch
+from pathlib import Path, PurePosixPath
+
+from flexlock_hydra.ports.gitrepo import GitRepo, Status, redact_url
+from flexlock_hydra.record import layout
+from flexlock_hydra.record.model import EXACT, PARTIAL, CodeState
+
+DEFAULT_SIZE_LIMIT = 50 * 1024**2
+"""Bytes. An untracked file above it is taken for data, left out and named."""
+
+_HYDRA_FOLDERS = ("outputs", "multirun")
+_RUN_MARKS = (layout.LOCK, "multirun.yaml")
+_FIRST_DATE = "0 +0000"
+
+
+@dataclass(frozen=True)
+class Scope:
+    """What is not code although git does not ignore it.
+
+    ``folders`` and ``data`` are absolute paths: Hydra's output folders, and the inputs
+    that the config names. ``ignore`` are globs on paths relative to the root.
+    """
+
+    folders: tuple[Path, ...] = ()
+    data: tuple[Path, ...] = ()
+    ignore: tuple[str, ...] = ()
+    size_limit: int = DEFAULT_SIZE_LIMIT
+
+
+def find_repo(*candidates: Path) -> GitRepo | None:
+    """The repository of the first candidate folder that lies in one."""
+    for folder in candidates:
+        if folder.is_dir() and (repo := GitRepo.find(folder)) is not None:
+            return repo
+    return None
+
+
+def capture(repo: GitRepo, cwd: Path, scope: Scope = Scope()) -> CodeState:
+    """Snapshot the working tree: tracked, edited, deleted, untracked and not ignored.
+
+    The commit is HEAD where nothing differs from it, else one that is a function of
+    the tree and HEAD alone. A ref under ``refs/flexlock/`` keeps it alive.
+
+    Raises:
+        GitError: git refused.
+    """
+    status = repo.status()
+    picked, reasons = _pick_untracked(repo.root, status, scope)
+    changed = [path for path in status.changed if not _is_bytecode(path)]
+    tree = _write_tree(repo, status, [*changed, *picked])
+    commit = _commit(repo, status.head, tree)
+    repo.update_ref(layout.shadow_ref(commit), commit)
+    reasons += [f"submodule {path} is dirty" for path in status.dirty_submodules]
+    remote = repo.default_remote(status.branch)
+    url = repo.remote_url(remote) if remote else None
+    return CodeState(
+        path=relative_to(repo.root, cwd),
+        remote=redact_url(url) if url else None,
+        branch=status.branch,
+        head=status.head,
+        commit=commit,
+        tree=tree,
+        dirty=_dirty(repo, status.head, commit),
+        completeness=PARTIAL if reasons else EXACT,
+        reasons=tuple(reasons),
+    )
+
+
+def relative_to(path: Path, start: Path) -> str:
+    """``path`` seen from ``start``, POSIX style; absolute where they share no drive."""
+    try:
+        return Path(os.path.relpath(path, start)).as_posix()
+    except ValueError:
+        return path.as_posix()
+
+
+def _pick_untracked(root: Path, status: Status, scope: Scope) -> tuple[list[str], list[str]]:
+    """The untracked files that are code, and why others that might be are left out."""
+    folders = _output_folders(root, status.untracked, scope.folders)
+    data = _inside(root, scope.data)
+    picked, reasons = [], []
+    for path in status.untracked:
+        if _is_bytecode(path) or _is_under(path, folders) or _is_under(path, data):
+            continue
+        if any(_matches(path, glob) for glob in scope.ignore):
+            continue
+        if reason := _left_out(root, path, scope.size_limit):
+            reasons.append(reason)
+        else:
+            picked.append(path)
+    return picked, reasons
+
+
+def _left_out(root: Path, path: str, size_limit: int) -> str | None:
+    if path.endswith("/"):
+        return f"repository {path.rstrip('/')} inside this one left out"
+    try:
+        stat = os.lstat(root / path)
+    except OSError as error:
+        return f"untracked {path} left out: {error.strerror}"
+    if stat.st_size > size_limit:
+        return f"untracked {path} ({stat.st_size / 1e6:.0f} MB) left out"
+    if not os.access(root / path, os.R_OK, follow_symlinks=False):
+        return f"untracked {path} left out: permission denied"
+    return None
+
+
+def _output_folders(
+    root: Path, untracked: Iterable[str], configured: Sequence[Path]
+) -> frozenset[str]:
+    """Folders, relative to the root, in which no untracked file is code."""
+    folders = {*_HYDRA_FOLDERS, *_inside(root, configured)}
+    for path in untracked:
+        pure = PurePosixPath(path)
+        if pure.name in _RUN_MARKS:
+            folders.add(str(pure.parent))
+        elif pure.parent.name == ".hydra":
+            folders.add(str(pure.parent.parent))
+    return frozenset(folders - {"."})
+
+
+def _inside(root: Path, paths: Iterable[Path]) -> frozenset[str]:
+    """Those of the paths that lie below the root, relative to it."""
+    places = (Path(os.path.relpath(path, root)).as_posix() for path in paths)
+    return frozenset(place for place in places if place != "." and not place.startswith("../"))
+
+
+def _is_under(path: str, folders: frozenset[str]) -> bool:
+    return path in folders or any(str(up) in folders for up in PurePosixPath(path).parents)
+
+
+def _is_bytecode(path: str) -> bool:
+    return path.endswith((".pyc", ".pyo")) or "__pycache__/" in path
+
+
+def _matches(path: str, glob: str) -> bool:
+    """gitignore's everyday rules: a bare name matches at any depth, a folder all in it."""
+    glob = glob.rstrip("/")
+    pure = PurePosixPath(path)
+    whole = [str(pure), *map(str, pure.parents)]
+    if "/" in glob:
+        return any(fnmatch(place, glob.lstrip("/")) for place in whole)
+    return any(fnmatch(part, glob) for part in pure.parts)
+
+
+def _write_tree(repo: GitRepo, status: Status, paths: list[str]) -> str:
+    if status.head and not paths and not status.differs:
+        return repo.git("rev-parse", f"{status.head}^{{tree}}")
+    names = b"".join(os.fsencode(path) + b"\0" for path in paths)
+    with repo.temporary_index() as env:
+        repo.git("update-index", "-z", "--add", "--remove", "--stdin", stdin=names, env=env)
+        return repo.git("write-tree", env=env)
+
+
+def _commit(repo: GitRepo, head: str | None, tree: str) -> str:
+    if head is None:
+        return repo.commit_tree(tree, [], "flexlock snapshot before any commit\n", _FIRST_DATE)
+    if repo.git("rev-parse", f"{head}^{{tree}}") == tree:
+        return head
+    return repo.commit_tree(
+        tree, [head], f"flexlock snapshot of {head}\n", repo.commit_date(head)
+    )
+
+
+def _dirty(repo: GitRepo, head: str | None, commit: str) -> tuple[str, ...]:
+    if head is None:
+        return tuple(sorted(repo.ls_tree(commit)))
+    if head == commit:
+        return ()
+    diff = repo.diff(head, commit)
+    return tuple(sorted((*diff.added, *diff.removed, *diff.changed)))

@@ -1,0 +1,149 @@
+"""DVC's object ids, made with the standard library alone.
+
+A file's id is the md5 of its bytes. A folder's id is the md5 of a JSON listing of its
+files, sorted by path, with ``.dir`` appended (dvc_data.hashfile.tree.Tree).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import stat
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from flexlock_hydra.errors import DataError
+
+_BLOCK = 1024 * 1024
+_NEVER_DATA = frozenset({".git", ".hg", ".dvc"})
+"""Folders that DVC's own ignore rules leave out of any data (dvc.ignore)."""
+
+
+@dataclass(frozen=True)
+class FileDigest:
+    """One file: its md5 (32 hex digits) and its size in bytes."""
+
+    md5: str
+    size: int
+
+
+@dataclass(frozen=True)
+class Digest:
+    """A file or a folder: DVC's id, total bytes, and the files by relative path.
+
+    A single file stands in ``files`` under the empty name.
+    """
+
+    md5: str
+    files: Mapping[str, FileDigest]
+    skipped: tuple[str, ...] = ()
+    """Why entries were left out, each in words."""
+
+    @property
+    def size(self) -> int:
+        """Bytes in all files."""
+        return sum(file.size for file in self.files.values())
+
+    @property
+    def nfiles(self) -> int:
+        """How many files."""
+        return len(self.files)
+
+    @property
+    def is_folder(self) -> bool:
+        """Whether this is the digest of a folder."""
+        return self.md5.endswith(".dir")
+
+
+def digest(path: Path, leave_out: Callable[[str], bool] = lambda name: False) -> Digest:
+    """Hash a file or a folder; ``leave_out`` takes paths relative to the folder.
+
+    Raises:
+        DataError: missing, unreadable, no file or folder, or a name that is not UTF-8.
+    """
+    try:
+        mode = path.stat().st_mode
+        if stat.S_ISDIR(mode):
+            return _digest_folder(path, leave_out)
+        if stat.S_ISREG(mode):
+            file = digest_file(path)
+            return Digest(file.md5, {"": file})
+    except FileNotFoundError as error:
+        raise DataError(f"{path} is missing") from error
+    except OSError as error:
+        raise DataError(f"{error.filename or path} cannot be read: {error.strerror}") from error
+    raise DataError(f"{path} is neither a file nor a folder")
+
+
+def digest_file(path: Path | str) -> FileDigest:
+    """The md5 and size of one file, in one read.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    md5, size = hashlib.md5(usedforsecurity=False), 0
+    with open(path, "rb", buffering=0) as file:
+        while block := file.read(_BLOCK):
+            md5.update(block)
+            size += len(block)
+    return FileDigest(md5.hexdigest(), size)
+
+
+def of_files(files: Mapping[str, FileDigest], skipped: tuple[str, ...] = ()) -> Digest:
+    """The digest of a folder that holds these files."""
+    listing = hashlib.md5(tree_object(files), usedforsecurity=False).hexdigest()
+    return Digest(f"{listing}.dir", files, skipped)
+
+
+def tree_object(files: Mapping[str, FileDigest]) -> bytes:
+    """The bytes that DVC stores for a folder: its ``.dir`` object."""
+    listing = [{"md5": files[name].md5, "relpath": name} for name in sorted(files)]
+    return json.dumps(listing, sort_keys=True).encode()
+
+
+def _digest_folder(root: Path, leave_out: Callable[[str], bool]) -> Digest:
+    files, skipped = {}, []
+    for name, reason in _walk(root, leave_out):
+        if reason:
+            skipped.append(f"{root / name} left out: {reason}")
+        else:
+            files[name] = digest_file(root / name)
+    return of_files(files, tuple(skipped))
+
+
+def _walk(root: Path, leave_out: Callable[[str], bool]) -> Iterator[tuple[str, str]]:
+    """Each leaf's relative path, with a reason where it is no data that DVC can hold."""
+    folders = [""]
+    while folders:
+        folder = folders.pop()
+        with os.scandir(root / folder) as entries:
+            for entry in entries:
+                name = f"{folder}{entry.name}"
+                if leave_out(name):
+                    continue
+                _check_name(entry)
+                if entry.is_dir(follow_symlinks=False):
+                    if entry.name not in _NEVER_DATA:
+                        folders.append(f"{name}/")
+                elif entry.is_file():
+                    yield name, ""
+                else:
+                    yield name, _why_no_file(entry)
+
+
+def _why_no_file(entry: os.DirEntry[str]) -> str:
+    if entry.is_symlink():
+        return "a link to a folder" if entry.is_dir() else "a broken link"
+    return "neither a file nor a folder"
+
+
+def _check_name(entry: os.DirEntry[str]) -> None:
+    try:
+        entry.name.encode()
+    except UnicodeEncodeError as error:
+        raise DataError(
+            f"{os.fsencode(entry.path)!r} has a name that is not UTF-8",
+            hint="Rename it: such a name cannot be restored elsewhere.",
+        ) from error

@@ -1,0 +1,312 @@
+"""A job starts: observe the world and write the first lock."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import os
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from enum import Enum
+from pathlib import Path, PurePath
+from typing import Any
+
+from omegaconf import Container, OmegaConf
+
+from flexlock_hydra.capture import code, environment, process
+from flexlock_hydra.capture.code import Scope
+from flexlock_hydra.capture.data import Places, record_path
+from flexlock_hydra.capture.secrets import Masker, env_names
+from flexlock_hydra.errors import FlexlockError, LockError
+from flexlock_hydra.hooks import scan, tracking
+from flexlock_hydra.hooks.options import SaveConfig
+from flexlock_hydra.hooks.tracking import ActiveRun
+from flexlock_hydra.ports.gitrepo import GitRepo
+from flexlock_hydra.record import layout, lockfile
+from flexlock_hydra.record.codec import Json
+from flexlock_hydra.record.model import (
+    COMPLETED,
+    RUNNING,
+    CodeState,
+    Command,
+    Job,
+    Run,
+    RunLock,
+)
+
+RERUN_VARIABLE = "FLEXLOCK_RERUN"
+"""Names the file that tells a job which run it repeats."""
+
+
+@dataclass(frozen=True)
+class Start:
+    """What the main process saw before any job: small, frozen, carried to workers."""
+
+    command: Command
+    cwd: str
+    root: str
+    repos: Mapping[str, CodeState]
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Rerun:
+    """The run that this job repeats: its id, its config, and where its paths lie here."""
+
+    parent: str | None = None
+    unresolved: Json = None
+    relocate: Mapping[str, str] | None = None
+
+    @classmethod
+    def from_environment(cls) -> Rerun:
+        """What the variable's file says; nothing where it is not set."""
+        name = os.environ.get(RERUN_VARIABLE)
+        return cls(**json.loads(Path(name).read_bytes())) if name else cls()
+
+
+def observe_start(scope: Scope) -> Start:
+    """The command, and the code as it is now."""
+    cwd = Path.cwd()
+    main = _main_file()
+    warnings: tuple[str, ...] = ()
+    repo, repos = None, {}
+    try:
+        repo = _main_repo(cwd, main)
+        if repo is None:
+            warnings = (f"code not recorded: {cwd} is in no git repository (try: git init)",)
+        else:
+            repos = {"main": code.capture(repo, cwd, scope)}
+    except FlexlockError as error:
+        warnings = (f"code not recorded: {error}",)
+    root = repo.root if repo else cwd
+    return Start(_command(cwd, main, root), str(cwd), str(root), repos, warnings)
+
+
+def begin(
+    start: Start,
+    job: Job,
+    folder: Path,
+    config: Container | None,
+    *,
+    save_config: SaveConfig,
+    masker: Masker,
+    rerun: Rerun = Rerun(),
+    raise_on_data: bool = False,
+    status: str = RUNNING,
+) -> ActiveRun:
+    """Build the active run, record the data that the config names, write the lock."""
+    unresolved = to_plain(config, resolve=False)
+    masker = masker.learn(unresolved)
+    places = Places(cwd=Path.cwd(), original_cwd=Path(start.cwd), root=Path(start.root))
+    now = tracking.utc_now().isoformat()
+    lock = RunLock(
+        run=Run(
+            id=tracking.new_run_id(),
+            status=status,
+            started=now,
+            ended=now if status == COMPLETED else None,
+            duration=0.0 if status == COMPLETED else None,
+            process=process.capture(),
+            parent=rerun.parent,
+        ),
+        job=job,
+        repos=start.repos,
+        environment=environment.capture(places.root, env_names(unresolved), masker),
+        warnings=start.warnings,
+    )
+    run = ActiveRun(
+        folder, lock, places, masker, raise_on_data, relocate=rerun.relocate or {}
+    )
+    tracking.enter(run)
+    if config is not None:
+        _record_config(run, config, unresolved, save_config)
+    _mask(run)
+    folder.mkdir(parents=True, exist_ok=True)
+    supersede(run)
+    run.write()
+    return run
+
+
+def named_data(config: Container) -> tuple[Path, ...]:
+    """The paths that a config's snapshot expressions name, from where the job starts."""
+    collector = tracking.Collector()
+    tracking.enter(collector)
+    try:
+        scan.resolve_snapshots(config)
+    finally:
+        tracking.leave(collector)
+    cwd = Path.cwd()
+    return tuple(Places(cwd, cwd, cwd).locate(given) for given in collector.given)
+
+
+def changed_keys(recorded: Json, now: Json, where: str = "") -> list[str]:
+    """The config keys whose values differ, masked secrets aside."""
+    if isinstance(recorded, Mapping) and isinstance(now, Mapping):
+        return [
+            name
+            for key in sorted({*recorded, *now})
+            for name in changed_keys(
+                recorded.get(key, inspect.Parameter.empty),
+                now.get(key, inspect.Parameter.empty),
+                f"{where}.{key}".lstrip("."),
+            )
+        ]
+    return [] if recorded == now else [where]
+
+
+def to_plain(config: Container | None, *, resolve: bool) -> Json:
+    """A config as data that YAML can hold.
+
+    Raises:
+        Exception: whatever a resolver of the user's raises.
+    """
+    if config is None:
+        return None
+    return _plain(OmegaConf.to_container(config, resolve=resolve, enum_to_str=True))
+
+
+def task_name(task: Callable[..., Any] | None) -> tuple[str | None, Path | None]:
+    """``module:qualified name`` of a task function and the file that it is in."""
+    task = getattr(task, "func", task)  # hydra-zen's wrapper, functools.partial
+    task = inspect.unwrap(task) if task is not None else None
+    if task is None or not hasattr(task, "__qualname__"):
+        return None, None
+    try:
+        source = inspect.getsourcefile(task)
+    except TypeError:
+        source = None
+    module = getattr(task, "__module__", None)
+    if module == "__main__" and source:
+        spec = getattr(sys.modules["__main__"], "__spec__", None)
+        module = spec.name if spec else Path(source).stem
+    return f"{module}:{task.__qualname__}", Path(source) if source else None
+
+
+def supersede(run: ActiveRun) -> None:
+    """Move the lock of an earlier run in the same folder aside: nothing is overwritten."""
+    if not run.path.exists():
+        return
+    try:
+        old = lockfile.read(run.path).run.id
+    except LockError:
+        old = tracking.new_run_id()
+    aside = run.folder / layout.superseded_lock(old)
+    os.replace(run.path, aside)
+    run.warn(f"an earlier run wrote here: its lock is now {aside.name}")
+
+
+def _record_config(
+    run: ActiveRun, config: Container, unresolved: Json, save_config: SaveConfig
+) -> None:
+    run.scanning = True
+    try:
+        run.warn(*scan.resolve_snapshots(config))
+        if save_config is SaveConfig.none:
+            return
+        resolved, failed = _resolve(config, unresolved)
+        run.warn(*failed)
+    finally:
+        run.scanning = False
+    run.masker = run.masker.learn(resolved)
+    run.lock = replace(
+        run.lock,
+        config=resolved,
+        unresolved=unresolved if save_config is SaveConfig.unresolved else None,
+    )
+
+
+def _resolve(config: Container, unresolved: Json) -> tuple[Json, list[str]]:
+    """The resolved config; a key whose resolution fails keeps its interpolation."""
+    try:
+        return to_plain(config, resolve=True), []
+    except Exception as error:  # the user's own resolvers run here
+        whole = _first_line(error)
+    if not OmegaConf.is_dict(config):
+        return unresolved, [f"config not resolved: {whole}"]
+    plain, failed = dict(unresolved), []
+    for key in plain:
+        try:
+            plain[key] = _plain(OmegaConf.to_container(OmegaConf.create({key: config[key]})))
+            child = config._get_node(key)
+            if isinstance(child, Container):
+                plain[key] = to_plain(child, resolve=True)
+        except Exception as error:  # as above
+            failed.append(f"config {key} not resolved: {_first_line(error)}")
+    return plain, failed
+
+
+def _mask(run: ActiveRun) -> None:
+    """Take secrets out of everything that came from the user's side."""
+    masker, lock = run.masker, run.lock
+    command, overrides = lock.job.command, lock.job.overrides
+    run.lock = replace(
+        lock,
+        config=masker.mask(lock.config),
+        unresolved=masker.mask(lock.unresolved),
+        job=replace(
+            lock.job,
+            overrides=replace(
+                overrides,
+                task=tuple(map(masker.assignment, overrides.task)),
+                hydra=tuple(map(masker.assignment, overrides.hydra)),
+            ),
+            command=replace(command, argv=tuple(map(masker.assignment, command.argv))),
+        ),
+    )
+
+
+def _command(cwd: Path, main: Path | None, root: Path) -> Command:
+    spec = getattr(sys.modules.get("__main__"), "__spec__", None)
+    return Command(
+        executable=sys.executable,
+        argv=tuple(sys.argv),
+        cwd=str(cwd),
+        module=spec.name if spec else None,
+        file=record_path(main, root) if main else None,
+        import_paths=tuple(_import_paths(root)),
+    )
+
+
+def _import_paths(root: Path) -> Iterable[str]:
+    """Entries of ``sys.path`` below the root that are the project's own."""
+    for entry in dict.fromkeys(sys.path):
+        path = Path(entry or ".").absolute()
+        if (
+            path.is_relative_to(root)
+            and not path.is_relative_to(sys.prefix)
+            and "site-packages" not in path.parts
+        ):
+            yield path.relative_to(root).as_posix()
+
+
+def _main_file() -> Path | None:
+    name = getattr(sys.modules.get("__main__"), "__file__", None)
+    return Path(os.path.abspath(name)) if name else None
+
+
+def _main_repo(cwd: Path, main: Path | None) -> GitRepo | None:
+    """The repository of the script; of the cwd where the script lies in none or in it."""
+    here = code.find_repo(cwd)
+    if here and (main is None or main.is_relative_to(here.root)):
+        return here
+    return (code.find_repo(main.parent) if main else None) or here
+
+
+def _plain(value: Any) -> Json:
+    if isinstance(value, Mapping):
+        return {str(_plain(key)): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [_plain(item) for item in value]
+    if isinstance(value, Enum):
+        return value.name
+    if isinstance(value, PurePath):
+        return str(value)
+    if value is None or type(value) in (bool, int, float, str):
+        return value
+    return repr(value)
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).splitlines()
+    return lines[0] if lines else type(error).__name__

@@ -1,0 +1,37 @@
+"""``${snapshot:path}`` and ``${snapshot:path,key}``: track a path, return it as given."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import omegaconf
+from omegaconf import Node, OmegaConf
+
+NAME = "snapshot"
+
+
+def register() -> None:
+    """Make the resolver known to OmegaConf; again after ``clear_resolvers()``."""
+    if omegaconf.__version__.startswith(("2.0", "2.1", "2.2", "2.3")):
+        OmegaConf.register_new_resolver(NAME, snapshot, replace=True)
+    else:
+        OmegaConf.register_resolver(NAME, snapshot, replace=True, annotation_validation="off")
+
+
+def snapshot(path: Any, key: Any = None, *, _node_: Node | None = None) -> Any:
+    """Record ``path`` as data of the active run, under ``key`` or the config's own key.
+
+    Outside of a job this is pure. A list of paths records each of them.
+    """
+    from flexlock_hydra.hooks import tracking
+
+    sink = tracking.current()
+    if sink is None or path is None:
+        return path
+    config_key = _node_._get_full_key(None) if _node_ is not None else ""
+    name = None if key is None else str(key)
+    if OmegaConf.is_list(path) or isinstance(path, (list, tuple)):
+        for i, item in enumerate(path):
+            sink.see(str(item), f"{name or config_key}[{i}]", config_key)
+        return path
+    return sink.see(str(path), name, config_key, original=path)

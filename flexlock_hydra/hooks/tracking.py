@@ -1,0 +1,277 @@
+"""The active run, and ``snapshot()``: what adds to it from anywhere in a job."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import secrets as random
+import threading
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any, Protocol
+
+from flexlock_hydra.capture import lineage
+from flexlock_hydra.capture.data import Places, entry, failed_entry
+from flexlock_hydra.capture.digest import digest
+from flexlock_hydra.capture.secrets import Masker
+from flexlock_hydra.errors import DataError, LockError
+from flexlock_hydra.record import layout, lockfile
+from flexlock_hydra.record.codec import Json
+from flexlock_hydra.record.model import (
+    INTERRUPTED,
+    Failure,
+    Outputs,
+    RunLock,
+)
+
+
+class Sink(Protocol):
+    """What the resolver tells of each path that it is asked for."""
+
+    def see(
+        self, given: str, name: str | None, config_key: str, original: Any = None
+    ) -> Any:
+        """Take note of a path; return what the resolver returns."""
+
+
+@dataclass
+class Collector:
+    """Notes paths and does nothing else: which data a config names, before any job."""
+
+    given: list[str] = field(default_factory=list)
+
+    def see(self, given: str, name: str | None, config_key: str, original: Any = None) -> Any:
+        """Take note of a path."""
+        self.given.append(given)
+        return given if original is None else original
+
+
+_stack: list[Sink] = []
+_exit_registered = False
+
+
+def current() -> Sink | None:
+    """The innermost sink of this process; none in a child that a job started."""
+    sink = _stack[-1] if _stack else None
+    return None if isinstance(sink, ActiveRun) and sink.pid != os.getpid() else sink
+
+
+def enter(sink: Sink) -> None:
+    """Make a sink the innermost one."""
+    global _exit_registered
+    if not _exit_registered:
+        atexit.register(_interrupt_all)
+        _exit_registered = True
+    _stack.append(sink)
+
+
+def leave(sink: Sink) -> None:
+    """Remove a sink, wherever in the stack it is."""
+    _stack[:] = [other for other in _stack if other is not sink]
+
+
+def active(output_dir: Path) -> ActiveRun | None:
+    """The active run of an output directory."""
+    for sink in reversed(_stack):
+        if isinstance(sink, ActiveRun) and sink.folder == output_dir and sink.pid == os.getpid():
+            return sink
+    return None
+
+
+def _interrupt_all() -> None:
+    """At exit: a run that nobody ended was cut off."""
+    for sink in list(_stack):
+        if isinstance(sink, ActiveRun) and sink.pid == os.getpid():
+            sink.finish(INTERRUPTED)
+
+
+@dataclass
+class ActiveRun:
+    """A run in progress: its lock so far, and where it is written."""
+
+    folder: Path
+    lock: RunLock
+    places: Places
+    masker: Masker
+    raise_on_data: bool = False
+    relocate: Mapping[str, str] = field(default_factory=dict)
+    scanning: bool = False
+    """Whether the config is being walked: then no path is computed anew."""
+    started: float = field(default_factory=time.monotonic)
+    pid: int = field(default_factory=os.getpid)
+    mutex: threading.RLock = field(default_factory=threading.RLock)
+
+    @property
+    def path(self) -> Path:
+        """The run.lock."""
+        return self.folder / layout.LOCK
+
+    def see(self, given: str, name: str | None, config_key: str, original: Any = None) -> Any:
+        """Record a path that the config names, once; then return it as given.
+
+        In a rerun elsewhere, a path of the original machine becomes its place here.
+
+        Raises:
+            DataError: it cannot be recorded, and ``strict=all``.
+        """
+        moved = relocated(given, self.relocate)
+        with self.mutex:
+            if not self._knows(moved, name or config_key, config_key):
+                self.add_data(self._free_key(moved, name, config_key), moved, config_key)
+                if self.path.exists():
+                    self.write()
+            self._raise_if_strict(moved)
+        if moved != given:
+            return moved
+        return given if original is None else original
+
+    def add_data(self, key: str, given: str, config_key: str | None = None) -> None:
+        """Hash an input, find its predecessors, and put both into the lock."""
+        self.drop_data(key)
+        try:
+            recorded, found = entry(given, self.places, config_key)
+            self.warn(*found.skipped)
+            self.add_prevs(given, via=key)
+        except DataError as error:
+            recorded = failed_entry(given, self.places, config_key, error)
+            self.warn(f"data {key}: {error}")
+        self.lock = replace(self.lock, data={**self.lock.data, key: recorded})
+
+    def drop_data(self, key: str) -> None:
+        """Take an entry and what it alone led to out of the lock."""
+        data = {name: kept for name, kept in self.lock.data.items() if name != key}
+        prevs = lineage.without_via(self.lock.prevs, key) if key in self.lock.data else None
+        self.lock = replace(
+            self.lock, data=data, prevs=self.lock.prevs if prevs is None else prevs
+        )
+
+    def add_prevs(self, given: str, via: str) -> bool:
+        """Put the run that a path comes from into the graph; whether there is one."""
+        found_path = lineage.find_lock(self.places.locate(given), self.places.root)
+        if found_path is None or found_path == self.path:
+            return False
+        try:
+            found = lineage.read_found(found_path)
+        except LockError as error:
+            self.warn(f"data {via}: predecessor not recorded: {error}")
+            return False
+        prevs = lineage.add(self.lock.prevs, found, via, self.places.root)
+        prevs.pop(self.lock.run.id, None)
+        self.lock = replace(self.lock, prevs=prevs)
+        return True
+
+    def warn(self, *texts: str) -> None:
+        """Name what could not be recorded, each thing once."""
+        masked = [self.masker.text(text) for text in texts]
+        self.lock = replace(
+            self.lock, warnings=tuple(dict.fromkeys((*self.lock.warnings, *masked)))
+        )
+
+    def write(self) -> None:
+        """Write the lock as it is now."""
+        lockfile.write(self.lock, self.path)
+
+    def finish(
+        self,
+        status: str,
+        *,
+        error: Failure | None = None,
+        result: Json = None,
+        leave_out: Iterable[str] | None = None,
+    ) -> None:
+        """Write the end of the run; outputs are hashed unless ``leave_out`` is None."""
+        leave(self)
+        outputs = None if leave_out is None else self._outputs(frozenset(leave_out))
+        run = replace(
+            self.lock.run,
+            status=status,
+            ended=utc_now().isoformat(),
+            duration=round(time.monotonic() - self.started, 6),
+            error=error,
+            result=result,
+        )
+        self.lock = replace(self.lock, run=run, outputs=outputs)
+        self.write()
+
+    def _outputs(self, leave_out: frozenset[str]) -> Outputs | None:
+        if self.places.root.is_relative_to(self.folder):
+            self.warn("outputs not hashed: the output directory is the project itself")
+            return None
+        try:
+            found = digest(
+                self.folder, lambda name: name in leave_out or is_own_file(name)
+            )
+        except DataError as error:
+            self.warn(f"outputs not hashed: {error}")
+            return None
+        self.warn(*found.skipped)
+        return Outputs(
+            path=".",
+            hash={"md5": found.md5},
+            size=found.size,
+            nfiles=found.nfiles,
+            left_out=tuple(sorted(leave_out)),
+        )
+
+    def _knows(self, given: str, key: str, config_key: str) -> bool:
+        """Whether a path stands under its key already, be it numbered."""
+        path = self.places.record(self.places.locate(given))
+        return any(
+            kept.path == path and kept.config_key == config_key and name.split("#")[0] == key
+            for name, kept in self.lock.data.items()
+        )
+
+    def _free_key(self, given: str, name: str | None, config_key: str) -> str:
+        """The key for a path: a numbered one where the name means another path already.
+
+        A path that the config computes anew at each access (``${now:...}``) takes the
+        place of the one before it.
+        """
+        key = name or config_key
+        taken = self.lock.data.get(key)
+        if taken is None or (taken.config_key == config_key and not self.scanning):
+            return key
+        number = next(n for n in range(2, 1 << 30) if f"{key}#{n}" not in self.lock.data)
+        if name:
+            self.warn(
+                f"data key {key} names two paths: {taken.path} and {given}; "
+                f"the second is recorded as {key}#{number}"
+            )
+        return f"{key}#{number}"
+
+    def _raise_if_strict(self, given: str) -> None:
+        if not self.raise_on_data or self.scanning:
+            return
+        path = self.places.record(self.places.locate(given))
+        for key, kept in self.lock.data.items():
+            if kept.path == path and kept.error:
+                raise DataError(
+                    f"data {key}: {kept.error}",
+                    hint="Put it there, or run with hydra.callbacks.flexlock.strict=code",
+                )
+
+
+def is_own_file(name: str) -> bool:
+    """Whether a file of an output directory is a lock, or one being written."""
+    return layout.is_lock(name) or name.startswith(f".{layout.LOCK}.")
+
+
+def relocated(given: str, moves: Mapping[str, str]) -> str:
+    """Where a path of the original machine lies here: the longest known folder decides."""
+    for old in sorted(moves, key=len, reverse=True):
+        if given == old or given.startswith(old.rstrip("/\\") + "/"):
+            return moves[old] + given[len(old):]
+    return given
+
+
+def utc_now() -> datetime:
+    """Now, with the zone."""
+    return datetime.now(timezone.utc)
+
+
+def new_run_id() -> str:
+    """``<UTC second>-<8 random hex digits>``: sorts by time."""
+    return f"{utc_now():%Y%m%dT%H%M%SZ}-{random.token_hex(4)}"

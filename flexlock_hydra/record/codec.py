@@ -1,0 +1,133 @@
+"""Frozen dataclasses to plain mappings and back, with the type of every field checked.
+
+A field's annotation is its format. Keys that no field knows are kept in ``extra``
+and written again, so that a lock survives a round trip through an older version.
+"""
+
+from __future__ import annotations
+
+import types
+import typing
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass
+from functools import lru_cache
+from typing import Any, TypeVar, Union, get_args, get_origin
+
+from flexlock_hydra.errors import LockError
+
+Json = Any
+"""What YAML holds: None, bool, int, float, str, list or dict with string keys."""
+
+
+NodeT = TypeVar("NodeT", bound="Node")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Node:
+    """A mapping of the format: known keys are fields, unknown ones stay in ``extra``."""
+
+    extra: Mapping[str, Json] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Json]:
+        """The plain mapping, keys in the format's order, absent values left out."""
+        plain = {}
+        for name, required in _order(type(self)):
+            value = getattr(self, name)
+            if value is not None or required:
+                plain[name] = encode(value)
+        return plain | dict(self.extra)
+
+    @classmethod
+    def parse(cls: type[NodeT], plain: Json, where: str = "") -> NodeT:
+        """Check and build from a plain mapping.
+
+        Raises:
+            LockError: a value of the wrong type, or a required key missing.
+        """
+        if not isinstance(plain, Mapping):
+            raise _wrong(where, "a mapping", plain)
+        hints = _hints(cls)
+        known = {
+            name: decode(hints[name], plain[name], f"{where}.{name}".lstrip("."))
+            for name, required in _order(cls)
+            if name in plain and not (plain[name] is None and not required)
+        }
+        for name, required in _order(cls):
+            if required and name not in known:
+                raise LockError(f"{f'{where}.{name}'.lstrip('.')} is missing")
+        names = {name for name, _ in _order(cls)}
+        extra = {str(key): value for key, value in plain.items() if key not in names}
+        return cls(**known, extra=extra)
+
+
+def encode(value: Any) -> Json:
+    """A field's value as plain data."""
+    if isinstance(value, Node):
+        return value.to_dict()
+    if isinstance(value, Mapping):
+        return {str(key): encode(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [encode(item) for item in value]
+    return value
+
+
+def decode(kind: Any, value: Json, where: str) -> Any:
+    """A plain value as what the annotation ``kind`` says, or LockError naming ``where``."""
+    if kind is Any:
+        return value
+    origin = get_origin(kind)
+    if origin in (Union, types.UnionType):
+        return _decode_union(get_args(kind), value, where)
+    if origin is tuple:
+        return _decode_sequence(get_args(kind)[0], value, where)
+    if origin is not None and issubclass(origin, Mapping):
+        return _decode_mapping(get_args(kind)[1], value, where)
+    if is_dataclass(kind):
+        return typing.cast("type[Node]", kind).parse(value, where)
+    return _decode_scalar(kind, value, where)
+
+
+def _decode_union(kinds: tuple[Any, ...], value: Json, where: str) -> Any:
+    if value is None and type(None) in kinds:
+        return None
+    last = next(kind for kind in kinds if kind is not type(None))
+    return decode(last, value, where)
+
+
+def _decode_sequence(kind: Any, value: Json, where: str) -> tuple[Any, ...]:
+    if isinstance(value, str) or not isinstance(value, Sequence):
+        raise _wrong(where, "a list", value)
+    return tuple(decode(kind, item, f"{where}[{i}]") for i, item in enumerate(value))
+
+
+def _decode_mapping(kind: Any, value: Json, where: str) -> dict[str, Any]:
+    if not isinstance(value, Mapping):
+        raise _wrong(where, "a mapping", value)
+    return {str(key): decode(kind, item, f"{where}.{key}") for key, item in value.items()}
+
+
+def _decode_scalar(kind: type, value: Json, where: str) -> Any:
+    if kind is float and type(value) is int:
+        return float(value)
+    if type(value) is not kind:
+        raise _wrong(where, {str: "text", int: "a whole number"}.get(kind, kind.__name__), value)
+    return value
+
+
+def _wrong(where: str, expected: str, value: Json) -> LockError:
+    return LockError(f"{where or 'the file'} should be {expected}, not {value!r:.60}")
+
+
+@lru_cache(maxsize=None)
+def _hints(cls: type[Node]) -> dict[str, Any]:
+    return typing.get_type_hints(cls)
+
+
+@lru_cache(maxsize=None)
+def _order(cls: type[Node]) -> tuple[tuple[str, bool], ...]:
+    """Field names in the format's order, each with whether it must be there."""
+    return tuple(
+        (f.name, f.default is MISSING and f.default_factory is MISSING)
+        for f in fields(cls)
+        if f.name != "extra"
+    )

@@ -1,0 +1,68 @@
+"""Every file, ref and tag name, once."""
+
+from __future__ import annotations
+
+import re
+
+LOCK = "run.lock"
+MANIFEST = "manifest.json"
+
+SHADOW_REFS = "refs/flexlock/shadow"
+TAG_PREFIX = "flexlock"
+
+ARCHIVE_DIR = ".flexlock"
+METAFILES = f"{ARCHIVE_DIR}/data"
+FSROOT = f"{ARCHIVE_DIR}/fsroot"
+OTHER_VERSIONS = f"{ARCHIVE_DIR}/runs"
+
+RUN_ID = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{8}")
+_TAG = re.compile(rf"{TAG_PREFIX}/([^/]+)/({RUN_ID.pattern})")
+
+
+def superseded_lock(run_id: str) -> str:
+    """The name of a lock that a later run in the same folder moved aside."""
+    return f"run.{run_id}.lock"
+
+
+def is_lock(name: str) -> bool:
+    """Whether a file name is that of a lock, current or superseded."""
+    return name == LOCK or (
+        name.startswith("run.")
+        and name.endswith(".lock")
+        and RUN_ID.fullmatch(name[4:-5]) is not None
+    )
+
+
+def shadow_ref(commit: str) -> str:
+    """The ref that keeps a snapshot commit alive."""
+    return f"{SHADOW_REFS}/{commit}"
+
+
+def tag_name(job: str, run_id: str) -> str:
+    """The tag of a run: ``flexlock/<job name>/<run id>``, safe as a git ref."""
+    slug = re.sub(r"[^\w.-]+|\.\.+", "-", job, flags=re.ASCII).strip("-.") or "job"
+    slug = slug[: -len(".lock")] if slug.endswith(".lock") else slug
+    return f"{TAG_PREFIX}/{slug}/{run_id}"
+
+
+def parse_tag(text: str) -> tuple[str, str] | None:
+    """``(job, run id)`` of a tag name, with or without ``refs/tags/``; else None."""
+    match = _TAG.fullmatch(text.removeprefix("refs/tags/"))
+    return (match[1], match[2]) if match else None
+
+
+def manifest_path(tag: str) -> str:
+    """Where a tag's manifest lies under a data remote's URL."""
+    return f"runs/{tag}/{MANIFEST}"
+
+
+def fsroot_path(absolute: str) -> str:
+    """Where data from outside the repository comes back, under the project's root."""
+    drive = re.match(r"([A-Za-z]):[\\/]", absolute)
+    rest = absolute[3:].replace("\\", "/") if drive else absolute.lstrip("/")
+    return "/".join(part for part in (FSROOT, drive[1] if drive else "", rest) if part)
+
+
+def other_version_path(run_id: str, path: str) -> str:
+    """Where a predecessor's data comes back when its own path holds something else."""
+    return f"{OTHER_VERSIONS}/{run_id}/{path}"

@@ -1,0 +1,246 @@
+"""What a run is: the nouns of run.lock, format 1, frozen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath, PureWindowsPath
+from typing import Any
+
+from flexlock_hydra.errors import LockError
+from flexlock_hydra.record import layout
+from flexlock_hydra.record.codec import Json, Node
+
+FORMAT = 1
+
+RUNNING = "running"
+COMPLETED = "completed"
+FAILED = "failed"
+INTERRUPTED = "interrupted"
+STATUSES = (RUNNING, COMPLETED, FAILED, INTERRUPTED)
+
+EXACT = "exact"
+PARTIAL = "partial"
+DRIFTED = "drifted"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Process(Node):
+    """The process that runs a job: enough to tell later whether it still lives."""
+
+    host: str
+    pid: int
+    boot_id: str | None = None
+    start_ticks: int | None = None
+    scheduler: Mapping[str, str] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failure(Node):
+    """The exception that ended a job."""
+
+    type: str
+    message: str
+    traceback: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run(Node):
+    """One execution: when, how long (seconds), how it ended, what it returned."""
+
+    id: str
+    status: str
+    started: str
+    ended: str | None = None
+    duration: float | None = None
+    process: Process
+    error: Failure | None = None
+    result: Json = None
+    parent: str | None = None
+
+    def __post_init__(self) -> None:
+        if not layout.RUN_ID.fullmatch(self.id):
+            raise LockError(f"run.id {self.id!r:.60} is no run id")
+        if self.status not in STATUSES:
+            raise LockError(f"run.status {self.status!r:.60} is none of {', '.join(STATUSES)}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Overrides(Node):
+    """The command line's overrides, as Hydra tells them apart."""
+
+    task: tuple[str, ...] = ()
+    hydra: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sweep(Node):
+    """The sweep that a job belongs to."""
+
+    id: str
+    dir: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Command(Node):
+    """How the main process was started."""
+
+    executable: str
+    argv: tuple[str, ...]
+    cwd: str
+    module: str | None = None
+    file: str | None = None
+    task: str | None = None
+    import_paths: tuple[str, ...] = ()
+    """Entries of ``sys.path`` inside the repository, relative to its root."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job(Node):
+    """The Hydra job: what was asked for, and how."""
+
+    name: str
+    overrides: Overrides = field(default_factory=Overrides)
+    choices: Mapping[str, Any] = field(default_factory=dict)
+    config_name: str | None = None
+    config_sources: tuple[Any, ...] = ()
+    id: str | None = None
+    num: int | None = None
+    sweep: Sweep | None = None
+    command: Command
+    hydra: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class CodeState(Node):
+    """A repository as it was: HEAD and the snapshot commit of its working tree."""
+
+    path: str
+    remote: str | None = None
+    branch: str | None = None
+    head: str | None
+    commit: str
+    tree: str
+    dirty: tuple[str, ...] = ()
+    completeness: str
+    reasons: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataEntry(Node):
+    """An input: where the config says it is, and what was there.
+
+    ``hash`` is DVC's object id, ``{"md5": "<md5>"}`` of a file or
+    ``{"md5": "<md5>.dir"}`` of a folder; ``size`` is in bytes.
+    """
+
+    path: str
+    hash: Mapping[str, str] | None = None
+    size: int | None = None
+    nfiles: int | None = None
+    config_key: str | None = None
+    error: str | None = None
+
+    def __post_init__(self) -> None:
+        check_path(self.path)
+
+    @property
+    def md5(self) -> str | None:
+        """DVC's object id, or None when the data could not be read."""
+        return (self.hash or {}).get("md5")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CodeRef(Node):
+    """The commit and tree of a predecessor's repository."""
+
+    commit: str
+    tree: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Predecessor(Node):
+    """A run that this one stands on."""
+
+    job: str
+    path: str
+    direct: bool
+    via: tuple[str, ...] = ()
+    status: str
+    lock: str
+    repos: Mapping[str, CodeRef] = field(default_factory=dict)
+    data: Mapping[str, DataEntry] = field(default_factory=dict)
+    prevs: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        check_path(self.path)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Environment(Node):
+    """What the job ran in."""
+
+    python: str
+    implementation: str
+    platform: str
+    packages: Mapping[str, str] = field(default_factory=dict)
+    lockfiles: Mapping[str, str] = field(default_factory=dict)
+    gpu: tuple[Any, ...] = ()
+    variables: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outputs(Node):
+    """The output directory's files at job end, the lock and Hydra's log left out."""
+
+    path: str
+    hash: Mapping[str, str]
+    size: int
+    nfiles: int
+    left_out: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        check_path(self.path)
+
+    @property
+    def md5(self) -> str:
+        """DVC's object id of the folder."""
+        return self.hash["md5"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunLock(Node):
+    """A run.lock, whole."""
+
+    format: int = FORMAT
+    run: Run
+    job: Job
+    config: Json = None
+    unresolved: Json = None
+    repos: Mapping[str, CodeState] = field(default_factory=dict)
+    data: Mapping[str, DataEntry] = field(default_factory=dict)
+    prevs: Mapping[str, Predecessor] = field(default_factory=dict)
+    environment: Environment
+    outputs: Outputs | None = None
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def code(self) -> CodeState | None:
+        """The repository that the job ran from, when there was one."""
+        return self.repos.get("main")
+
+    @property
+    def tag(self) -> str:
+        """The name of the git tag that a push gives this run."""
+        return layout.tag_name(self.job.name, self.run.id)
+
+
+def check_path(path: str) -> None:
+    """Refuse a recorded path that climbs: none that was written here ever does.
+
+    Raises:
+        LockError: ``..`` in the path, or a NUL byte.
+    """
+    parts = {*PurePosixPath(path).parts, *PureWindowsPath(path).parts}
+    if ".." in parts or "\0" in path:
+        raise LockError(f"path {path!r:.100} leads out of its folder")
