@@ -11,7 +11,7 @@ import json
 import os
 import stat
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from flexlock_hydra.errors import DataError
@@ -23,10 +23,11 @@ _NEVER_DATA = frozenset({".git", ".hg", ".dvc"})
 
 @dataclass(frozen=True)
 class FileDigest:
-    """One file: its md5 (32 hex digits) and its size in bytes."""
+    """One file: its md5 (32 hex digits), its size in bytes, its mtime (ns) when read."""
 
     md5: str
     size: int
+    mtime_ns: int | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)
@@ -85,22 +86,39 @@ def digest_file(path: Path | str) -> FileDigest:
     """
     md5, size = hashlib.md5(usedforsecurity=False), 0
     with open(path, "rb", buffering=0) as file:
+        mtime_ns = os.fstat(file.fileno()).st_mtime_ns
         while block := file.read(_BLOCK):
             md5.update(block)
             size += len(block)
-    return FileDigest(md5.hexdigest(), size)
+    return FileDigest(md5.hexdigest(), size, mtime_ns)
+
+
+def digest_bytes(content: bytes) -> FileDigest:
+    """The digest of a file that holds these bytes."""
+    return FileDigest(hashlib.md5(content, usedforsecurity=False).hexdigest(), len(content))
 
 
 def of_files(files: Mapping[str, FileDigest], skipped: tuple[str, ...] = ()) -> Digest:
     """The digest of a folder that holds these files."""
-    listing = hashlib.md5(tree_object(files), usedforsecurity=False).hexdigest()
-    return Digest(f"{listing}.dir", files, skipped)
+    return Digest(f"{digest_bytes(tree_object(files)).md5}.dir", files, skipped)
 
 
 def tree_object(files: Mapping[str, FileDigest]) -> bytes:
     """The bytes that DVC stores for a folder: its ``.dir`` object."""
     listing = [{"md5": files[name].md5, "relpath": name} for name in sorted(files)]
     return json.dumps(listing, sort_keys=True).encode()
+
+
+def parse_tree_object(content: bytes) -> dict[str, str]:
+    """Relative path -> md5 of a ``.dir`` object.
+
+    Raises:
+        DataError: it is none.
+    """
+    try:
+        return {entry["relpath"]: entry["md5"] for entry in json.loads(content)}
+    except (ValueError, TypeError, KeyError) as error:
+        raise DataError(f"damaged listing of a folder: {error!r:.100}") from error
 
 
 def _digest_folder(root: Path, leave_out: Callable[[str], bool]) -> Digest:

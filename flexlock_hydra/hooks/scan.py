@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from antlr4 import ParserRuleContext
 from omegaconf import Container, DictConfig, ListConfig, Node
 from omegaconf.grammar_parser import OmegaConfGrammarParser, parse
 
@@ -44,7 +43,7 @@ def _strings(container: Container) -> Iterator[tuple[Node, Any, str]]:
                 yield node, container, text
 
 
-def _expressions(tree: ParserRuleContext) -> Iterator[ParserRuleContext]:
+def _expressions(tree: Any) -> Iterator[Any]:
     """The resolver calls named ``snapshot`` in a parse tree, the outermost of a nest."""
     if (
         isinstance(tree, OmegaConfGrammarParser.InterpolationResolverContext)

@@ -202,7 +202,7 @@ class ActiveRun:
             return None
         try:
             found = digest(
-                self.folder, lambda name: name in leave_out or is_own_file(name)
+                self.folder, lambda name: name in leave_out or layout.is_own_file(name)
             )
         except DataError as error:
             self.warn(f"outputs not hashed: {error}")
@@ -252,11 +252,6 @@ class ActiveRun:
                     f"data {key}: {kept.error}",
                     hint="Put it there, or run with hydra.callbacks.flexlock.strict=code",
                 )
-
-
-def is_own_file(name: str) -> bool:
-    """Whether a file of an output directory is a lock, or one being written."""
-    return layout.is_lock(name) or name.startswith(f".{layout.LOCK}.")
 
 
 def relocated(given: str, moves: Mapping[str, str]) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from flexlock_hydra.errors import GitError
 
-MINIMUM_VERSION = (2, 25)
+MINIMUM_VERSION = (2, 30)
 
 # What a user's or a system's configuration must not change: output that is parsed,
 # programs that a command would start, files beside the ones that were asked for.

@@ -33,6 +33,11 @@ def is_lock(name: str) -> bool:
     )
 
 
+def is_own_file(name: str) -> bool:
+    """Whether a file of an output directory is a lock, or one being written."""
+    return is_lock(name) or name.startswith(f".{LOCK}.")
+
+
 def shadow_ref(commit: str) -> str:
     """The ref that keeps a snapshot commit alive."""
     return f"{SHADOW_REFS}/{commit}"

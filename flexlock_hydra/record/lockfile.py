@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable, Hashable
+from collections.abc import Hashable
 from pathlib import Path
 from typing import Any
 
@@ -87,16 +87,15 @@ def read(path: Path) -> RunLock:
 
 def write(lock: RunLock, path: Path) -> None:
     """Write a lock atomically: the file is the old one or the new one, never a part."""
-    content = dumps(lock)
-    write_atomic(path, lambda fd: _write_all(fd, content))
+    write_bytes(path, dumps(lock))
 
 
-def write_atomic(path: Path, fill: Callable[[int], None]) -> None:
-    """Replace ``path`` by what ``fill`` writes to a temporary file beside it."""
+def write_bytes(path: Path, content: bytes) -> None:
+    """Replace a file by one that is written beside it first."""
     fd, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         try:
-            fill(fd)
+            _write_all(fd, content)
             os.fsync(fd)
         finally:
             os.close(fd)

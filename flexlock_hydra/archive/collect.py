@@ -1,0 +1,209 @@
+"""Find and check what a run and its predecessors recorded, where it lies now."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from flexlock_hydra.archive.plan import Piece, is_under
+from flexlock_hydra.archive.runs import RecordedRun, load_run
+from flexlock_hydra.capture.data import record_path
+from flexlock_hydra.capture.digest import Digest, FileDigest, digest, digest_bytes, of_files
+from flexlock_hydra.capture.lineage import read_found
+from flexlock_hydra.errors import DataError, PushError, RunNotFoundError
+from flexlock_hydra.ports.gitrepo import GitRepo, TreeEntry
+from flexlock_hydra.record import layout
+from flexlock_hydra.record.model import RUNNING, DataEntry, Predecessor, RunLock
+
+OUTPUTS = "outputs"
+
+
+def predecessors(run: RecordedRun) -> list[RecordedRun]:
+    """The runs that this one stands on, the newest first.
+
+    Raises:
+        RunNotFoundError: the lock of one is gone. PushError: it is not the recorded one.
+    """
+    graph = sorted(run.lock.prevs.items(), reverse=True)
+    return [_predecessor(run, run_id, prev) for run_id, prev in graph]
+
+
+def pieces(
+    run: RecordedRun, home: Path, *, outputs: bool, from_git: bool = False
+) -> Iterator[Piece]:
+    """The inputs and outputs of a run, each hashed again and equal to its record.
+
+    Args:
+        home: the root of the project that is restored.
+        outputs: whether its outputs are wanted.
+        from_git: take an input from the run's own commit where its file has changed.
+
+    Raises:
+        DataError: missing, changed (both hashes are named), or never recorded.
+    """
+    for name, entry in run.lock.data.items():
+        yield _input(run, home, name, entry, from_git)
+    recorded = run.lock.outputs
+    if outputs and recorded is not None:
+        left_out = frozenset(recorded.left_out)
+        found = _digest_outputs(run.folder, left_out)
+        if found.md5 != recorded.md5:
+            raise DataError(
+                f"the outputs of {run.lock.run.id} in {run.folder} changed since the run: "
+                f"recorded {recorded.md5}, now {found.md5}",
+                hint="Put them back, or push without them: --no-outputs",
+            )
+        yield Piece(
+            run.lock.run.id,
+            OUTPUTS,
+            restore_path(run.folder, home),
+            found,
+            run.folder,
+            left_out,
+        )
+
+
+def restore_path(path: Path, root: Path) -> str:
+    """Where a file or folder comes back, relative to the restored root."""
+    recorded = record_path(path, root)
+    return layout.fsroot_path(recorded) if Path(recorded).is_absolute() else recorded
+
+
+def places(run: RecordedRun, recorded: str) -> list[Path]:
+    """Where a recorded path may lie: its own place, or where a pull brought it.
+
+    In a pulled project, a path of the original machine is only looked for below it.
+    """
+    absolute = posixpath.join(original_root(run.lock), recorded)
+    restored = [
+        run.root / layout.other_version_path(run.lock.run.id, _inside(recorded)),
+        run.root / layout.fsroot_path(absolute),
+    ]
+    if Path(recorded).is_absolute() and is_pulled(run.root):
+        return restored
+    return [run.root / recorded, *restored]
+
+
+def original_root(lock: RunLock) -> str:
+    """The project's root on the machine where the run was recorded."""
+    cwd = lock.job.command.cwd
+    return posixpath.normpath(posixpath.join(cwd, lock.code.path)) if lock.code else cwd
+
+
+def is_pulled(root: Path) -> bool:
+    """Whether a project was restored from a tag."""
+    return (root / layout.METAFILES).is_dir()
+
+
+def locate(run: RecordedRun, name: str, entry: DataEntry) -> tuple[Path, Digest]:
+    """An input of a run where it lies now, equal to its record.
+
+    Raises:
+        DataError: missing, changed, or never recorded.
+    """
+    if entry.md5 is None:
+        raise DataError(
+            f"data {name} ({entry.path}) was not recorded: {entry.error}",
+            hint="Put it in place and run the job again.",
+        )
+    there = [path for path in places(run, entry.path) if path.exists()]
+    if not there:
+        raise DataError(
+            f"data {name}: {entry.path} is missing; recorded as {entry.md5}",
+            hint="Put it back, or pull the run from its tag.",
+        )
+    found = None
+    for path in there:
+        found = digest(path)
+        if found.md5 == entry.md5:
+            return path, found
+    assert found is not None
+    raise DataError(
+        f"data {name}: {entry.path} changed since the run: "
+        f"recorded {entry.md5}, now {found.md5}",
+        hint="Put the recorded version back, or run the job again with this one.",
+    )
+
+
+@dataclass(frozen=True)
+class GitFiles:
+    """The regular files of a tree with the md5 of their bytes, read as they are asked for."""
+
+    repo: GitRepo
+    tree: dict[str, TreeEntry]
+
+    def below(self, wanted: Callable[[str], bool]) -> dict[str, FileDigest]:
+        """Path -> digest of the regular files whose path is wanted."""
+        chosen = {
+            path: entry.oid
+            for path, entry in self.tree.items()
+            if entry.mode.startswith("100") and wanted(path)
+        }
+        digests = {
+            oid: digest_bytes(content)
+            for oid, content in self.repo.read_blobs(sorted(set(chosen.values())))
+        }
+        return {path: digests[oid] for path, oid in chosen.items()}
+
+
+def _predecessor(run: RecordedRun, run_id: str, prev: Predecessor) -> RecordedRun:
+    for folder in places(run, prev.path):
+        for name in (layout.LOCK, layout.superseded_lock(run_id)):
+            if (folder / name).is_file():
+                found = read_found(folder / name)
+                if found.lock.run.id == run_id:
+                    _check_lock(run_id, prev, found.sha256, folder)
+                    return load_run(folder / name)
+    raise RunNotFoundError(
+        f"the run.lock of predecessor {prev.job} {run_id} is not in {prev.path}",
+        hint="Put that run's folder back, or pull it from its tag.",
+    )
+
+
+def _check_lock(run_id: str, prev: Predecessor, sha256: str, folder: Path) -> None:
+    if prev.status != RUNNING and sha256 != prev.lock:
+        raise PushError(
+            f"the run.lock of predecessor {run_id} in {folder} changed since: "
+            f"recorded {prev.lock}, now {sha256}",
+            hint="Put the recorded one back, or run the job again on this one.",
+        )
+
+
+def _input(
+    run: RecordedRun, home: Path, name: str, entry: DataEntry, from_git: bool
+) -> Piece:
+    foreign = Path(entry.path).is_absolute() or run.root != home
+    absolute = posixpath.join(original_root(run.lock), entry.path)
+    restored = layout.fsroot_path(absolute) if foreign else entry.path
+    try:
+        path, found = locate(run, name, entry)
+    except DataError:
+        committed = _committed(run, entry) if from_git else None
+        if committed is None:
+            raise
+        path, found = run.root / entry.path, committed
+    return Piece(run.lock.run.id, name, restored, found, path)
+
+
+def _committed(run: RecordedRun, entry: DataEntry) -> Digest | None:
+    """An input as the run's own commit holds it, when that is what was recorded."""
+    if run.repo is None or run.lock.code is None:
+        return None
+    tree = run.repo.ls_tree(run.lock.code.commit)
+    files = GitFiles(run.repo, tree).below(lambda path: is_under(path, entry.path))
+    if set(files) == {entry.path}:
+        found = Digest(files[entry.path].md5, {"": files[entry.path]})
+    else:
+        found = of_files({path[len(entry.path) + 1:]: file for path, file in files.items()})
+    return found if found.md5 == entry.md5 else None
+
+
+def _inside(recorded: str) -> str:
+    return layout.fsroot_path(recorded) if Path(recorded).is_absolute() else recorded
+
+
+def _digest_outputs(folder: Path, left_out: frozenset[str]) -> Digest:
+    return digest(folder, lambda name: name in left_out or layout.is_own_file(name))
+

@@ -1,0 +1,176 @@
+"""A run and its predecessors -> what must travel, and where it comes back. Pure.
+
+A restored checkout is written by two programs: git writes the tree behind the tag,
+DVC the data. DVC refuses, or silently drops, whatever overlaps. So a folder that DVC
+writes (an *out*) is described whole: its listing holds every file that the restored
+folder has, those that git writes too, byte for byte.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+
+from flexlock_hydra.capture.digest import Digest, FileDigest, of_files
+from flexlock_hydra.record import layout
+
+
+@dataclass(frozen=True)
+class Piece:
+    """An input or an output of one run: what it holds and where it comes back."""
+
+    run: str
+    name: str
+    path: str
+    digest: Digest
+    source: Path
+    left_out: frozenset[str] = frozenset()
+    """Paths below it of which it says nothing: Hydra's log in an output directory."""
+
+    def says_nothing_of(self, path: str) -> bool:
+        """Whether a file may lie there beside the piece's own: a lock, a log."""
+        return (
+            layout.is_lock(PurePosixPath(path).name)
+            or path.removeprefix(f"{self.path}/") in self.left_out
+        )
+
+    def files(self) -> dict[str, FileDigest]:
+        """Its files by their place in the restored checkout."""
+        return {join(self.path, rel): file for rel, file in self.digest.files.items()}
+
+    def source_of(self, rel: str) -> Path:
+        """Where one of its files lies now."""
+        return self.source / rel if rel else self.source
+
+
+@dataclass(frozen=True)
+class Out:
+    """A file or folder that DVC writes, described whole."""
+
+    path: str
+    digest: Digest
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a tag holds beside the code."""
+
+    pieces: tuple[Piece, ...]
+    """Where every piece comes back; those that git has are among them."""
+    outs: tuple[Out, ...]
+    remove: tuple[str, ...]
+    """Leaves of the code tree that make room for data."""
+
+
+def join(folder: str, rel: str) -> str:
+    """A path below a folder of the checkout; the folder itself for an empty ``rel``."""
+    return f"{folder}/{rel}" if rel else folder
+
+
+def is_under(path: str, folder: str) -> bool:
+    """Whether a path is a folder or lies below it."""
+    return path == folder or path.startswith(f"{folder}/")
+
+
+def make_plan(
+    pieces: Sequence[Piece], git_files: Mapping[str, FileDigest], leaves: Iterable[str]
+) -> Plan:
+    """Place the pieces, the pushed run's own first.
+
+    Args:
+        pieces: in order of precedence.
+        git_files: regular files of the tag's tree, at or below a piece's path.
+        leaves: every leaf of the code tree.
+    """
+    placed = _place(pieces, git_files)
+    roots = _outermost(piece.path for piece in placed if not _in_git(piece, git_files))
+    outs = tuple(_out(root, placed, git_files) for root in roots)
+    return Plan(tuple(placed), outs, tuple(_in_the_way(outs, git_files, leaves)))
+
+
+def _place(pieces: Sequence[Piece], git_files: Mapping[str, FileDigest]) -> list[Piece]:
+    """Each piece at its own path, or aside where another version has that path."""
+    placed: list[Piece] = []
+    own = pieces[0].run if pieces else ""
+    for piece in pieces:
+        fits = all(_agree(piece, other) for other in placed)
+        if fits and piece.run != own and not _in_git(piece, git_files):
+            fits = _agrees_with_git(piece, git_files)
+        aside = layout.other_version_path(piece.run, piece.path)
+        placed.append(piece if fits else replace(piece, path=aside))
+    return placed
+
+
+def _agree(one: Piece, other: Piece) -> bool:
+    """Whether two pieces can lie in one checkout: where they meet, they are the same."""
+    if is_under(one.path, other.path):
+        inner, outer = one, other
+    elif is_under(other.path, one.path):
+        inner, outer = other, one
+    else:
+        return True
+    if not outer.digest.is_folder:
+        return one.digest.md5 == other.digest.md5
+    theirs = {
+        path: file for path, file in outer.files().items() if is_under(path, inner.path)
+    }
+    ours = inner.files()
+    return all(
+        theirs.get(path) == ours.get(path)
+        for path in {*theirs, *ours}
+        if not (inner.says_nothing_of(path) or outer.says_nothing_of(path))
+    )
+
+
+def _agrees_with_git(piece: Piece, git_files: Mapping[str, FileDigest]) -> bool:
+    """Whether a predecessor's piece leaves the pushed run's own code as it is."""
+    ours = piece.files()
+    return all(
+        ours.get(path) == file
+        for path, file in git_files.items()
+        if is_under(path, piece.path) and not piece.says_nothing_of(path)
+    )
+
+
+def _in_git(piece: Piece, git_files: Mapping[str, FileDigest]) -> bool:
+    """Whether git alone brings a piece back, byte for byte."""
+    files = piece.files()
+    return bool(files) and all(git_files.get(path) == file for path, file in files.items())
+
+
+def _outermost(paths: Iterable[str]) -> list[str]:
+    roots: list[str] = []
+    for path in sorted(set(paths), key=lambda path: path.split("/")):
+        if not roots or not is_under(path, roots[-1]):
+            roots.append(path)
+    return roots
+
+
+def _out(root: str, placed: Sequence[Piece], git_files: Mapping[str, FileDigest]) -> Out:
+    inside = [piece for piece in placed if is_under(piece.path, root)]
+    names = tuple(f"{piece.run} {piece.name}" for piece in inside)
+    for piece in inside:
+        if piece.path == root and not piece.digest.is_folder:
+            return Out(root, piece.digest, names)
+    files = {path: file for path, file in git_files.items() if path.startswith(f"{root}/")}
+    for piece in inside:
+        files |= piece.files()
+    return Out(root, of_files({path[len(root) + 1:]: files[path] for path in files}), names)
+
+
+def _in_the_way(
+    outs: Iterable[Out], git_files: Mapping[str, FileDigest], leaves: Iterable[str]
+) -> Iterable[str]:
+    """Leaves of the code tree where DVC writes something else: links, other bytes."""
+    written = {
+        join(out.path, rel): file for out in outs for rel, file in out.digest.files.items()
+    }
+    folders = {str(up) for path in written for up in PurePosixPath(path).parents}
+    roots = {out.path for out in outs}
+    for leaf in leaves:
+        inside = not roots.isdisjoint((leaf, *map(str, PurePosixPath(leaf).parents)))
+        same = leaf in git_files and git_files[leaf] == written.get(leaf)
+        if leaf in folders or (inside and not same):
+            yield leaf

@@ -1,0 +1,73 @@
+"""Which data remote and which git remote a push goes to."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import replace
+from pathlib import Path
+
+from platformdirs import user_data_path
+
+from flexlock_hydra.errors import GitError
+from flexlock_hydra.ports.dvcstore import ProjectRemotes, RemoteSpec
+from flexlock_hydra.ports.gitrepo import GitRepo
+
+VARIABLE = "FLEXLOCK_REMOTE"
+GIT_KEY = "flexlock.remote"
+PREFIX = "flexlock"
+
+
+def embedded_store() -> Path:
+    """The store that needs no set-up: a folder of this user on this machine."""
+    return user_data_path("flexlock-hydra") / "store"
+
+
+def choose_remote(repo: GitRepo, asked: str | None) -> RemoteSpec:
+    """The data remote: what was asked for, else the environment, git's configuration, a
+    prefix of the project's default DVC remote, else the embedded store.
+
+    Raises:
+        RemoteError: DVC's configuration cannot be read.
+    """
+    remotes = ProjectRemotes.load(repo.root)
+    named = asked or os.environ.get(VARIABLE) or repo.config(GIT_KEY)
+    if named:
+        return _named(named, remotes)
+    if remotes.default and remotes.default in remotes.by_name:
+        return remotes.by_name[remotes.default].below(PREFIX)
+    return RemoteSpec(str(embedded_store()))
+
+
+def _named(name: str, remotes: ProjectRemotes) -> RemoteSpec:
+    if name in remotes.by_name:
+        return remotes.by_name[name]
+    if re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", name):
+        if name.startswith("file://"):
+            return RemoteSpec(name.removeprefix("file://"))
+        return RemoteSpec(name, remotes.settings_for(name))
+    return RemoteSpec(str(Path(name).expanduser().absolute()))
+
+
+def with_settings(spec: RemoteSpec, repo: GitRepo) -> RemoteSpec:
+    """A remote that a tag names, with the credentials that this project has for it."""
+    settings = ProjectRemotes.load(repo.root).settings_for(spec.url)
+    return replace(spec, options={**settings, **spec.options})
+
+
+def choose_git_remote(repo: GitRepo, asked: str | None) -> str | None:
+    """The URL that the tag is pushed to; None where the repository has no remote.
+
+    Raises:
+        GitError: no remote of the name that was asked for.
+    """
+    url = repo.remote_url(asked or "origin")
+    if url or asked is None:
+        return url
+    if re.match(r"([\w+.-]+://|[\w.-]+@[\w.-]+:)", asked) or Path(asked).is_dir():
+        return asked
+    known = repo.git("remote").split()
+    raise GitError(
+        f"no git remote {asked}",
+        hint=f"There is: {', '.join(known)}" if known else f"git remote add {asked} URL",
+    )

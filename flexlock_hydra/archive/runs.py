@@ -1,0 +1,147 @@
+"""Find a run: by folder, lock file, id, prefix of an id, ``@latest`` or tag."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from flexlock_hydra.capture import process
+from flexlock_hydra.errors import CodeError, RunNotFoundError
+from flexlock_hydra.ports.gitrepo import GitRepo
+from flexlock_hydra.record import layout, lockfile
+from flexlock_hydra.record.model import RunLock
+
+LATEST = "@latest"
+_ID_LINE = re.compile(rb"^\s+id: ['\"]?(\d{8}T\d{6}Z-[0-9a-f]{8})", re.MULTILINE)
+_ID_PREFIX = re.compile(r"\d{4}[0-9TZ]*(-[0-9a-f]*)?")
+_NOT_SEARCHED = frozenset({"node_modules", "__pycache__", "site-packages"})
+
+
+@dataclass(frozen=True)
+class RecordedRun:
+    """A run's lock, judged as of now, and the project that it lies in."""
+
+    path: Path
+    lock: RunLock
+    root: Path
+    repo: GitRepo | None
+
+    @property
+    def folder(self) -> Path:
+        """The output directory."""
+        return self.path.parent
+
+    def require_repo(self) -> GitRepo:
+        """The project's repository.
+
+        Raises:
+            CodeError: the run does not lie in one.
+        """
+        if self.repo is None:
+            raise CodeError(
+                f"{self.path} is in no git repository",
+                hint="A run needs one for its code: git init, commit, run again.",
+            )
+        return self.repo
+
+
+def find_run(name: str | Path, start: Path | None = None) -> RecordedRun:
+    """The run that a name means, seen from the folder ``start``.
+
+    Raises:
+        RunNotFoundError: there is none, or a prefix that fits several.
+        LockError: its lock cannot be read.
+    """
+    start = Path.cwd() if start is None else start
+    path = start / Path(name).expanduser()
+    if path.is_dir() and (path / layout.LOCK).exists():
+        return load_run(path / layout.LOCK)
+    if path.is_file():
+        return load_run(path)
+    root = _search_root(start)
+    tag = layout.parse_tag(str(name))
+    if str(name) == LATEST:
+        return load_run(_latest(root))
+    if tag or _ID_PREFIX.fullmatch(str(name)):
+        return load_run(_by_id(root, tag[1] if tag else str(name), str(name)))
+    if path.is_dir():
+        raise RunNotFoundError(
+            f"no {layout.LOCK} in {path}", hint="Name a run's output directory or its id."
+        )
+    raise RunNotFoundError(
+        f"no run {name}", hint=f"Name an output directory, a run.lock, a run id or {LATEST}."
+    )
+
+
+def load_run(path: Path) -> RecordedRun:
+    """The run of a lock file."""
+    path = path.absolute()
+    lock = process.judge(lockfile.read(path))
+    repo = GitRepo.find(path.parent) or _recorded_repo(lock)
+    return RecordedRun(path, lock, repo.root if repo else path.parent, repo)
+
+
+def locks_below(root: Path) -> Iterator[tuple[str, Path]]:
+    """Every lock file below a folder: ``(run id, path)``."""
+    for folder, folders, files in os.walk(root):
+        folders[:] = [
+            name
+            for name in folders
+            if not name.startswith(".")
+            and name not in _NOT_SEARCHED
+            and not Path(folder, name, "pyvenv.cfg").exists()
+        ]
+        for name in filter(layout.is_lock, files):
+            path = Path(folder, name)
+            if (found := _read_id(path)) is not None:
+                yield found, path
+
+
+def _read_id(path: Path) -> str | None:
+    try:
+        with path.open("rb") as file:
+            match = _ID_LINE.search(file.read(512))
+    except OSError:
+        return None
+    return match[1].decode() if match else None
+
+
+def _search_root(start: Path) -> Path:
+    repo = GitRepo.find(start)
+    return repo.root if repo else start
+
+
+def _latest(root: Path) -> Path:
+    found = max(locks_below(root), default=None)
+    if found is None:
+        raise RunNotFoundError(
+            f"no run below {root}", hint="Run a Hydra app with hydra/callbacks=flexlock first."
+        )
+    return found[1]
+
+
+def _by_id(root: Path, prefix: str, name: str) -> Path:
+    found = {run_id: path for run_id, path in locks_below(root) if run_id.startswith(prefix)}
+    if not found:
+        raise RunNotFoundError(
+            f"no run {name} below {root}",
+            hint="A pushed run comes here with: flexlock-hydra pull TAG",
+        )
+    if len(found) > 1:
+        raise RunNotFoundError(
+            f"{name} fits {len(found)} runs: {', '.join(sorted(found)[:5])}",
+            hint="Type more of the id.",
+        )
+    return next(iter(found.values()))
+
+
+def _recorded_repo(lock: RunLock) -> GitRepo | None:
+    """The repository that the job ran in, of a lock that was written outside of it."""
+    place = Path(lock.job.command.cwd)
+    if lock.code is None or not place.is_dir():
+        return None
+    repo = GitRepo.find(place)
+    return repo if repo and repo.has_object(lock.code.commit) else None
