@@ -35,9 +35,6 @@ from flexlock_hydra.record.model import (
     RunLock,
 )
 
-RERUN_VARIABLE = "FLEXLOCK_RERUN"
-"""Names the file that tells a job which run it repeats."""
-
 
 @dataclass(frozen=True)
 class Start:
@@ -61,7 +58,7 @@ class Rerun:
     @classmethod
     def from_environment(cls) -> Rerun:
         """What the variable's file says; nothing where it is not set."""
-        name = os.environ.get(RERUN_VARIABLE)
+        name = os.environ.get(layout.RERUN_VARIABLE)
         return cls(**json.loads(Path(name).read_bytes())) if name else cls()
 
 

@@ -15,6 +15,9 @@ METAFILES = f"{ARCHIVE_DIR}/data"
 FSROOT = f"{ARCHIVE_DIR}/fsroot"
 OTHER_VERSIONS = f"{ARCHIVE_DIR}/runs"
 
+RERUN_VARIABLE = "FLEXLOCK_RERUN"
+"""Names the file that tells a job which run it repeats."""
+
 RUN_ID = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{8}")
 _TAG = re.compile(rf"{TAG_PREFIX}/([^/]+)/({RUN_ID.pattern})")
 

@@ -1,0 +1,102 @@
+"""The command line: one group, one file a command, one error border."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import traceback
+from pathlib import Path
+
+import click
+
+from flexlock_hydra import __version__
+from flexlock_hydra.errors import FlexlockError
+
+BUG = 3
+INTERRUPTED = 130
+
+_COMMANDS = ("show", "diff", "push", "pull", "rerun")
+
+
+class LazyGroup(click.Group):
+    """Imports a command's module when the command is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The commands in the order of their use."""
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of a name."""
+        if cmd_name not in _COMMANDS:
+            return None
+        module = importlib.import_module(f"flexlock_hydra.cli.{cmd_name}")
+        command: click.Command = module.command
+        return command
+
+
+def _change_folder(ctx: click.Context, param: click.Parameter, value: Path | None) -> None:
+    if value is not None:
+        os.chdir(value)
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="flexlock-hydra")
+@click.option(
+    "-C",
+    "folder",
+    metavar="DIR",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    callback=_change_folder,
+    expose_value=False,
+    is_eager=True,
+    help="Run as if started in DIR.",
+)
+@click.option("-q", "--quiet", is_flag=True, help="Print results and errors only.")
+@click.option("-v", "--verbose", is_flag=True, help="Say more about what is done.")
+@click.option("--debug", is_flag=True, help="Show a traceback when a command fails.")
+@click.pass_context
+def cli(ctx: click.Context, quiet: bool, verbose: bool, debug: bool) -> None:
+    """Reproducible Hydra runs: record, push, pull, run again, compare.
+
+    RUN is an output directory, a run.lock, a run id or a unique prefix of one, @latest,
+    or a tag (flexlock/<job name>/<run id>).
+
+    Exit codes: 0 fine, 1 differs, 2 an error with a way on, 3 a bug of ours, 130 interrupted.
+    """
+    ctx.obj = {"quiet": quiet, "verbose": verbose, "debug": debug}
+
+
+def main() -> None:
+    """The entry point: every error of ours ends here, in words."""
+    debug = "--debug" in sys.argv
+    try:
+        sys.exit(cli.main(standalone_mode=False) or 0)
+    except click.exceptions.Exit as done:
+        sys.exit(done.exit_code)
+    except (KeyboardInterrupt, click.exceptions.Abort):
+        sys.exit(INTERRUPTED)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(2)
+    except FlexlockError as error:
+        _tell(f"error: {error}", error.hint, debug)
+        sys.exit(error.exit_code)
+    except Exception as error:  # the one border: what gets here is a bug
+        _tell(
+            f"bug: {type(error).__name__}: {error}",
+            "Please report it with the output of the same command and --debug.",
+            debug,
+        )
+        sys.exit(BUG)
+
+
+def _tell(message: str, hint: str, debug: bool) -> None:
+    if debug:
+        traceback.print_exc()
+    click.secho(message, fg="red", err=True)
+    if hint:
+        click.echo(f"  {hint}", err=True)

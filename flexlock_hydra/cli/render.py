@@ -1,0 +1,49 @@
+"""How results look: JSON for programs, aligned text for people."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+import click
+
+
+def as_json(document: Any) -> None:
+    """One JSON document on standard output."""
+    click.echo(json.dumps(document, indent=2, ensure_ascii=False, default=str))
+
+
+def rows(pairs: Iterable[tuple[str, str]], indent: int = 0) -> None:
+    """Aligned ``name  value`` lines."""
+    shown = [(name, value) for name, value in pairs if value]
+    width = max((len(name) for name, _ in shown), default=0)
+    for name, value in shown:
+        click.echo(f"{' ' * indent}{click.style(name.ljust(width), bold=True)}  {value}")
+
+
+def warn(texts: Iterable[str]) -> None:
+    """Warnings on standard error, a line each."""
+    for text in texts:
+        click.secho(f"warning: {text}", fg="yellow", err=True)
+
+
+def size(count: int) -> str:
+    """Bytes in the unit that people read."""
+    number = float(count)
+    for unit in ("B", "kB", "MB", "GB"):
+        if number < 1000:
+            return f"{number:.0f} {unit}" if unit == "B" else f"{number:.1f} {unit}"
+        number /= 1000
+    return f"{number:.1f} TB"
+
+
+def plural(count: int, noun: str) -> str:
+    """``1 file``, ``2 files``."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def brief(value: Any, limit: int = 60) -> str:
+    """A value on one line."""
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= limit else f"{text[: limit - 1]}…"

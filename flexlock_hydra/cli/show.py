@@ -1,0 +1,81 @@
+"""``show RUN``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import click
+
+from flexlock_hydra.archive.runs import RecordedRun, find_run
+from flexlock_hydra.cli import render
+from flexlock_hydra.record.model import RunLock
+
+
+@click.command("show")
+@click.argument("run")
+@click.option("--json", "as_json", is_flag=True, help="Print the whole lock as JSON.")
+def command(run: str, as_json: bool) -> None:
+    """Show what was recorded of RUN, its status as judged now."""
+    found = find_run(run)
+    if as_json:
+        render.as_json({**found.lock.to_dict(), "path": str(found.folder)})
+    else:
+        _show(found)
+
+
+def _show(found: RecordedRun) -> None:
+    lock = found.lock
+    render.rows(_summary(found))
+    for title, lines in (
+        ("data", list(_data(lock))),
+        ("stands on", list(_prevs(lock))),
+        ("warnings", [("-", text) for text in lock.warnings]),
+    ):
+        if lines:
+            click.echo(title)
+            render.rows(lines, indent=2)
+
+
+def _summary(found: RecordedRun) -> Iterator[tuple[str, str]]:
+    lock = found.lock
+    took = "" if lock.run.duration is None else f" in {lock.run.duration:.1f} s"
+    yield "run", lock.run.id
+    yield "job", lock.job.name
+    yield "status", f"{lock.run.status}{took}"
+    yield "started", f"{lock.run.started} on {lock.run.process.host}"
+    if lock.run.error:
+        yield "error", f"{lock.run.error.type}: {lock.run.error.message}"
+    yield "overrides", " ".join(lock.job.overrides.task)
+    yield "result", "" if lock.run.result is None else render.brief(lock.run.result, 200)
+    yield "code", _code(lock)
+    yield "outputs", _outputs(lock)
+    yield "folder", str(found.folder)
+
+
+def _code(lock: RunLock) -> str:
+    code = lock.code
+    if code is None:
+        return "not recorded"
+    dirty = f", {render.plural(len(code.dirty), 'file')} not committed" if code.dirty else ""
+    reasons = f" ({'; '.join(code.reasons)})" if code.reasons else ""
+    return f"{code.commit[:12]} on {code.branch or 'no branch'}{dirty}, {code.completeness}{reasons}"
+
+
+def _outputs(lock: RunLock) -> str:
+    if lock.outputs is None:
+        return "not recorded"
+    count = render.plural(lock.outputs.nfiles, "file")
+    return f"{count}, {render.size(lock.outputs.size)}, {lock.outputs.md5}"
+
+
+def _data(lock: RunLock) -> Iterator[tuple[str, str]]:
+    for name, entry in lock.data.items():
+        what = entry.error or f"{render.size(entry.size or 0)}, {entry.md5}"
+        yield name, f"{entry.path}  ({what})"
+
+
+def _prevs(lock: RunLock) -> Iterator[tuple[str, Any]]:
+    for run_id, prev in lock.prevs.items():
+        via = f" via {', '.join(prev.via)}" if prev.via else ""
+        yield prev.job, f"{run_id}  {prev.status}{via}"
