@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from flexlock_hydra.archive.push import push as push
     from flexlock_hydra.archive.runs import find_run as find_run
     from flexlock_hydra.errors import FlexlockError as FlexlockError
-    from flexlock_hydra.hooks.tracking import snapshot as snapshot
+    from flexlock_hydra.hooks.snapshot import snapshot as snapshot
     from flexlock_hydra.record.lockfile import read as read_lock
     from flexlock_hydra.record.model import RunLock as RunLock
     from flexlock_hydra.replay.diff import diff as diff
@@ -32,7 +32,7 @@ _PUBLIC = {
     "push": "archive.push:push",
     "read_lock": "record.lockfile:read",
     "rerun": "replay.rerun:rerun",
-    "snapshot": "hooks.tracking:snapshot",
+    "snapshot": "hooks.snapshot:snapshot",
 }
 
 __all__ = [

@@ -206,4 +206,3 @@ def _inside(recorded: str) -> str:
 
 def _digest_outputs(folder: Path, left_out: frozenset[str]) -> Digest:
     return digest(folder, lambda name: name in left_out or layout.is_own_file(name))
-

@@ -65,8 +65,6 @@ def is_alive(process: Process) -> bool | None:
     return True
 
 
-
-
 def _boot_id() -> str | None:
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip()

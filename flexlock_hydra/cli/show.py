@@ -59,7 +59,8 @@ def _code(lock: RunLock) -> str:
         return "not recorded"
     dirty = f", {render.plural(len(code.dirty), 'file')} not committed" if code.dirty else ""
     reasons = f" ({'; '.join(code.reasons)})" if code.reasons else ""
-    return f"{code.commit[:12]} on {code.branch or 'no branch'}{dirty}, {code.completeness}{reasons}"
+    where = f"{code.commit[:12]} on {code.branch or 'no branch'}"
+    return f"{where}{dirty}, {code.completeness}{reasons}"
 
 
 def _outputs(lock: RunLock) -> str:

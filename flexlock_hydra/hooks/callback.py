@@ -41,6 +41,7 @@ from flexlock_hydra.record.model import (
     EXACT,
     FAILED,
     INTERRUPTED,
+    Command,
     Failure,
     Job,
     Overrides,
@@ -191,11 +192,10 @@ def _task_config(config: DictConfig) -> DictConfig:
     return task_config
 
 
-def _job(settings: DictConfig, command: Any, sweep: Sweep | None) -> Job:
-    overrides = OmegaConf.to_container(settings.overrides, resolve=False)
-    assert isinstance(overrides, dict)
-    choices = OmegaConf.to_container(settings.runtime.choices, resolve=False)
-    sources = OmegaConf.to_container(settings.runtime.config_sources, resolve=False)
+def _job(settings: Any, command: Command, sweep: Sweep | None) -> Job:
+    overrides: Any = OmegaConf.to_container(settings.overrides, resolve=False)
+    choices: Any = OmegaConf.to_container(settings.runtime.choices, resolve=False)
+    sources: Any = OmegaConf.to_container(settings.runtime.config_sources, resolve=False)
     missing = OmegaConf.is_missing
     return Job(
         name=settings.job.name,
@@ -213,7 +213,7 @@ def _job(settings: DictConfig, command: Any, sweep: Sweep | None) -> Job:
     )
 
 
-def _log_files(settings: DictConfig, folder: Path) -> list[str]:
+def _log_files(settings: Any, folder: Path) -> list[str]:
     """Files below the output directory that Hydra's job logging writes to."""
     logging_config = OmegaConf.to_container(settings.job_logging, resolve=True)
     handlers = logging_config.get("handlers") if isinstance(logging_config, dict) else None

@@ -12,10 +12,11 @@ NAME = "snapshot"
 
 def register() -> None:
     """Make the resolver known to OmegaConf; again after ``clear_resolvers()``."""
-    if omegaconf.__version__.startswith(("2.0", "2.1", "2.2", "2.3")):
+    if omegaconf.__version__.startswith("2.3."):
         OmegaConf.register_new_resolver(NAME, snapshot, replace=True)
     else:
-        OmegaConf.register_resolver(NAME, snapshot, replace=True, annotation_validation="off")
+        new_register: Any = OmegaConf.register_resolver  # 2.3 has an unrelated one
+        new_register(NAME, snapshot, replace=True, annotation_validation="off")
 
 
 def snapshot(path: Any, key: Any = None, *, _node_: Node | None = None) -> Any:

@@ -6,13 +6,16 @@ resolver of the user's runs more often than it would.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
 from omegaconf import Container, DictConfig, ListConfig, Node
-from omegaconf.grammar_parser import OmegaConfGrammarParser, parse
+from omegaconf.grammar_parser import parse
 
 from flexlock_hydra.hooks.resolver import NAME
+
+_CALL = re.compile(rf"\$\{{\s*{NAME}\s*:")
 
 
 def resolve_snapshots(config: Container) -> list[str]:
@@ -32,24 +35,27 @@ def _strings(container: Container) -> Iterator[tuple[Node, Any, str]]:
     """Each string below a container that may hold a snapshot expression."""
     if container._is_none() or container._is_missing() or container._is_interpolation():
         return
-    keys = range(len(container)) if isinstance(container, ListConfig) else container.keys()
-    for key in list(keys):
+    for key in _keys(container):
         node = container._get_node(key)
         if isinstance(node, (DictConfig, ListConfig)):
             yield from _strings(node)
         elif isinstance(node, Node):
             text = node._value()
-            if isinstance(text, str) and "${" in text and NAME in text:
+            if isinstance(text, str) and _CALL.search(text):
                 yield node, container, text
+
+
+def _keys(container: Any) -> list[Any]:
+    if isinstance(container, ListConfig):
+        return list(range(len(container)))
+    return list(container.keys())
 
 
 def _expressions(tree: Any) -> Iterator[Any]:
     """The resolver calls named ``snapshot`` in a parse tree, the outermost of a nest."""
-    if (
-        isinstance(tree, OmegaConfGrammarParser.InterpolationResolverContext)
-        and tree.resolverName().getText() == NAME
-    ):
-        yield tree
-        return
+    if type(tree).__name__ == "InterpolationResolverContext":
+        if tree.resolverName().getText() == NAME:
+            yield tree
+            return
     for child in tree.getChildren() if hasattr(tree, "getChildren") else ():
         yield from _expressions(child)

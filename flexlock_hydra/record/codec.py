@@ -10,7 +10,6 @@ import types
 import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass
-from functools import lru_cache
 from typing import Any, TypeVar, Union, get_args, get_origin
 
 from flexlock_hydra.errors import LockError
@@ -118,12 +117,15 @@ def _wrong(where: str, expected: str, value: Json) -> LockError:
     return LockError(f"{where or 'the file'} should be {expected}, not {value!r:.60}")
 
 
-@lru_cache(maxsize=None)
+_hints_of: dict[Any, dict[str, Any]] = {}
+
+
 def _hints(cls: type[Node]) -> dict[str, Any]:
-    return typing.get_type_hints(cls)
+    if cls not in _hints_of:
+        _hints_of[cls] = typing.get_type_hints(cls)
+    return _hints_of[cls]
 
 
-@lru_cache(maxsize=None)
 def _order(cls: type[Node]) -> tuple[tuple[str, bool], ...]:
     """Field names in the format's order, each with whether it must be there."""
     return tuple(

@@ -18,7 +18,7 @@ _Loader: type[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _Dumper: type[Any] = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
 
-class _StrictLoader(_Loader):
+class _StrictLoader(_Loader):  # type: ignore[misc]
     """YAML's safe subset, with a key that stands twice in one mapping refused."""
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Hashable, Any]:

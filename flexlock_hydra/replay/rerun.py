@@ -27,7 +27,9 @@ from flexlock_hydra.replay.compare import compare_files, result_files
 IDENTICAL = "identical"
 DIFFERS = "differs"
 
-_NOT_REPEATED = re.compile(r"hydra[/.](launcher|sweeper|sweep|mode)\b|hydra\.(run\.dir|job\.(num|id))$")
+_NOT_REPEATED = re.compile(
+    r"hydra[/.](launcher|sweeper|sweep|mode)\b|hydra\.(run\.dir|job\.(num|id))$"
+)
 _DETERMINISM = ("PYTHONHASHSEED", "CUBLAS_WORKSPACE_CONFIG", "TF_DETERMINISTIC_OPS")
 _THREADS = re.compile(r".*_NUM_THREADS")
 
@@ -266,4 +268,3 @@ def _environment(lock: RunLock, root: Path) -> dict[str, str]:
 def _joined(paths: Iterable[str]) -> str:
     inherited = os.environ.get("PYTHONPATH")
     return os.pathsep.join([*paths, *([inherited] if inherited else [])])
-

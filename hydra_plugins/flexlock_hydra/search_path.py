@@ -1,10 +1,17 @@
 """Makes the resolver and the callback's config known wherever Hydra loads plugins."""
 
+import warnings
+
 from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.config_store import ConfigStore
 from hydra.plugins.search_path_plugin import SearchPathPlugin
 
 from flexlock_hydra.hooks import options, resolver
+
+_UNLISTED = (
+    r"hydra\.utils\.instantiate\(\) resolved "
+    r"_target_='flexlock_hydra\.hooks\.callback\.FlexlockCallback' with no"
+)
 
 resolver.register()
 options.register(ConfigStore.instance())
@@ -14,5 +21,10 @@ class FlexlockSearchPath(SearchPathPlugin):
     """Adds no path; runs at each start of Hydra, also after ``clear_resolvers()``."""
 
     def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
-        """Register the resolver again, should it have been cleared."""
+        """Register the resolver again, should it have been cleared.
+
+        Hydra 1.4 warns of every callback that no execution whitelist names. Ours was
+        chosen by its name and is code that the user installed: a good run prints nothing.
+        """
         resolver.register()
+        warnings.filterwarnings("ignore", message=_UNLISTED)

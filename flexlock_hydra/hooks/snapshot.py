@@ -1,0 +1,191 @@
+"""``snapshot()``: add to the active run, or record a plain script or notebook."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import is_dataclass, replace
+from pathlib import Path
+from typing import Any, Union
+
+from omegaconf import Container, DictConfig, OmegaConf
+
+from flexlock_hydra.capture import code
+from flexlock_hydra.capture.code import Scope
+from flexlock_hydra.capture.secrets import Masker
+from flexlock_hydra.errors import CodeError, DataError, FlexlockError
+from flexlock_hydra.hooks import tracking
+from flexlock_hydra.hooks.begin import begin, named_data, observe_start
+from flexlock_hydra.hooks.options import SaveConfig
+from flexlock_hydra.hooks.tracking import ActiveRun
+from flexlock_hydra.record.lockfile import write_bytes
+from flexlock_hydra.record.model import COMPLETED, Job, RunLock
+
+PathLike = Union[str, "os.PathLike[str]"]
+Paths = Union[PathLike, Sequence[PathLike], Mapping[str, PathLike]]
+
+_FOLDER_KEYS = ("save_dir", "output_dir", "out_dir")
+_recorded: dict[Path, ActiveRun] = {}
+
+
+def snapshot(
+    config: Any = None,
+    *,
+    data: Paths | None = None,
+    prevs: Paths | None = None,
+    repos: Paths | None = None,
+    merge: bool = True,
+    save_config: str = "unresolved",
+    output_dir: PathLike | None = None,
+) -> RunLock:
+    """Record inputs, predecessors and repositories; the lock as it then is.
+
+    Inside a Hydra job this adds to the job's own run.lock. Anywhere else it writes a
+    run.lock, status ``completed``, into the output folder: ``output_dir``, else the
+    config's ``save_dir``, ``output_dir`` or ``out_dir``. Called again for the same folder
+    by the same process, it adds to that lock.
+
+    Args:
+        config: OmegaConf config, mapping or dataclass; its ``${snapshot:...}`` count too.
+        data: inputs: a path, a list of paths, or a mapping name -> path.
+        prevs: paths whose run.lock (there or in a folder above) is a predecessor.
+        repos: further git repositories whose code is recorded.
+        merge: add to what is recorded; False replaces the sections that are given.
+        save_config: ``unresolved`` also leaves a ``config.yaml`` from before resolution
+            beside the lock, where no Hydra job does; ``resolved``: the lock holds the
+            resolved config alone; ``none``: no config is kept.
+        output_dir: where to write outside of a job.
+
+    Raises:
+        DataError: no output folder known; outside of a job, or under ``strict=all``, also
+            an input that cannot be recorded. Else that becomes a warning in the lock.
+        CodeError: a path in ``repos`` is in no git repository.
+    """
+    kept = _save_config(save_config)
+    run = _active_run() or _plain_run(config, kept, output_dir)
+    with run.mutex:
+        for section, given, add in (
+            ("data", data, run.add_data),
+            ("prevs", prevs, lambda name, path: _add_prev(run, name, path)),
+            ("repos", repos, lambda name, path: _add_repo(run, name, path)),
+        ):
+            if given is not None:
+                if not merge:
+                    _clear(run, section)
+                for name, path in named(given).items():
+                    add(name, path)
+                    if section == "data" and run.raise_on_data:
+                        _raise_if_failed(run, name)
+        run.write()
+    return run.lock
+
+
+def named(paths: Paths) -> dict[str, str]:
+    """Names and paths of any accepted form; a path without a name is its own."""
+    if isinstance(paths, Mapping):
+        return {str(name): os.fspath(path) for name, path in paths.items()}
+    if isinstance(paths, (str, os.PathLike)):
+        return {os.fspath(paths): os.fspath(paths)}
+    return {os.fspath(path): os.fspath(path) for path in paths}
+
+
+def _active_run() -> ActiveRun | None:
+    sink = tracking.current()
+    return sink if isinstance(sink, ActiveRun) else None
+
+
+def _plain_run(config: Any, kept: SaveConfig, output_dir: PathLike | None) -> ActiveRun:
+    """The record of a folder outside of any job: begun, or gone on with."""
+    container = _container(config)
+    folder = _folder(container, output_dir)
+    known = _recorded.get(folder)
+    if known is not None and known.path.exists():
+        return known
+    scope = Scope(
+        folders=(folder,), data=named_data(container) if container is not None else ()
+    )
+    start = observe_start(scope)
+    name = Path(start.command.file or "notebook").stem
+    if container is not None and kept is SaveConfig.unresolved:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_bytes(folder / "config.yaml", OmegaConf.to_yaml(container).encode())
+    run = begin(
+        start,
+        Job(name=name, command=start.command),
+        folder,
+        container,
+        save_config=kept,
+        masker=Masker(),
+        raise_on_data=True,
+        status=COMPLETED,
+    )
+    tracking.leave(run)
+    _recorded[folder] = run
+    return run
+
+
+def _folder(config: Container | None, output_dir: PathLike | None) -> Path:
+    if output_dir is not None:
+        return Path(output_dir).expanduser().absolute()
+    if isinstance(config, DictConfig):
+        for key in _FOLDER_KEYS:
+            value = OmegaConf.select(config, key)
+            if isinstance(value, (str, Path)):
+                return Path(value).expanduser().absolute()
+    raise DataError(
+        "snapshot() is called outside of a Hydra job and no output folder is known",
+        hint=f"snapshot(config, output_dir=...), or one of {', '.join(_FOLDER_KEYS)} in the config",
+    )
+
+
+def _container(config: Any) -> Container | None:
+    if config is None or isinstance(config, Container):
+        return config
+    if isinstance(config, Mapping):
+        return DictConfig(dict(config))
+    if is_dataclass(config):
+        return DictConfig(config)
+    raise DataError(
+        f"config is a {type(config).__name__}",
+        hint="Give an OmegaConf config, a mapping or a dataclass.",
+    )
+
+
+def _add_prev(run: ActiveRun, name: str, path: str) -> None:
+    if not run.add_prevs(path, via=name):
+        run.warn(f"prevs {name}: no run.lock in {path} or above it")
+
+
+def _add_repo(run: ActiveRun, name: str, path: str) -> None:
+    folder = run.places.locate(path)
+    repo = code.find_repo(folder)
+    if repo is None:
+        raise CodeError(f"{folder} is in no git repository", hint="git init, and commit.")
+    state = code.capture(repo, run.places.original_cwd)
+    key = name if name != path else repo.root.name
+    run.lock = replace(run.lock, repos={**run.lock.repos, key: state})
+
+
+def _clear(run: ActiveRun, section: str) -> None:
+    if section == "data":
+        for name in list(run.lock.data):
+            run.drop_data(name)
+    elif section == "prevs":
+        run.lock = replace(run.lock, prevs={})
+    else:
+        main = {name: state for name, state in run.lock.repos.items() if name == "main"}
+        run.lock = replace(run.lock, repos=main)
+
+
+def _raise_if_failed(run: ActiveRun, name: str) -> None:
+    if error := run.lock.data[name].error:
+        raise DataError(f"data {name}: {error}", hint="Put it there, or leave it out.")
+
+
+def _save_config(text: str) -> SaveConfig:
+    try:
+        return SaveConfig[text]
+    except KeyError as error:
+        raise FlexlockError(
+            f"save_config is {text!r}", hint=f"One of: {', '.join(SaveConfig.__members__)}"
+        ) from error
