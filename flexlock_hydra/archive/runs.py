@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import posixpath
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -65,8 +66,10 @@ def find_run(name: str | Path, start: Path | None = None) -> RecordedRun:
     tag = layout.parse_tag(str(name))
     if str(name) == LATEST:
         return load_run(_latest(root))
-    if tag or _ID_PREFIX.fullmatch(str(name)):
-        return load_run(_by_id(root, tag[1] if tag else str(name), str(name)))
+    if tag:
+        return _by_tag(root, str(name).removeprefix("refs/tags/"), tag[1])
+    if _ID_PREFIX.fullmatch(str(name)):
+        return load_run(_by_id(root, str(name), str(name)))
     if path.is_dir():
         raise RunNotFoundError(
             f"no {layout.LOCK} in {path}", hint="Name a run's output directory or its id."
@@ -121,6 +124,25 @@ def _latest(root: Path) -> Path:
             f"no run below {root}", hint="Run a Hydra app with hydra/callbacks=flexlock first."
         )
     return found[1]
+
+
+def _by_tag(root: Path, tag: str, run_id: str) -> RecordedRun:
+    """The run of a tag: its folder where it lies here, else the lock that the tag holds."""
+    try:
+        return load_run(_by_id(root, run_id, tag))
+    except RunNotFoundError:
+        repo = GitRepo.find(root)
+        if repo is None or tag not in repo.tags(tag):
+            raise
+    commit = f"refs/tags/{tag}^{{commit}}"
+    for path in repo.ls_tree(commit):
+        if layout.is_lock(posixpath.basename(path)):
+            lock = lockfile.loads(repo.read_file(commit, path) or b"", f"{tag}:{path}")
+            if lock.run.id == run_id:
+                return RecordedRun(root / path, process.judge(lock), root, repo)
+    raise RunNotFoundError(
+        f"tag {tag} holds no lock of run {run_id}", hint="It was not made by a push."
+    )
 
 
 def _by_id(root: Path, prefix: str, name: str) -> Path:

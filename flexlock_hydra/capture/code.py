@@ -17,7 +17,7 @@ DEFAULT_SIZE_LIMIT = 50 * 1024**2
 
 _HYDRA_FOLDERS = ("outputs", "multirun")
 _RUN_MARKS = (layout.LOCK, "multirun.yaml")
-_FIRST_DATE = "0 +0000"
+_FIRST_DATE = "@0 +0000"
 
 
 @dataclass(frozen=True)

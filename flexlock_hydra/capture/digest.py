@@ -98,6 +98,16 @@ def digest_bytes(content: bytes) -> FileDigest:
     return FileDigest(hashlib.md5(content, usedforsecurity=False).hexdigest(), len(content))
 
 
+def is_unchanged(root: Path, found: Digest, leave_out: Callable[[str], bool]) -> bool:
+    """Whether a folder still has the files of a digest, by names, sizes and mtimes."""
+    now = {}
+    for name, reason in _walk(root, leave_out):
+        if not reason:
+            stat = (root / name).stat()
+            now[name] = (stat.st_size, stat.st_mtime_ns)
+    return now == {name: (file.size, file.mtime_ns) for name, file in found.files.items()}
+
+
 def of_files(files: Mapping[str, FileDigest], skipped: tuple[str, ...] = ()) -> Digest:
     """The digest of a folder that holds these files."""
     return Digest(f"{digest_bytes(tree_object(files)).md5}.dir", files, skipped)

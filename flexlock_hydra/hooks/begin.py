@@ -80,6 +80,20 @@ def observe_start(scope: Scope) -> Start:
     return Start(_command(cwd, main, root), str(cwd), str(root), repos, warnings)
 
 
+def observe_task(start: Start, source: Path, scope: Scope) -> Start:
+    """The task's own repository, where neither the script nor the cwd lies in one."""
+    if "site-packages" in source.parts:
+        return start
+    try:
+        repo = code.find_repo(source.parent)
+        if repo is None:
+            return start
+        state = code.capture(repo, Path(start.cwd), scope)
+    except FlexlockError:
+        return start  # what is wrong with git is among the warnings already
+    return replace(start, repos={"main": state}, root=str(repo.root), warnings=())
+
+
 def begin(
     start: Start,
     job: Job,
@@ -201,7 +215,7 @@ def _record_config(
         run.warn(*scan.resolve_snapshots(config))
         if save_config is SaveConfig.none:
             return
-        resolved, failed = _resolve(config, unresolved)
+        resolved, failed = _resolve(config)
         run.warn(*failed)
     finally:
         run.scanning = False
@@ -213,24 +227,32 @@ def _record_config(
     )
 
 
-def _resolve(config: Container, unresolved: Json) -> tuple[Json, list[str]]:
+def _resolve(config: Container) -> tuple[Json, list[str]]:
     """The resolved config; a key whose resolution fails keeps its interpolation."""
     try:
         return to_plain(config, resolve=True), []
-    except Exception as error:  # the user's own resolvers run here
-        whole = _first_line(error)
-    if not OmegaConf.is_dict(config):
-        return unresolved, [f"config not resolved: {whole}"]
-    plain, failed = dict(unresolved), []
-    for key in plain:
+    except Exception:  # the user's own resolvers run here
+        failed: list[str] = []
+        return _resolve_each(config, failed), failed
+
+
+def _resolve_each(container: Any, failed: list[str]) -> Json:
+    """The same key by key."""
+    if container._is_none() or container._is_missing():
+        return to_plain(container, resolve=False)
+    items: dict[Any, Json] = {}
+    for key in scan.keys(container):
+        node = container._get_node(key)
         try:
-            plain[key] = _plain(OmegaConf.to_container(OmegaConf.create({key: config[key]})))
-            child = config._get_node(key)
-            if isinstance(child, Container):
-                plain[key] = to_plain(child, resolve=True)
+            value = container[key]
+            items[key] = (
+                _resolve_each(value, failed) if isinstance(value, Container) else _plain(value)
+            )
         except Exception as error:  # as above
-            failed.append(f"config {key} not resolved: {_first_line(error)}")
-    return plain, failed
+            items[key] = _plain(node._value())
+            if not node._is_missing():
+                failed.append(f"config {node._get_full_key(None)}: {_first_line(error)}")
+    return list(items.values()) if OmegaConf.is_list(container) else _plain(items)
 
 
 def _mask(run: ActiveRun) -> None:

@@ -21,7 +21,6 @@ from hydra.core.utils import JobReturn
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from flexlock_hydra.capture import code
 from flexlock_hydra.capture.code import Scope
 from flexlock_hydra.capture.secrets import Masker
 from flexlock_hydra.hooks import tracking
@@ -32,6 +31,7 @@ from flexlock_hydra.hooks.begin import (
     changed_keys,
     named_data,
     observe_start,
+    observe_task,
     task_name,
 )
 from flexlock_hydra.hooks.options import SaveConfig, Strict
@@ -63,7 +63,7 @@ class FlexlockCallback(Callback):
     def __init__(
         self,
         enabled: bool = True,
-        strict: Strict = Strict.off,
+        strict: Any = "off",
         outputs: bool = True,
         save_config: SaveConfig = SaveConfig.unresolved,
         ignore: Iterable[str] = (),
@@ -71,7 +71,7 @@ class FlexlockCallback(Callback):
         max_untracked_mb: int = 50,
     ) -> None:
         self.enabled = enabled
-        self.strict = strict
+        self.strict = Strict.parse(strict)
         self.outputs = outputs
         self.save_config = save_config
         self.ignore = tuple(ignore)
@@ -103,7 +103,7 @@ class FlexlockCallback(Callback):
         name, source = task_name(task_function)
         start = self.start or self._observe(config, [folder])
         if not start.repos and source is not None:
-            start = self._observe_elsewhere(start, source, folder)
+            start = observe_task(start, source, self._scope([folder], ()))
         job = _job(settings, replace(start.command, task=name), self._sweep_of(start))
         task_config = _task_config(config)
         rerun = Rerun.from_environment()
@@ -149,14 +149,6 @@ class FlexlockCallback(Callback):
             ignore=self.ignore,
             size_limit=self.size_limit,
         )
-
-    def _observe_elsewhere(self, start: Start, source: Path, folder: Path) -> Start:
-        """The task's own repository, where the script and the cwd lie in none."""
-        repo = code.find_repo(source.parent)
-        if repo is None or "site-packages" in source.parts:
-            return start
-        state = code.capture(repo, Path(start.cwd), self._scope([folder], ()))
-        return replace(start, repos={"main": state}, root=str(repo.root), warnings=())
 
     def _sweep_of(self, start: Start) -> Sweep | None:
         if self.sweep is None:

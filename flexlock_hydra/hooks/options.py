@@ -6,17 +6,30 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
+from flexlock_hydra.errors import FlexlockError
+
 
 class Strict(Enum):
-    """What a thing that cannot be recorded does to the job.
-
-    ``off`` has the value 0: YAML reads a bare ``off`` as false.
-    """
+    """What a thing that cannot be recorded does to the job."""
 
     off = 0
     warn = 1
     code = 2
     all = 3
+
+    @classmethod
+    def parse(cls, value: Any) -> Strict:
+        """An option's value; YAML reads a bare ``off`` as false.
+
+        Raises:
+            FlexlockError: it is none of the names.
+        """
+        if isinstance(value, cls):
+            return value
+        name = "off" if value is False else str(value)
+        if name not in cls.__members__:
+            raise FlexlockError(f"strict is {value!r}, not one of {', '.join(cls.__members__)}")
+        return cls[name]
 
 
 class SaveConfig(Enum):
@@ -33,7 +46,7 @@ class FlexlockConf:
 
     _target_: str = "flexlock_hydra.hooks.callback.FlexlockCallback"
     enabled: bool = True
-    strict: Strict = Strict.off
+    strict: Any = "off"
     outputs: bool = True
     save_config: SaveConfig = SaveConfig.unresolved
     ignore: list[str] = field(default_factory=list)

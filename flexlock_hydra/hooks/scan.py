@@ -35,7 +35,7 @@ def _strings(container: Container) -> Iterator[tuple[Node, Any, str]]:
     """Each string below a container that may hold a snapshot expression."""
     if container._is_none() or container._is_missing() or container._is_interpolation():
         return
-    for key in _keys(container):
+    for key in keys(container):
         node = container._get_node(key)
         if isinstance(node, (DictConfig, ListConfig)):
             yield from _strings(node)
@@ -45,7 +45,8 @@ def _strings(container: Container) -> Iterator[tuple[Node, Any, str]]:
                 yield node, container, text
 
 
-def _keys(container: Any) -> list[Any]:
+def keys(container: Any) -> list[Any]:
+    """The keys of a mapping, the indexes of a list."""
     if isinstance(container, ListConfig):
         return list(range(len(container)))
     return list(container.keys())

@@ -15,9 +15,9 @@ from typing import Any, Protocol
 
 from flexlock_hydra.capture import lineage
 from flexlock_hydra.capture.data import Places, entry, failed_entry
-from flexlock_hydra.capture.digest import digest
+from flexlock_hydra.capture.digest import Digest, digest, is_unchanged
 from flexlock_hydra.capture.secrets import Masker
-from flexlock_hydra.errors import DataError, LockError
+from flexlock_hydra.errors import DataError, FlexlockError, LockError
 from flexlock_hydra.record import layout, lockfile
 from flexlock_hydra.record.codec import Json
 from flexlock_hydra.record.model import (
@@ -50,6 +50,7 @@ class Collector:
 
 
 _stack: list[Sink] = []
+_settling: list[ActiveRun] = []
 _exit_registered = False
 
 
@@ -63,7 +64,7 @@ def enter(sink: Sink) -> None:
     """Make a sink the innermost one."""
     global _exit_registered
     if not _exit_registered:
-        atexit.register(_interrupt_all)
+        atexit.register(_at_exit)
         _exit_registered = True
     _stack.append(sink)
 
@@ -81,11 +82,14 @@ def active(output_dir: Path) -> ActiveRun | None:
     return None
 
 
-def _interrupt_all() -> None:
-    """At exit: a run that nobody ended was cut off."""
+def _at_exit() -> None:
+    """A run that nobody ended was cut off; late writers may have added to an ended one."""
     for sink in list(_stack):
         if isinstance(sink, ActiveRun) and sink.pid == os.getpid():
             sink.finish(INTERRUPTED)
+    for run in _settling:
+        if run.pid == os.getpid():
+            run.settle()
 
 
 @dataclass
@@ -100,6 +104,8 @@ class ActiveRun:
     relocate: Mapping[str, str] = field(default_factory=dict)
     scanning: bool = False
     """Whether the config is being walked: then no path is computed anew."""
+    outputs: Digest | None = None
+    left_out: frozenset[str] = frozenset()
     started: float = field(default_factory=time.monotonic)
     pid: int = field(default_factory=os.getpid)
     mutex: threading.RLock = field(default_factory=threading.RLock)
@@ -121,7 +127,7 @@ class ActiveRun:
         with self.mutex:
             if not self._knows(moved, name or config_key, config_key):
                 self.add_data(self._free_key(moved, name, config_key), moved, config_key)
-                if self.path.exists():
+                if not self.scanning:
                     self.write()
             self._raise_if_strict(moved)
         if moved != given:
@@ -184,7 +190,8 @@ class ActiveRun:
     ) -> None:
         """Write the end of the run; outputs are hashed unless ``leave_out`` is None."""
         leave(self)
-        outputs = None if leave_out is None else self._outputs(frozenset(leave_out))
+        self.left_out = frozenset(leave_out or ())
+        outputs = None if leave_out is None else self._outputs()
         run = replace(
             self.lock.run,
             status=status,
@@ -195,25 +202,46 @@ class ActiveRun:
         )
         self.lock = replace(self.lock, run=run, outputs=outputs)
         self.write()
+        if self.outputs and self.lock.job.sweep is None:
+            _settling.append(self)
 
-    def _outputs(self, leave_out: frozenset[str]) -> Outputs | None:
+    def settle(self) -> None:
+        """Hash the outputs again if something wrote to them after the job's end.
+
+        Loggers and other callbacks do so until the process ends.
+        """
+        if self.outputs is None or not self._owns_folder():
+            return
+        if not is_unchanged(self.folder, self.outputs, self._leaves_out):
+            self.lock = replace(self.lock, outputs=self._outputs())
+            self.write()
+
+    def _owns_folder(self) -> bool:
+        try:
+            return lockfile.read(self.path).run.id == self.lock.run.id
+        except FlexlockError:
+            return False
+
+    def _leaves_out(self, name: str) -> bool:
+        return name in self.left_out or layout.is_own_file(name)
+
+    def _outputs(self) -> Outputs | None:
         if self.places.root.is_relative_to(self.folder):
             self.warn("outputs not hashed: the output directory is the project itself")
             return None
         try:
-            found = digest(
-                self.folder, lambda name: name in leave_out or layout.is_own_file(name)
-            )
+            found = digest(self.folder, self._leaves_out)
         except DataError as error:
             self.warn(f"outputs not hashed: {error}")
             return None
+        self.outputs = found
         self.warn(*found.skipped)
         return Outputs(
             path=".",
             hash={"md5": found.md5},
             size=found.size,
             nfiles=found.nfiles,
-            left_out=tuple(sorted(leave_out)),
+            left_out=tuple(sorted(self.left_out)),
         )
 
     def _knows(self, given: str, key: str, config_key: str) -> bool:

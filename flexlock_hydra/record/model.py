@@ -104,11 +104,11 @@ class Job(Node):
     choices: Mapping[str, Any] = field(default_factory=dict)
     config_name: str | None = None
     config_sources: tuple[Any, ...] = ()
-    id: str | None = None
     num: int | None = None
     sweep: Sweep | None = None
     command: Command
     hydra: str | None = None
+    id: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

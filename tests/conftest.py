@@ -1,0 +1,254 @@
+"""A real project for every test: git, DVC and Hydra as separate processes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+
+APP = '''
+from pathlib import Path
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+
+
+@hydra.main(version_base=None, config_path="conf", config_name="config")
+def main(cfg: DictConfig) -> dict:
+    out = Path(HydraConfig.get().runtime.output_dir)
+    text = Path(cfg.table).read_text()
+    (out / "model.txt").write_text(f"{text.upper()} lr={cfg.lr}")
+    (out / "sub").mkdir(exist_ok=True)
+    (out / "sub" / "n.txt").write_text(str(len(text)))
+    if cfg.lr < 0:
+        raise ValueError(f"lr is {cfg.lr}")
+    return {"n": len(text), "lr": cfg.lr}
+
+
+if __name__ == "__main__":
+    main()
+'''
+CONFIG = """
+defaults:
+  - _self_
+  - override /hydra/callbacks: flexlock
+table: ${snapshot:data/table.csv,table}
+lr: 0.1
+"""
+QUIET = {
+    "PYTHONWARNINGS": "ignore::UserWarning",
+    "DVC_NO_ANALYTICS": "1",
+    "GIT_CONFIG_NOSYSTEM": "1",
+}
+
+
+@dataclass
+class Done:
+    """A finished process."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        """Standard output as JSON."""
+        return json.loads(self.out)
+
+
+@dataclass
+class Project:
+    """A git repository with a Hydra app, and processes started in it."""
+
+    root: Path
+    env: dict[str, str]
+    python: str = field(default=sys.executable)
+
+    def path(self, name: str) -> Path:
+        """A path in the project."""
+        return self.root / name
+
+    def write(self, name: str, content: str | bytes) -> Path:
+        """Write a file."""
+        path = self.root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+        return path
+
+    def call(
+        self, *words: str | Path, cwd: Path | None = None, check: bool = True, **env: str
+    ) -> Done:
+        """Run a program in the project."""
+        done = subprocess.run(
+            [str(word) for word in words],
+            cwd=cwd or self.root,
+            env={**self.env, **env},
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert not check or done.returncode == 0, f"{words}\n{done.stdout}\n{done.stderr}"
+        return Done(done.returncode, done.stdout, done.stderr)
+
+    def git(self, *words: str, check: bool = True, cwd: Path | None = None) -> str:
+        """Run git; its output."""
+        identity = ["-c", "user.name=Ada", "-c", "user.email=ada@example.org"]
+        return self.call("git", *identity, *words, check=check, cwd=cwd).out.strip()
+
+    def commit(self, message: str = "work") -> str:
+        """Commit everything; HEAD."""
+        self.git("add", "-A")
+        self.git("commit", "-q", "--allow-empty", "-m", message)
+        return self.git("rev-parse", "HEAD")
+
+    def app(self, *overrides: str, check: bool = True, **env: str) -> Done:
+        """Run the Hydra app."""
+        return self.call(self.python, "app.py", *overrides, cwd=None, check=check, **env)
+
+    def flexlock(
+        self, *words: str | Path, cwd: Path | None = None, check: bool = True, **env: str
+    ) -> Done:
+        """Run the command line."""
+        return self.call(
+            self.python, "-m", "flexlock_hydra", *words, cwd=cwd, check=check, **env
+        )
+
+    def dvc(self, *words: str, cwd: Path | None = None, check: bool = True) -> Done:
+        """Run DVC."""
+        return self.call(self.python, "-m", "dvc", *words, cwd=cwd, check=check)
+
+    def locks(self) -> list[Path]:
+        """Every run.lock, the oldest run first."""
+        found = [path for path in self.root.rglob("run.lock") if ".git" not in path.parts]
+        return sorted(found, key=lambda path: str(read_plain(path)["run"]["started"]))
+
+    def lock(self) -> dict[str, Any]:
+        """The newest lock, checked against the schema."""
+        return read_lock(self.newest())
+
+    def newest(self) -> Path:
+        """The newest run.lock."""
+        return max(self.locks(), key=lambda path: path.stat().st_mtime_ns)
+
+
+def read_plain(path: Path) -> dict[str, Any]:
+    """A lock as plain data."""
+    plain: dict[str, Any] = yaml.safe_load(path.read_bytes())
+    return plain
+
+
+def read_lock(path: Path) -> dict[str, Any]:
+    """A lock as plain data, checked against the shipped schema."""
+    plain = read_plain(path)
+    validator().validate(plain)
+    return plain
+
+
+def validator() -> jsonschema.Draft202012Validator:
+    """The shipped schema."""
+    text = resources.files("flexlock_hydra.record").joinpath("schema.json").read_text()
+    return jsonschema.Draft202012Validator(json.loads(text))
+
+
+def fingerprint(root: Path) -> dict[str, Any]:
+    """Everything of a user's checkout that no command of ours may change."""
+    git = root / ".git"
+    own = {"refs/flexlock", "refs/tags/flexlock", "objects", "logs"}
+    state: dict[str, Any] = {}
+    for path in sorted(root.rglob("*")):
+        name = path.relative_to(root).as_posix()
+        if any(name.startswith(f".git/{part}") for part in own) or path.is_dir():
+            continue
+        if name in (".git/packed-refs",):
+            continue
+        stat = path.lstat()
+        content = os.readlink(path) if path.is_symlink() else _md5(path)
+        state[name] = (content, stat.st_mtime_ns, stat.st_ino, stat.st_mode)
+    assert (git / "HEAD").exists()
+    return state
+
+
+def _md5(path: Path) -> str:
+    return hashlib.md5(path.read_bytes()).hexdigest()
+
+
+def contents(root: Path) -> dict[str, str]:
+    """The files below a folder, git's and DVC's own left out: path -> md5."""
+    return {
+        path.relative_to(root).as_posix(): _md5(path)
+        for path in root.rglob("*")
+        if path.is_file() and not {".git", ".dvc", ".flexlock"} & set(path.relative_to(root).parts)
+    }
+
+
+@pytest.fixture
+def env(tmp_path: Path) -> dict[str, str]:
+    """An environment with an empty HOME and nothing of git's, Hydra's or ours."""
+    home = tmp_path / "home"
+    home.mkdir()
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("GIT_", "XDG_", "FLEXLOCK_", "HYDRA_", "DVC_"))
+    }
+    return {**kept, **QUIET, "HOME": str(home), "TMPDIR": str(tmp_path)}
+
+
+@pytest.fixture
+def empty(tmp_path: Path, env: dict[str, str]) -> Project:
+    """A folder that is no repository, with the app and its data."""
+    project = Project(tmp_path / "project", env)
+    project.write("app.py", APP)
+    project.write("conf/config.yaml", CONFIG)
+    project.write("data/table.csv", "a,b\n1,2\n")
+    project.write(".gitignore", "outputs/\nmultirun/\ndata/\n")
+    return project
+
+
+@pytest.fixture
+def project(empty: Project) -> Project:
+    """A git repository with one commit: the app, its config, ignored data."""
+    empty.git("init", "-q", "-b", "main")
+    empty.commit("first")
+    return empty
+
+
+@pytest.fixture
+def origin(project: Project, tmp_path: Path) -> Path:
+    """A bare git remote of the project, named origin."""
+    bare = tmp_path / "origin.git"
+    project.git("init", "-q", "--bare", str(bare))
+    project.git("remote", "add", "origin", str(bare))
+    return bare
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Path:
+    """A folder for a data remote."""
+    return tmp_path / "store"
+
+
+@pytest.fixture
+def gone(project: Project) -> Iterator[Any]:
+    """Move the original project away, as if on another machine."""
+    aside = project.root.with_name("elsewhere")
+
+    def move() -> Path:
+        shutil.move(project.root, aside)
+        return aside
+
+    yield move
