@@ -31,20 +31,21 @@ def predecessors(run: RecordedRun) -> list[RecordedRun]:
 
 
 def pieces(
-    run: RecordedRun, home: Path, *, outputs: bool, from_git: bool = False
+    run: RecordedRun, home: Path, *, outputs: bool, inherited: bool = False
 ) -> Iterator[Piece]:
     """The inputs and outputs of a run, each hashed again and equal to its record.
 
     Args:
         home: the root of the project that is restored.
         outputs: whether its outputs are wanted.
-        from_git: take an input from the run's own commit where its file has changed.
+        inherited: pass over inputs that the run's own commit holds: git brings them.
 
     Raises:
         DataError: missing, changed (both hashes are named), or never recorded.
     """
     for name, entry in run.lock.data.items():
-        yield _input(run, home, name, entry, from_git)
+        if not (inherited and committed(run, entry)):
+            yield _input(run, home, name, entry)
     recorded = run.lock.outputs
     if outputs and recorded is not None:
         left_out = frozenset(recorded.left_out)
@@ -127,6 +128,20 @@ def locate(run: RecordedRun, name: str, entry: DataEntry) -> tuple[Path, Digest]
     )
 
 
+def committed(run: RecordedRun, entry: DataEntry) -> bool:
+    """Whether the run's own commit holds an input, byte for byte as it was recorded."""
+    if run.repo is None or run.lock.code is None or not entry.md5:
+        return False
+    if not run.repo.has_object(f"{run.lock.code.commit}^{{tree}}"):
+        return False
+    tree = run.repo.ls_tree(run.lock.code.commit)
+    files = GitFiles(run.repo, tree).below(lambda path: is_under(path, entry.path))
+    if set(files) == {entry.path}:
+        return files[entry.path].md5 == entry.md5
+    below = {path[len(entry.path) + 1:]: file for path, file in files.items()}
+    return of_files(below).md5 == entry.md5
+
+
 @dataclass(frozen=True)
 class GitFiles:
     """The regular files of a tree with the md5 of their bytes, read as they are asked for."""
@@ -171,33 +186,12 @@ def _check_lock(run_id: str, prev: Predecessor, sha256: str, folder: Path) -> No
         )
 
 
-def _input(
-    run: RecordedRun, home: Path, name: str, entry: DataEntry, from_git: bool
-) -> Piece:
+def _input(run: RecordedRun, home: Path, name: str, entry: DataEntry) -> Piece:
     foreign = Path(entry.path).is_absolute() or run.root != home
     absolute = posixpath.join(original_root(run.lock), entry.path)
     restored = layout.fsroot_path(absolute) if foreign else entry.path
-    try:
-        path, found = locate(run, name, entry)
-    except DataError:
-        committed = _committed(run, entry) if from_git else None
-        if committed is None:
-            raise
-        path, found = run.root / entry.path, committed
+    path, found = locate(run, name, entry)
     return Piece(run.lock.run.id, name, restored, found, path)
-
-
-def _committed(run: RecordedRun, entry: DataEntry) -> Digest | None:
-    """An input as the run's own commit holds it, when that is what was recorded."""
-    if run.repo is None or run.lock.code is None:
-        return None
-    tree = run.repo.ls_tree(run.lock.code.commit)
-    files = GitFiles(run.repo, tree).below(lambda path: is_under(path, entry.path))
-    if set(files) == {entry.path}:
-        found = Digest(files[entry.path].md5, {"": files[entry.path]})
-    else:
-        found = of_files({path[len(entry.path) + 1:]: file for path, file in files.items()})
-    return found if found.md5 == entry.md5 else None
 
 
 def _inside(recorded: str) -> str:

@@ -86,7 +86,7 @@ def push(
         piece
         for each in runs
         for piece in collect.pieces(
-            each, run.root, outputs=outputs, from_git=each is not run
+            each, run.root, outputs=outputs, inherited=each is not run
         )
     ]
     tree = repo.ls_tree(code.commit)

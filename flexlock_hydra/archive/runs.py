@@ -16,7 +16,9 @@ from flexlock_hydra.record import layout, lockfile
 from flexlock_hydra.record.model import RunLock
 
 LATEST = "@latest"
-_ID_LINE = re.compile(rb"^\s+id: ['\"]?(\d{8}T\d{6}Z-[0-9a-f]{8})", re.MULTILINE)
+_HEAD = re.compile(
+    rb"^\s+id: ['\"]?(\d{8}T\d{6}Z-[0-9a-f]{8}).*?^\s+started: ['\"]?([^'\"\n]+)", re.M | re.S
+)
 _ID_PREFIX = re.compile(r"\d{4}[0-9TZ]*(-[0-9a-f]*)?")
 _NOT_SEARCHED = frozenset({"node_modules", "__pycache__", "site-packages"})
 
@@ -87,8 +89,8 @@ def load_run(path: Path) -> RecordedRun:
     return RecordedRun(path, lock, repo.root if repo else path.parent, repo)
 
 
-def locks_below(root: Path) -> Iterator[tuple[str, Path]]:
-    """Every lock file below a folder: ``(run id, path)``."""
+def locks_below(root: Path) -> Iterator[tuple[str, str, Path]]:
+    """Every lock file below a folder: ``(start, run id, path)``."""
     for folder, folders, files in os.walk(root):
         folders[:] = [
             name
@@ -99,17 +101,18 @@ def locks_below(root: Path) -> Iterator[tuple[str, Path]]:
         ]
         for name in filter(layout.is_lock, files):
             path = Path(folder, name)
-            if (found := _read_id(path)) is not None:
-                yield found, path
+            if (head := _read_head(path)) is not None:
+                yield (*head, path)
 
 
-def _read_id(path: Path) -> str | None:
+def _read_head(path: Path) -> tuple[str, str] | None:
+    """When a run started, and its id, without reading the whole lock."""
     try:
         with path.open("rb") as file:
-            match = _ID_LINE.search(file.read(512))
+            match = _HEAD.search(file.read(1024))
     except OSError:
         return None
-    return match[1].decode() if match else None
+    return (match[2].decode(), match[1].decode()) if match else None
 
 
 def _search_root(start: Path) -> Path:
@@ -123,7 +126,7 @@ def _latest(root: Path) -> Path:
         raise RunNotFoundError(
             f"no run below {root}", hint="Run a Hydra app with hydra/callbacks=flexlock first."
         )
-    return found[1]
+    return found[2]
 
 
 def _by_tag(root: Path, tag: str, run_id: str) -> RecordedRun:
@@ -146,7 +149,9 @@ def _by_tag(root: Path, tag: str, run_id: str) -> RecordedRun:
 
 
 def _by_id(root: Path, prefix: str, name: str) -> Path:
-    found = {run_id: path for run_id, path in locks_below(root) if run_id.startswith(prefix)}
+    found = {
+        run_id: path for _, run_id, path in locks_below(root) if run_id.startswith(prefix)
+    }
     if not found:
         raise RunNotFoundError(
             f"no run {name} below {root}",

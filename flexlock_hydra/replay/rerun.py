@@ -16,7 +16,7 @@ from typing import Any
 
 from flexlock_hydra.archive import collect
 from flexlock_hydra.archive.runs import RecordedRun, load_run
-from flexlock_hydra.capture.digest import FileDigest, digest_file
+from flexlock_hydra.capture.digest import Digest, FileDigest, digest_file
 from flexlock_hydra.capture.secrets import MASK
 from flexlock_hydra.errors import CodeError, RerunError, TargetError
 from flexlock_hydra.ports.gitrepo import GitRepo
@@ -64,7 +64,11 @@ def rerun(
     repo = run.require_repo()
     expected = result_files(run)
     target = _free_folder(run, into)
-    inputs = {name: collect.locate(run, name, entry) for name, entry in lock.data.items()}
+    inputs = {
+        name: collect.locate(run, name, entry)
+        for name, entry in lock.data.items()
+        if not collect.committed(run, entry)
+    }
     arguments = _arguments(lock, overrides)
     with repo.worktree(_commit(run, repo)) as tree, tempfile.TemporaryDirectory() as scratch:
         moves = _place_inputs(run, inputs, tree.root)
@@ -145,7 +149,7 @@ def _commit(run: RecordedRun, repo: GitRepo) -> str:
 
 
 def _place_inputs(
-    run: RecordedRun, inputs: Mapping[str, tuple[Path, Any]], root: Path
+    run: RecordedRun, inputs: Mapping[str, tuple[Path, Digest]], root: Path
 ) -> dict[str, str]:
     """Links to the recorded data where the job looks for it; what had to be moved."""
     old_root = collect.original_root(run.lock)
