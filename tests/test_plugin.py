@@ -13,6 +13,8 @@ import yaml
 
 from tests.conftest import Project, fingerprint, read_lock
 
+pytestmark = pytest.mark.hydra
+
 PLAIN_CONFIG = "table: ${snapshot:data/table.csv,table}\nlr: 0.1\n"
 
 

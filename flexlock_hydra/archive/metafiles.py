@@ -90,7 +90,7 @@ def metafile(out: Out) -> bytes:
             }
         ],
     }
-    text: str = yaml.safe_dump(plain, sort_keys=False, allow_unicode=True, width=1 << 20)
+    text: str = yaml.safe_dump(plain, sort_keys=False, width=1 << 20)
     return text.encode()
 
 

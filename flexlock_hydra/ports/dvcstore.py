@@ -39,6 +39,17 @@ _PUBLIC_OPTIONS = (
 )
 
 
+_EXTRAS = {
+    "s3": "s3",
+    "ssh": "ssh",
+    "sftp": "ssh",
+    "gs": "gs",
+    "azure": "azure",
+    "webdav": "webdav",
+    "webdavs": "webdav",
+}
+
+
 @dataclass(frozen=True)
 class RemoteSpec:
     """A data remote: its URL (absolute) and its settings in DVC's own terms."""
@@ -235,12 +246,12 @@ class Store:
         try:
             cls, options, path = get_cloud_fs(config, name=_NAME)
             return Remote(_NAME, path, cls(**options), **options)
-        except RemoteMissingDepsError as error:
+        except (RemoteMissingDepsError, ImportError) as error:
             scheme = urlsplit(self.spec.url).scheme
-            extra = {"sftp": "ssh", "webdavs": "webdav", "gs": "gs"}.get(scheme, scheme)
+            extra = _EXTRAS.get(scheme)
             raise RemoteError(
                 f"{self.spec.public_url} needs a package that is not installed",
-                hint=f"pip install 'flexlock-hydra[{extra}]'",
+                hint=f"pip install '{f'flexlock-hydra[{extra}]' if extra else f'dvc-{scheme}'}'",
             ) from error
         except (RepoConfigError, ConfigError) as error:
             raise RemoteError(

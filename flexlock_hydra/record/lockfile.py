@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 from collections.abc import Hashable
 from pathlib import Path
@@ -16,6 +17,10 @@ from flexlock_hydra.record.model import FORMAT, RunLock
 
 _Loader: type[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _Dumper: type[Any] = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+
+
+# Line breaks to YAML though not to people: written as they are, they come back as spaces.
+_FOLDED = re.compile("[\x85\u2028\u2029\ufeff]")
 
 
 class _StrictLoader(_Loader):  # type: ignore[misc]
@@ -34,9 +39,10 @@ class _StrictLoader(_Loader):  # type: ignore[misc]
 
 def dumps(lock: RunLock) -> bytes:
     """A lock as YAML, UTF-8, keys in the format's order."""
-    text: str = yaml.dump(
-        lock.to_dict(), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100
-    )
+    plain = lock.to_dict()
+    text = _dump(plain, allow_unicode=True)
+    if _FOLDED.search(text):
+        text = _dump(plain, allow_unicode=False)
     return text.encode("utf-8", "backslashreplace")
 
 
@@ -104,6 +110,13 @@ def write_bytes(path: Path, content: bytes) -> None:
     except BaseException:
         os.unlink(name)
         raise
+
+
+def _dump(plain: Json, *, allow_unicode: bool) -> str:
+    text: str = yaml.dump(
+        plain, Dumper=_Dumper, sort_keys=False, allow_unicode=allow_unicode, width=100
+    )
+    return text
 
 
 def _write_all(fd: int, content: bytes) -> None:

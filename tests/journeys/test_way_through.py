@@ -11,6 +11,8 @@ import pytest
 
 from tests.conftest import Project, contents, fingerprint, read_lock
 
+pytestmark = pytest.mark.hydra
+
 PREPROCESS = '''
 import csv
 from pathlib import Path

@@ -1,0 +1,55 @@
+# Everything here needs Python 3.10 or newer and git, and nothing else.
+#   make test   environments, tests on both Hydra versions, types, style, import contracts
+#   make demo   a pipeline is recorded, pushed, lost, restored twice and run again
+PYTHON ?= python3
+VENV := .venv
+VENV_NEXT := .venv-hydra14
+BIN := $(VENV)/bin
+BIN_NEXT := $(VENV_NEXT)/bin
+WORKERS ?= 2
+
+.PHONY: test demo lint typecheck pytest pytest-next constraints clean
+
+test: lint typecheck pytest pytest-next
+
+demo: $(VENV)/.installed
+	@$(BIN)/python examples/demo.py
+
+lint: $(VENV)/.installed
+	$(BIN)/flake8 flexlock_hydra hydra_plugins examples tests
+	$(BIN)/lint-imports
+
+typecheck: $(VENV)/.installed
+	$(BIN)/mypy
+
+pytest: $(VENV)/.installed
+	$(BIN)/python -m pytest -n $(WORKERS)
+
+# The newest pre-release of Hydra runs everything that Hydra takes part in.
+pytest-next: $(VENV_NEXT)/.installed
+	$(BIN_NEXT)/python -m pytest -n $(WORKERS) -m hydra
+
+$(VENV)/.installed: pyproject.toml constraints/hydra-1.3.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+		--constraint constraints/hydra-1.3.txt --editable '.[dev]'
+	@touch $@
+
+$(VENV_NEXT)/.installed: pyproject.toml constraints/hydra-1.4.txt
+	$(PYTHON) -m venv $(VENV_NEXT)
+	$(BIN_NEXT)/python -m pip install --quiet --disable-pip-version-check \
+		--constraint constraints/hydra-1.4.txt --editable '.[dev]'
+	@touch $@
+
+# Pin anew what the constraints files name, for every supported Python; needs uv.
+constraints:
+	echo 'hydra-core==1.3.8' | uv pip compile --quiet --universal --python-version 3.10 \
+		--all-extras --no-annotate --no-emit-package flexlock-hydra \
+		--constraint - --output-file constraints/hydra-1.3.txt pyproject.toml
+	echo 'hydra-core==1.4.0rc3' | uv pip compile --quiet --universal --python-version 3.10 \
+		--all-extras --no-annotate --prerelease if-necessary-or-explicit \
+		--no-emit-package flexlock-hydra \
+		--override - --output-file constraints/hydra-1.4.txt pyproject.toml
+
+clean:
+	rm -rf $(VENV) $(VENV_NEXT)
