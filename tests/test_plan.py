@@ -80,7 +80,8 @@ def test_a_version_with_more_files_goes_aside() -> None:
 
 def test_a_lock_may_stand_in_an_output_folder() -> None:
     """Outputs say nothing of locks and logs, so a folder with them is no other version."""
-    outputs = Piece(OLD, "outputs", "o", of_files({"m": file("1")}), Path("o"), frozenset({"x.log"}))
+    found = of_files({"m": file("1")})
+    outputs = Piece(OLD, "outputs", "o", found, Path("o"), frozenset({"x.log"}))
     whole = piece(NEW, "o", {"m": "1", "run.lock": "lock", "x.log": "log"})
     plan = make_plan([whole, outputs], {"o/run.lock": file("lock")}, [])
     assert [out.path for out in plan.outs] == ["o"]

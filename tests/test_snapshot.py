@@ -36,8 +36,8 @@ if __name__ == "__main__":
 
 def script(project: Project, body: str) -> Any:
     """Run a plain script that imports snapshot; what it prints as JSON."""
-    source = f"import json\nfrom omegaconf import OmegaConf\nfrom flexlock_hydra import snapshot\n{body}"
-    project.write("script.py", source)
+    imports = "import json\nfrom omegaconf import OmegaConf\nfrom flexlock_hydra import snapshot\n"
+    project.write("script.py", imports + body)
     out = project.call(sys.executable, "script.py").out
     return json.loads(out) if out else None
 
@@ -217,7 +217,8 @@ def test_two_processes_in_one_folder(project: Project) -> None:
 
 def test_in_a_job_without_the_callback(project: Project) -> None:
     """Where the callback is off, the function writes the lock of the folder it is given."""
-    project.write("conf/config.yaml", CONFIG.replace("  - override /hydra/callbacks: flexlock\n", ""))
+    without = CONFIG.replace("  - override /hydra/callbacks: flexlock\n", "")
+    project.write("conf/config.yaml", without)
     source = project.path("app.py").read_text().replace(
         "text =", "from flexlock_hydra import snapshot\n"
         "    snapshot(cfg, output_dir=out)\n    text =", 1
