@@ -122,7 +122,7 @@ def test_an_absolute_path_in_a_lock_from_elsewhere(
 @pytest.mark.parametrize("tag", ["flexlock/app/20990101T000000Z-00000000", "v1.0", "flexlock"])
 def test_unknown_tag(recorded: Project, origin: Path, tmp_path: Path, tag: str) -> None:
     """A tag that is not there leaves no folder behind."""
-    for words in (["--from", origin], []):
+    for words in (["--from", str(origin)], []):
         done = recorded.flexlock("pull", tag, "--into", tmp_path / "x", *words, check=False)
         refused(done, tag)
         assert not (tmp_path / "x").exists()
@@ -219,7 +219,7 @@ def test_input_changed_since_the_run(recorded: Project, store: Path) -> None:
     """An input that is another one by now is named with both hashes."""
     recorded.write("data/table.csv", "changed\n")
     for command in ("push", "rerun"):
-        words = ["--remote", store] if command == "push" else []
+        words = ["--remote", str(store)] if command == "push" else []
         refused(
             recorded.flexlock(command, "outputs/a", *words, check=False),
             "data table: data/table.csv changed",

@@ -26,9 +26,10 @@ def recorded(project: Project) -> Project:
 def test_script_and_module_are_the_same(project: Project) -> None:
     """``flexlock-hydra`` and ``python -m flexlock_hydra`` print the same help."""
     script = Path(sys.executable).with_name("flexlock-hydra")
-    one, two = project.call(script, "--help"), project.flexlock("--help")
-    assert one.out.replace("flexlock-hydra", "X") == two.out.replace("python -m flexlock_hydra", "X")
-    assert all(f"\n  {name}" in one.out for name in COMMANDS)
+    one = project.call(script, "--help").out
+    two = project.flexlock("--help").out.replace("python -m flexlock_hydra", "flexlock-hydra")
+    assert one == two
+    assert all(f"\n  {name}" in one for name in COMMANDS)
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -125,6 +126,28 @@ def test_quiet_push_prints_no_warning(recorded: Project, store: Path) -> None:
     done = recorded.flexlock("-q", "push", "outputs/a", "--remote", store)
     assert done.err == ""
     assert "flexlock/app/" in done.out
+
+
+def test_verbose_shows_what_is_done(recorded: Project, store: Path) -> None:
+    """``-v`` shows git commands and transfers on standard error."""
+    done = recorded.flexlock("-v", "push", "outputs/a", "--remote", store, "--json")
+    assert "git -C" in done.err and f"objects to {store}" in done.err
+    assert done.json["tag"]
+
+
+def test_progress_on_a_terminal_only(recorded: Project, store: Path) -> None:
+    """A bar appears on a terminal; the results are the same."""
+    words = [sys.executable, "-m", "flexlock_hydra", "push", "outputs/a", "--remote", str(store)]
+    leader, follower = os.openpty()
+    done = subprocess.run(
+        words, cwd=recorded.root, env=recorded.env, stdout=subprocess.PIPE, stderr=follower,
+        text=True, check=True,
+    )
+    os.close(follower)
+    shown = os.read(leader, 65536).decode()
+    os.close(leader)
+    assert "upload" in shown
+    assert "flexlock/app/" in done.stdout
 
 
 def test_no_colour_in_a_pipe(recorded: Project, store: Path) -> None:

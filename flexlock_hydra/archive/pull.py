@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -42,6 +42,7 @@ def pull(
     into: Path | None = None,
     worktree: bool = False,
     data: bool = True,
+    progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Pulled:
     """Restore a pushed run.
 
@@ -51,6 +52,7 @@ def pull(
         into: a new or empty folder; ``<job>-<run id>`` without it.
         worktree: a linked worktree of this repository instead of a clone.
         data: whether the data is fetched too.
+        progress: hears of the download, in files: done, and in all.
 
     Raises:
         RunNotFoundError: no such tag. TargetError: the folder is not free, or the tag
@@ -74,7 +76,7 @@ def pull(
         else:
             repo = GitRepo.clone_tag(_source(here, source, tag), tag, target, branch)
     wanted = _wanted(repo, here or repo) if data else ({}, None)
-    restored, missing = _restore(repo.root, *wanted)
+    restored, missing = _restore(repo.root, *wanted, progress)
     return Pulled(str(repo.root), tag, branch, restored, tuple(missing))
 
 
@@ -186,7 +188,10 @@ def _tag_remote(root: Path) -> RemoteSpec:
 
 
 def _restore(
-    root: Path, files: Mapping[str, str], store: Store | None
+    root: Path,
+    files: Mapping[str, str],
+    store: Store | None,
+    progress: Callable[[int, int], None],
 ) -> tuple[int, list[str]]:
     """Fetch every file that is not there yet, check its bytes, put it in its place."""
     for path in files:
@@ -209,6 +214,7 @@ def _restore(
                     missing += [f"{path}: {reason}" for path in by_md5[oid]]
                 else:
                     _place(root, fetched, by_md5[oid])
+            progress(min(start + _CHUNK, len(oids)), len(oids))
     return len(todo) - len(missing), sorted(missing)
 
 

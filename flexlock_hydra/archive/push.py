@@ -7,7 +7,7 @@ the tag last. A tag that can be seen has all its data.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -24,6 +24,9 @@ from flexlock_hydra.ports.dvcstore import RemoteSpec, Store
 from flexlock_hydra.ports.gitrepo import GitRepo, redact_url
 from flexlock_hydra.record import layout
 from flexlock_hydra.record.model import EXACT, RUNNING, CodeState
+
+
+Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,7 @@ def push(
     git_remote: str | None = None,
     outputs: bool = True,
     dry_run: bool = False,
+    progress: Progress = lambda done, total: None,
 ) -> Pushed:
     """Push a run with all that it stands on.
 
@@ -71,6 +75,7 @@ def push(
         git_remote: name of a git remote; ``origin`` where there is one.
         outputs: whether the outputs of the run and its predecessors travel.
         dry_run: say what would be sent, and write nothing anywhere.
+        progress: hears of the upload, in bytes: done, and in all.
 
     Raises:
         FlexlockError: nothing was tagged; the message says why and what to do.
@@ -117,7 +122,7 @@ def push(
         run.lock.tag, tag_commit, metafiles.tag_message(content), _date(run)
     )
     tagged = _require_free_tag(repo, url, run.lock.tag, oid)
-    _upload(store, objects, absent)
+    _upload(store, objects, absent, progress)
     store.write_file(
         layout.manifest_path(run.lock.tag), json.dumps(content, indent=1).encode()
     )
@@ -246,10 +251,18 @@ def _require_free_tag(repo: GitRepo, url: str | None, tag: str, oid: str) -> boo
 
 
 def _upload(
-    store: Store, objects: Objects, absent: Mapping[str, int]
+    store: Store, objects: Objects, absent: Mapping[str, int], progress: Progress
 ) -> None:
     """Send what is absent: files, then listings; then ask the remote for all of it."""
-    store.upload([(oid, path) for oid, (path, _) in objects.files.items() if oid in absent])
+    total, done = sum(absent.values()), 0
+
+    def sent(oids: Iterable[str]) -> None:
+        nonlocal done
+        done += sum(absent[oid] for oid in oids)
+        progress(done, total)
+
+    files = [(oid, path) for oid, (path, _) in objects.files.items() if oid in absent]
+    store.upload(files, sent)
     contents = {oid: content for oid, content in objects.contents.items() if oid in absent}
     store.upload_bytes({o: c for o, c in contents.items() if not o.endswith(".dir")})
     store.upload_bytes({o: c for o, c in contents.items() if o.endswith(".dir")})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import logging
 import os
 import sys
 import traceback
@@ -53,7 +54,7 @@ def _change_folder(ctx: click.Context, param: click.Parameter, value: Path | Non
     help="Run as if started in DIR.",
 )
 @click.option("-q", "--quiet", is_flag=True, help="Print results and errors only.")
-@click.option("-v", "--verbose", is_flag=True, help="Say more about what is done.")
+@click.option("-v", "--verbose", is_flag=True, help="Show each git command and transfer.")
 @click.option("--debug", is_flag=True, help="Show a traceback when a command fails.")
 @click.pass_context
 def cli(ctx: click.Context, quiet: bool, verbose: bool, debug: bool) -> None:
@@ -64,6 +65,9 @@ def cli(ctx: click.Context, quiet: bool, verbose: bool, debug: bool) -> None:
 
     Exit codes: 0 fine, 1 differs, 2 an error with a way on, 3 a bug of ours, 130 interrupted.
     """
+    if verbose:
+        logging.basicConfig(format="%(message)s", stream=sys.stderr)
+        logging.getLogger("flexlock_hydra").setLevel(logging.DEBUG)
     ctx.obj = {"quiet": quiet, "verbose": verbose, "debug": debug}
 
 

@@ -33,7 +33,15 @@ def command(
 
     Exits with 1 when some data could not be restored, and names it.
     """
-    pulled = archive.pull(tag, source=source, into=into, worktree=worktree, data=not no_data)
+    with render.progress("download", quiet=ctx.obj["quiet"], in_bytes=False) as progress:
+        pulled = archive.pull(
+            tag,
+            source=source,
+            into=into,
+            worktree=worktree,
+            data=not no_data,
+            progress=progress,
+        )
     if as_json:
         render.as_json(archive.as_json(pulled))
     else:

@@ -33,13 +33,15 @@ def command(
     your data folder.
     """
     found = find_run(run)
-    pushed = archive.push(
-        found,
-        remote=remote,
-        git_remote=git_remote,
-        outputs=not no_outputs,
-        dry_run=dry_run,
-    )
+    with render.progress("upload", quiet=obj["quiet"], in_bytes=True) as progress:
+        pushed = archive.push(
+            found,
+            remote=remote,
+            git_remote=git_remote,
+            outputs=not no_outputs,
+            dry_run=dry_run,
+            progress=progress,
+        )
     if as_json:
         render.as_json(archive.as_json(pushed))
         return

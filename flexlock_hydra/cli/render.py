@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import click
@@ -26,6 +28,23 @@ def warn(texts: Iterable[str]) -> None:
     """Warnings on standard error, a line each."""
     for text in texts:
         click.secho(f"warning: {text}", fg="yellow", err=True)
+
+
+@contextmanager
+def progress(title: str, *, quiet: bool, in_bytes: bool) -> Iterator[Callable[[int, int], None]]:
+    """A bar on standard error while something travels; on a terminal only."""
+    if quiet or not sys.stderr.isatty():
+        yield lambda done, total: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress
+    from rich.progress import TransferSpeedColumn
+
+    amount = (DownloadColumn(), TransferSpeedColumn()) if in_bytes else (MofNCompleteColumn(),)
+    bar = Progress(title, BarColumn(), *amount, console=Console(stderr=True), transient=True)
+    with bar:
+        task = bar.add_task(title, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
 def size(count: int) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import logging
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -21,6 +21,8 @@ from urllib.parse import urlsplit
 from flexlock_hydra.errors import RemoteError
 from flexlock_hydra.ports.gitrepo import redact_url
 from flexlock_hydra.record.lockfile import write_bytes
+
+log = logging.getLogger(__name__)
 
 _NAME = "flexlock"
 _CHUNK = 256
@@ -130,14 +132,19 @@ class Store:
                 return {oid for oid, size in sizes.items() if self._is_there(oid, size)}
             return set(self._odb.oids_exist(list(sizes)))
 
-    def upload(self, files: Sequence[tuple[str, Path]]) -> None:
-        """Send files as objects: ``(object id, path)``.
+    def upload(
+        self,
+        files: Sequence[tuple[str, Path]],
+        sent: Callable[[Sequence[str]], None] = lambda oids: None,
+    ) -> None:
+        """Send files as objects, ``(object id, path)``; ``sent`` hears of each batch.
 
         Raises:
             RemoteError: any of them could not be sent; none is kept half-written.
         """
         for start in range(0, len(files), _CHUNK):
             chunk = files[start:start + _CHUNK]
+            log.debug("upload %d objects to %s", len(chunk), self.spec.public_url)
             failed: list[BaseException] = []
             with self._errors("write to"):
                 self._odb.add(
@@ -149,6 +156,7 @@ class Store:
                 )
                 if failed:
                     raise failed[0]
+            sent([oid for oid, _ in chunk])
 
     def upload_bytes(self, objects: Mapping[str, bytes]) -> None:
         """Send small objects that are in memory."""
@@ -183,6 +191,7 @@ class Store:
         """Fetch objects to new files; what failed, object id -> reason."""
         from dvc_objects.fs import generic
 
+        log.debug("download from %s", self.spec.public_url)
         wanted = list(objects)
         failed: dict[str, str] = {}
         by_path = {str(path): oid for oid, path in wanted}

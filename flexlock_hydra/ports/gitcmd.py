@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
 from flexlock_hydra.errors import GitError
+
+log = logging.getLogger(__name__)
 
 MINIMUM_VERSION = (2, 30)
 
@@ -84,6 +87,7 @@ def run(
     env: Mapping[str, str] | None = None,
 ) -> subprocess.CompletedProcess[bytes]:
     """Run ``git ARGS`` in ``cwd`` whatever its exit code; GitError when there is no git."""
+    log.debug("git -C %s %s", cwd, " ".join(args))
     try:
         return subprocess.run(
             ["git", *_CONFIG_ARGS, *args],
