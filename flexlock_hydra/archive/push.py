@@ -7,24 +7,23 @@ the tag last. A tag that can be seen has all its data.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
-from flexlock_hydra.archive import collect, metafiles
-from flexlock_hydra.archive.plan import Plan, is_under, join, make_plan
+from flexlock_hydra.archive import metafiles
+from flexlock_hydra.archive.cargo import Cargo, load_cargo
 from flexlock_hydra.archive.remote import choose_git_remote, choose_remote
 from flexlock_hydra.archive.runs import RecordedRun
-from flexlock_hydra.capture.digest import FileDigest, digest_bytes, tree_object
+from flexlock_hydra.capture.digest import FileDigest
 from flexlock_hydra.errors import CodeError, DataError, PushError, RemoteError
 from flexlock_hydra.ports import gitcmd
 from flexlock_hydra.ports.dvcstore import RemoteSpec, Store
 from flexlock_hydra.ports.gitrepo import GitRepo, redact_url
 from flexlock_hydra.record import layout
-from flexlock_hydra.record.model import EXACT, RUNNING, CodeState
-
+from flexlock_hydra.record.model import EXACT, RUNNING
 
 Progress = Callable[[int, int], None]
 
@@ -42,21 +41,6 @@ class Pushed:
     sent_objects: int
     sent_bytes: int
     warnings: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Objects:
-    """Everything that the data remote must hold: files by their source, the rest by bytes."""
-
-    files: Mapping[str, tuple[Path, FileDigest]]
-    contents: Mapping[str, bytes]
-
-    @property
-    def sizes(self) -> dict[str, int]:
-        """Object id -> bytes."""
-        return {oid: file.size for oid, (_, file) in self.files.items()} | {
-            oid: len(content) for oid, content in self.contents.items()
-        }
 
 
 def push(
@@ -81,55 +65,26 @@ def push(
         FlexlockError: nothing was tagged; the message says why and what to do.
     """
     gitcmd.require_version()
-    repo, code = run.require_repo(), _require_pushable(run)
+    repo = run.require_repo()
+    _require_pushable(run)
     url = choose_git_remote(repo, git_remote)
     store = Store(choose_remote(repo, remote))
-    runs = [run, *collect.predecessors(run)]
-    commits = _commits(repo, runs)
-    locks = {_lock_path(each, run.root): each.path.read_bytes() for each in runs}
-    pieces = [
-        piece
-        for each in runs
-        for piece in collect.pieces(
-            each, run.root, outputs=outputs, inherited=each is not run
-        )
-    ]
-    tree = repo.ls_tree(code.commit)
-    git_files = collect.GitFiles(repo, tree).below(
-        lambda path: any(is_under(path, piece.path) for piece in pieces)
-    )
-    git_files |= {path: digest_bytes(content) for path, content in locks.items()}
-    plan = make_plan(pieces, git_files, tree)
-    objects = _objects(repo, plan, git_files, locks, code.commit)
-    content = metafiles.manifest(run.lock, plan, store.spec, objects.sizes)
-    present = store.present(objects.sizes)
-    absent = {oid: size for oid, size in objects.sizes.items() if oid not in present}
-    done = Pushed(
+    cargo = load_cargo(run, repo, outputs=outputs)
+    absent = _absent(store, cargo)
+    commit = "" if dry_run else _commit(repo, cargo, store.spec)
+    if commit:
+        _deliver(repo, url, store, cargo, absent, commit, progress)
+    return Pushed(
         tag=run.lock.tag,
-        commit="",
+        commit=commit,
         git_remote=redact_url(url) if url else None,
         remote=store.spec.public_url,
-        objects=len(objects.sizes),
-        bytes=sum(objects.sizes.values()),
+        objects=len(cargo.sizes),
+        bytes=sum(cargo.sizes.values()),
         sent_objects=len(absent),
         sent_bytes=sum(absent.values()),
         warnings=_warnings(run, url, store.spec),
     )
-    if dry_run:
-        return done
-    tag_commit = _commit(repo, run, plan, locks, store.spec, list(tree), commits)
-    oid = repo.make_tag_object(
-        run.lock.tag, tag_commit, metafiles.tag_message(content), _date(run)
-    )
-    tagged = _require_free_tag(repo, url, run.lock.tag, oid)
-    _upload(store, objects, absent, progress)
-    store.write_file(
-        layout.manifest_path(run.lock.tag), json.dumps(content, indent=1).encode()
-    )
-    repo.update_ref(f"refs/tags/{run.lock.tag}", oid)
-    if url and not tagged:
-        repo.push_tag(url, run.lock.tag, oid)
-    return Pushed(**{**vars(done), "commit": tag_commit})
 
 
 def restore_commands(pushed: Pushed, root: Path) -> tuple[str, str]:
@@ -142,7 +97,7 @@ def restore_commands(pushed: Pushed, root: Path) -> tuple[str, str]:
     )
 
 
-def _require_pushable(run: RecordedRun) -> CodeState:
+def _require_pushable(run: RecordedRun) -> None:
     if run.lock.run.status == RUNNING:
         raise PushError(
             f"run {run.lock.run.id} is still running", hint="Push it when it has ended."
@@ -153,83 +108,47 @@ def _require_pushable(run: RecordedRun) -> CodeState:
             f"{'; '.join(run.lock.warnings) or 'no git repository'}",
             hint="Put the project under git (git init) and run the job again.",
         )
-    return run.lock.code
 
 
-def _commits(repo: GitRepo, runs: Iterable[RecordedRun]) -> list[str]:
-    """The snapshot commits of all runs, each once, all of them in this repository."""
-    commits = list(dict.fromkeys(each.lock.code.commit for each in runs if each.lock.code))
-    for each in runs:
-        code = each.lock.code
-        if code is None or repo.has_object(f"{code.commit}^{{tree}}"):
-            continue
-        if each.repo and each.repo != repo and each.repo.has_object(code.commit):
-            repo.git("fetch", "--quiet", "--no-tags", "--no-write-fetch-head",
-                     str(each.repo.root), layout.shadow_ref(code.commit))
-            continue
-        raise CodeError(
-            f"the code of run {each.lock.run.id}, commit {code.commit}, is not in {repo.root}",
-            hint="Fetch it: git fetch --all --tags; or push from where the run was made.",
-        )
-    return commits
+def _absent(store: Store, cargo: Cargo) -> dict[str, int]:
+    """The objects that the data remote lacks, with their sizes."""
+    present = store.present(cargo.sizes)
+    return {oid: size for oid, size in cargo.sizes.items() if oid not in present}
 
 
-def _lock_path(run: RecordedRun, home: Path) -> str:
-    return f"{collect.restore_path(run.folder, home)}/{run.path.name}".removeprefix("./")
-
-
-def _objects(
+def _deliver(
     repo: GitRepo,
-    plan: Plan,
-    git_files: Mapping[str, FileDigest],
-    locks: Mapping[str, bytes],
+    url: str | None,
+    store: Store,
+    cargo: Cargo,
+    absent: Mapping[str, int],
     commit: str,
-) -> Objects:
-    """What the outs and the recorded listings consist of, with where the bytes are."""
-    sources = {
-        join(piece.path, rel): piece.source_of(rel)
-        for piece in plan.pieces
-        for rel in piece.digest.files
-    }
-    files: dict[str, tuple[Path, FileDigest]] = {}
-    contents: dict[str, bytes] = {}
-    for out in plan.outs:
-        for rel, file in out.digest.files.items():
-            path = join(out.path, rel)
-            if path in locks and digest_bytes(locks[path]) == file:
-                contents[file.md5] = locks[path]
-            elif path in sources and sources[path].is_file():
-                files.setdefault(file.md5, (sources[path], file))
-            else:
-                contents[file.md5] = repo.read_file(commit, path) or b""
-        if out.digest.is_folder:
-            contents[out.digest.md5] = tree_object(out.digest.files)
-    for piece in plan.pieces:
-        inside = any(is_under(piece.path, out.path) for out in plan.outs)
-        if inside and piece.digest.is_folder:
-            contents[piece.digest.md5] = tree_object(piece.digest.files)
-    return Objects({oid: file for oid, file in files.items() if oid not in contents}, contents)
+    progress: Progress,
+) -> None:
+    """The data first, the tag last; the tag object is made before, to see if its name is free."""
+    tag = cargo.run.lock.tag
+    manifest = metafiles.manifest(cargo.run.lock, cargo.plan, store.spec, cargo.sizes)
+    oid = repo.make_tag_object(tag, commit, metafiles.tag_message(manifest), _date(cargo.run))
+    there = _require_free_tag(repo, url, tag, oid)
+    _upload(store, cargo, absent, progress)
+    store.write_file(layout.manifest_path(tag), json.dumps(manifest, indent=1).encode())
+    repo.update_ref(f"refs/tags/{tag}", oid)
+    if url and not there:
+        repo.push_tag(url, tag, oid)
 
 
-def _commit(
-    repo: GitRepo,
-    run: RecordedRun,
-    plan: Plan,
-    locks: Mapping[str, bytes],
-    remote: RemoteSpec,
-    leaves: Sequence[str],
-    parents: Sequence[str],
-) -> str:
+def _commit(repo: GitRepo, cargo: Cargo, remote: RemoteSpec) -> str:
+    """The commit behind the tag: the code tree and what the plan adds to it."""
+    code = cargo.run.lock.repos["main"]
     hidden = repo.is_ignored(f"{layout.METAFILES}/0000.dvc")
-    gitignore = (repo.read_file(parents[0], ".gitignore") or b"") if hidden else None
-    files = metafiles.tree_files(plan, locks, remote, leaves, gitignore)
-    remove = {*plan.remove, *metafiles.nested_dvc(leaves)}
-    remove |= {
-        leaf for leaf in leaves if any(path.startswith(f"{leaf}/") for path in files)
-    }
-    tree = repo.edit_tree(run.lock.repos["main"].tree, files, remove)
-    message = f"{run.lock.tag}\n\nThe code is this commit's first parent.\n"
-    return repo.commit_tree(tree, parents, message, _date(run))
+    gitignore = (repo.read_file(code.commit, ".gitignore") or b"") if hidden else None
+    files = metafiles.tree_files(cargo.plan, cargo.locks, remote, cargo.leaves, gitignore)
+    folders = {str(up) for path in files for up in PurePosixPath(path).parents}
+    remove = {*cargo.plan.remove, *metafiles.nested_dvc(cargo.leaves)}
+    remove |= {leaf for leaf in cargo.leaves if leaf in folders}
+    tree = repo.edit_tree(code.tree, files, remove)
+    message = f"{cargo.run.lock.tag}\n\nThe code is this commit's first parent.\n"
+    return repo.commit_tree(tree, cargo.commits, message, _date(cargo.run))
 
 
 def _require_free_tag(repo: GitRepo, url: str | None, tag: str, oid: str) -> bool:
@@ -251,7 +170,7 @@ def _require_free_tag(repo: GitRepo, url: str | None, tag: str, oid: str) -> boo
 
 
 def _upload(
-    store: Store, objects: Objects, absent: Mapping[str, int], progress: Progress
+    store: Store, cargo: Cargo, absent: Mapping[str, int], progress: Progress
 ) -> None:
     """Send what is absent: files, then listings; then ask the remote for all of it."""
     total, done = sum(absent.values()), 0
@@ -261,17 +180,17 @@ def _upload(
         done += sum(absent[oid] for oid in oids)
         progress(done, total)
 
-    files = [(oid, path) for oid, (path, _) in objects.files.items() if oid in absent]
+    files = [(oid, path) for oid, (path, _) in cargo.files.items() if oid in absent]
     store.upload(files, sent)
-    contents = {oid: content for oid, content in objects.contents.items() if oid in absent}
+    contents = {oid: content for oid, content in cargo.contents.items() if oid in absent}
     store.upload_bytes({o: c for o, c in contents.items() if not o.endswith(".dir")})
     store.upload_bytes({o: c for o, c in contents.items() if o.endswith(".dir")})
-    changed = sorted(str(path) for path, file in objects.files.values() if _changed(path, file))
+    changed = sorted(str(path) for path, file in cargo.files.values() if _changed(path, file))
     if changed:
         raise DataError(
             f"{changed[0]} changed while it was pushed", hint="Nothing was tagged; push again."
         )
-    missing = set(objects.sizes) - store.present(objects.sizes)
+    missing = _absent(store, cargo)
     if missing:
         raise RemoteError(
             f"{len(missing)} objects are not on {store.spec.public_url} after the upload: "
