@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path, PurePosixPath
 
-from flexlock_hydra.ports.gitrepo import GitRepo, Status, redact_url
+from flexlock_hydra.ports.gitrepo import GitRepo, Status, blob_id, redact_url
 from flexlock_hydra.record import layout
 from flexlock_hydra.record.model import EXACT, PARTIAL, CodeState
 
@@ -17,7 +17,7 @@ DEFAULT_SIZE_LIMIT = 50 * 1024**2
 
 _HYDRA_FOLDERS = ("outputs", "multirun")
 _RUN_MARKS = (layout.LOCK, "multirun.yaml")
-_FIRST_DATE = "@0 +0000"
+_FIRST_DATE = "0 +0000"
 
 
 @dataclass(frozen=True)
@@ -53,8 +53,10 @@ def capture(repo: GitRepo, cwd: Path, scope: Scope = Scope()) -> CodeState:
     """
     status = repo.status()
     picked, reasons = _pick_untracked(repo.root, status, scope)
-    changed = [path for path in status.changed if not _is_bytecode(path)]
-    tree = _write_tree(repo, status, [*changed, *picked])
+    overlooked = repo.overlooked()
+    taken = [path for path in (*status.changed, *overlooked, *picked) if not _is_bytecode(path)]
+    tree = _write_tree(repo, status, taken, overlooked)
+    reasons += _filtered(repo, tree, taken)
     commit = _commit(repo, status.head, tree)
     repo.update_ref(layout.shadow_ref(commit), commit)
     reasons += [f"submodule {path} is dirty" for path in status.dirty_submodules]
@@ -87,7 +89,10 @@ def _pick_untracked(root: Path, status: Status, scope: Scope) -> tuple[list[str]
     data = _inside(root, scope.data)
     picked, reasons = [], []
     for path in status.untracked:
-        if _is_bytecode(path) or _is_under(path, folders) or _is_under(path, data):
+        place = path.rstrip("/")  # of a repository inside this one
+        if _is_bytecode(path) or _is_under(place, folders) or _is_under(place, data):
+            continue
+        if _is_hydras(path):
             continue
         if any(_matches(path, glob) for glob in scope.ignore):
             continue
@@ -136,6 +141,12 @@ def _is_under(path: str, folders: frozenset[str]) -> bool:
     return path in folders or any(str(up) in folders for up in PurePosixPath(path).parents)
 
 
+def _is_hydras(path: str) -> bool:
+    """Whether Hydra or this package wrote a file, wherever it stands."""
+    pure = PurePosixPath(path)
+    return pure.name in _RUN_MARKS or layout.is_own_file(pure.name) or pure.parent.name == ".hydra"
+
+
 def _is_bytecode(path: str) -> bool:
     return path.endswith((".pyc", ".pyo")) or "__pycache__/" in path
 
@@ -150,11 +161,29 @@ def _matches(path: str, glob: str) -> bool:
     return any(fnmatch(part, glob) for part in pure.parts)
 
 
-def _write_tree(repo: GitRepo, status: Status, paths: list[str]) -> str:
+def _filtered(repo: GitRepo, tree: str, paths: list[str]) -> list[str]:
+    """Which of the files git stored with other bytes: line ends changed, a filter run."""
+    entries = repo.ls_tree(tree) if paths else {}
+    return [
+        f"{path} is stored with line ends or a filter of git's, not byte for byte"
+        for path in dict.fromkeys(paths)
+        if (entry := entries.get(path)) is not None
+        and entry.mode.startswith("100")
+        and blob_id((repo.root / path).read_bytes(), len(entry.oid)) != entry.oid
+    ]
+
+
+def _write_tree(
+    repo: GitRepo, status: Status, paths: list[str], overlooked: tuple[str, ...]
+) -> str:
     if status.head and not paths and not status.differs:
         return repo.git("rev-parse", f"{status.head}^{{tree}}")
-    names = b"".join(os.fsencode(path) + b"\0" for path in paths)
+    names, hidden = (
+        b"".join(os.fsencode(path) + b"\0" for path in group) for group in (paths, overlooked)
+    )
     with repo.temporary_index() as env:
+        for flag in ("--no-assume-unchanged", "--no-skip-worktree") if hidden else ():
+            repo.git("update-index", "-z", flag, "--stdin", stdin=hidden, env=env)
         repo.git("update-index", "-z", "--add", "--remove", "--stdin", stdin=names, env=env)
         return repo.git("write-tree", env=env)
 

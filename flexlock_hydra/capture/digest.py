@@ -18,7 +18,7 @@ from flexlock_hydra.errors import DataError
 
 _BLOCK = 1024 * 1024
 _NEVER_DATA = frozenset({".git", ".hg", ".dvc"})
-"""Folders that DVC's own ignore rules leave out of any data (dvc.ignore)."""
+"""Names that DVC's own ignore rules leave out of any data (dvc.ignore)."""
 
 
 @dataclass(frozen=True)
@@ -103,8 +103,8 @@ def is_unchanged(root: Path, found: Digest, leave_out: Callable[[str], bool]) ->
     now = {}
     for name, reason in _walk(root, leave_out):
         if not reason:
-            stat = (root / name).stat()
-            now[name] = (stat.st_size, stat.st_mtime_ns)
+            info = (root / name).stat()
+            now[name] = (info.st_size, info.st_mtime_ns)
     return now == {name: (file.size, file.mtime_ns) for name, file in found.files.items()}
 
 
@@ -149,22 +149,24 @@ def _walk(root: Path, leave_out: Callable[[str], bool]) -> Iterator[tuple[str, s
         with os.scandir(root / folder) as entries:
             for entry in entries:
                 name = f"{folder}{entry.name}"
-                if leave_out(name):
+                if leave_out(name) or entry.name in _NEVER_DATA:
                     continue
                 _check_name(entry)
                 if entry.is_dir(follow_symlinks=False):
-                    if entry.name not in _NEVER_DATA:
-                        folders.append(f"{name}/")
-                elif entry.is_file():
-                    yield name, ""
+                    folders.append(f"{name}/")
                 else:
                     yield name, _why_no_file(entry)
 
 
 def _why_no_file(entry: os.DirEntry[str]) -> str:
-    if entry.is_symlink():
-        return "a link to a folder" if entry.is_dir() else "a broken link"
-    return "neither a file nor a folder"
+    """Why an entry is nothing that DVC can hold; empty for a file."""
+    try:
+        mode = entry.stat().st_mode
+    except OSError:
+        return "a broken link"
+    if stat.S_ISREG(mode):
+        return ""
+    return "a link to a folder" if stat.S_ISDIR(mode) else "neither a file nor a folder"
 
 
 def _check_name(entry: os.DirEntry[str]) -> None:

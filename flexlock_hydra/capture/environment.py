@@ -76,11 +76,10 @@ def _editable(direct_url: Path) -> str:
     """`` (editable: <folder>)`` of a distribution that was installed so (PEP 610)."""
     try:
         origin = json.loads(direct_url.read_bytes())
-    except (OSError, ValueError):
+        editable, url = origin["dir_info"]["editable"], urlsplit(origin["url"])
+    except (OSError, ValueError, KeyError, TypeError):
         return ""
-    if not origin.get("dir_info", {}).get("editable"):
-        return ""
-    return f" (editable: {url2pathname(urlsplit(origin['url']).path)})"
+    return f" (editable: {url2pathname(url.path)})" if editable else ""
 
 
 def _lockfiles(root: Path) -> Iterator[tuple[str, str]]:

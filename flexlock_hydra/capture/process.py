@@ -52,6 +52,8 @@ def is_alive(process: Process) -> bool | None:
     if process.boot_id and (now := _boot_id()) and now != process.boot_id:
         return False
     ticks = _start_ticks(process.pid)
+    if ticks == 0:
+        return False
     if ticks is not None and process.start_ticks is not None:
         return ticks == process.start_ticks
     if os.name == "nt":  # there, signal 0 is Ctrl-C

@@ -10,16 +10,17 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from fnmatch import fnmatch
 from typing import Any
 
 MASK = "***"
 
-_SECRET_WORDS = frozenset(
-    "password passwd pwd passphrase secret secrets credential credentials apikey accesskey".split()
-)
+_SECRET_WORDS = frozenset("pwd secret secrets credential credentials apikey accesskey".split())
+_SECRET_ENDINGS = ("password", "passwords", "passwd", "passphrase")
+_GROUPS = frozenset("secrets credentials passwords".split())
+_WORKING_FOLDERS = ("PWD", "OLDPWD")
 _KEY_OWNERS = frozenset("api access private secret auth encryption signing account ssh".split())
 _TEXT_TOKENS = frozenset(
     "pad eos bos unk sep mask cls special start end image audio video prefix suffix".split()
@@ -29,15 +30,19 @@ _SHAPES = re.compile(
     \b(?:AKIA|ASIA)[0-9A-Z]{16}\b                                  # AWS
     | \bgh[pousr]_[A-Za-z0-9]{36,}\b | \bgithub_pat_\w{22,}\b      # GitHub
     | \bglpat-[\w-]{20,} | \bhf_[A-Za-z0-9]{30,}\b                 # GitLab, Hugging Face
-    | \bsk-[\w-]{20,} | \bxox[abprs]-[\w-]{10,}                    # OpenAI, Slack
+    | \bsk-(?=[\w-]*\d)(?=[\w-]*[A-Z])[\w-]{20,}                   # OpenAI
+    | \bxox[abprs]-[\w-]{10,}                                      # Slack
     | \bAIza[\w-]{35}                                              # Google
     | \beyJ[\w-]{8,}\.eyJ[\w-]{8,}\.[\w-]+                         # JWT
     | -----BEGIN[ ][A-Z ]*PRIVATE[ ]KEY-----[\s\S]*?(?:-----END[ ][A-Z ]*PRIVATE[ ]KEY-----|\Z)
-    | (?<=://)[^/\s:@]*:[^/\s@]+(?=@)                              # a password in a URL
+    | (?<=://)[^/\s:@]*:(?!\$\{)[^/\s@]+(?=@)                              # a password in a URL
     """,
     re.VERBOSE,
 )
 _ENV_READ = re.compile(r"\$\{\s*oc\.(?:env|decode:\s*\$\{oc\.env)\s*:\s*['\"]?(\w+)")
+_ENV_DEFAULT = re.compile(r"(\$\{\s*oc\.env\s*:\s*['\"]?(\w+)['\"]?\s*,\s*)([^${}]+)(\})")
+_BRACES = re.compile(r"\$\{|\}|'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"")
+_WORDS = re.compile(r"[a-z]+|[A-Z]+(?![a-z])|[A-Z][a-z]*")
 _SHORTEST = 4
 
 
@@ -70,13 +75,15 @@ class Masker:
 
     def is_secret_key(self, key: str) -> bool:
         """Whether a key's name says that its value is a secret."""
-        words = re.findall(r"[a-z]+|[A-Z]+(?![a-z])|[A-Z][a-z]*", key)
-        words = [word.lower() for word in words]
+        if key in _WORKING_FOLDERS:
+            return False
+        words = [word.lower() for word in _WORDS.findall(key)]
         if any(fnmatch(key.lower(), pattern.lower()) for pattern in self.patterns):
             return True
         pairs = zip(words, words[1:], strict=False)
         return (
             not _SECRET_WORDS.isdisjoint(words)
+            or any(word.endswith(_SECRET_ENDINGS) for word in words)
             or any(owner in _KEY_OWNERS and word in ("key", "keys") for owner, word in pairs)
             or (words[-1:] == ["token"] and _TEXT_TOKENS.isdisjoint(words))
         )
@@ -84,14 +91,27 @@ class Masker:
     def mask(self, value: Any, key: str = "") -> Any:
         """The value, lists and mappings gone through, with secrets as ``***``."""
         if isinstance(value, Mapping):
-            return {name: self.mask(item, str(name)) for name, item in value.items()}
+            grouped = key if _is_group(key) else ""
+            return {name: self.mask(item, grouped or str(name)) for name, item in value.items()}
         if isinstance(value, (list, tuple)):
             return [self.mask(item, key) for item in value]
-        if value is None or isinstance(value, bool) or is_interpolation(value):
+        if value is None or isinstance(value, bool):
             return value
+        if is_interpolation(value):
+            return self.text(_ENV_DEFAULT.sub(self._mask_default(key), value))
         if key and self.is_secret_key(key) and value not in ("", "???"):
             return MASK
         return self.text(value) if isinstance(value, str) else value
+
+    def _mask_default(self, key: str) -> Callable[[re.Match[str]], str]:
+        """The literal fallback of a variable, where the key or the variable is a secret."""
+
+        def masked(match: re.Match[str]) -> str:
+            secret = self.is_secret_key(key) or self.is_secret_key(match[2])
+            is_text = match[3].strip("'\" ") not in ("", "null", "true", "false", "???")
+            return f"{match[1]}{MASK}{match[4]}" if secret and is_text else match[0]
+
+        return masked
 
     def text(self, text: str) -> str:
         """A text with known secrets and everything shaped like one masked."""
@@ -115,8 +135,20 @@ def _mask_shape(match: re.Match[str]) -> str:
 
 
 def is_interpolation(value: Any) -> bool:
-    """Whether a value names where it comes from instead of being it."""
-    return isinstance(value, str) and value.startswith("${") and value.endswith("}")
+    """Whether a value is one interpolation from end to end: it names where it comes from."""
+    if not isinstance(value, str) or not value.startswith("${"):
+        return False
+    depth = 0
+    for match in _BRACES.finditer(value):
+        depth += {"${": 1, "}": -1}.get(match[0], 0)
+        if depth == 0:
+            return match.end() == len(value)
+    return False
+
+
+def _is_group(key: str) -> bool:
+    """Whether everything below a key is a secret."""
+    return not _GROUPS.isdisjoint(word.lower() for word in _WORDS.findall(key))
 
 
 def env_names(*configs: Any) -> set[str]:
@@ -134,7 +166,7 @@ def leaves(config: Any, key: str = "") -> Iterator[tuple[str, Any]]:
     """Every scalar of a plain config with the name of the key that holds it."""
     children: Iterable[tuple[Any, Any]] | None = None
     if isinstance(config, Mapping):
-        children = config.items()
+        children = [(key, item) for item in config.values()] if _is_group(key) else config.items()
     elif isinstance(config, (list, tuple)):
         children = ((key, item) for item in config)
     if children is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import shutil
@@ -11,7 +12,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit, urlunsplit
 
 from flexlock_hydra.errors import GitError
 from flexlock_hydra.ports.gitcmd import git, run, text
@@ -25,9 +25,6 @@ _IDENTITY = {
     "GIT_COMMITTER_NAME": "flexlock-hydra",
     "GIT_COMMITTER_EMAIL": "flexlock-hydra@localhost",
 }
-
-GITLINK = "160000"
-SYMLINK = "120000"
 
 
 @dataclass(frozen=True)
@@ -79,8 +76,11 @@ class GitRepo:
         """
         done = run(folder, "rev-parse", "--show-toplevel", "--absolute-git-dir")
         if done.returncode == 0:
-            root, git_dir = os.fsdecode(done.stdout).splitlines()[:2]
-            return cls(Path(root), Path(git_dir))
+            places = os.fsdecode(done.stdout).split("\n")[:-1]
+            if len(places) != 2:  # a line break in the path: ask for one at a time
+                asked = ("--show-toplevel", "--absolute-git-dir")
+                places = [text(git(folder, "rev-parse", flag)) for flag in asked]
+            return cls(Path(places[0]), Path(places[1]))
         said = text(done.stderr)
         if "not a git repository" in said or "must be run in a work tree" in said:
             return None
@@ -113,13 +113,21 @@ class GitRepo:
         done = run(self.root, "rev-parse", "-q", "--verify", "--end-of-options", name)
         return text(done.stdout) if done.returncode == 0 else None
 
-    def is_ancestor(self, older: str, newer: str) -> bool:
-        """Whether ``newer`` reaches ``older``."""
-        return run(self.root, "merge-base", "--is-ancestor", older, newer).returncode == 0
-
     def commit_date(self, commit: str) -> str:
         """The committer date, as git's raw ``<seconds> <offset>``."""
-        return self.git("log", "-1", "--format=%cd", "--date=raw", commit)
+        lines = git(self.root, "cat-file", "commit", commit).splitlines()
+        committer = next(line for line in lines if line.startswith(b"committer "))
+        return " ".join(committer.decode("utf-8", "replace").split(" ")[-2:])
+
+    def overlooked(self) -> tuple[str, ...]:
+        """Tracked files that git was told not to look at, as far as they are there."""
+        raw = git(self.root, "ls-files", "-v", "-z")
+        names = [
+            os.fsdecode(record[2:])
+            for record in raw.split(b"\0")
+            if record[:1] == b"S" or record[:1].islower()
+        ]
+        return tuple(name for name in names if os.path.lexists(self.root / name))
 
     def remote_url(self, name: str) -> str | None:
         """The URL of a remote by its name, credentials included."""
@@ -215,7 +223,8 @@ class GitRepo:
         self, tree: str, parents: Iterable[str], message: str, date: str
     ) -> str:
         """A commit that is a function of its arguments alone."""
-        dates = {"GIT_AUTHOR_DATE": date, "GIT_COMMITTER_DATE": date}
+        raw = f"@{date}"  # without the sign git reads small numbers as something else
+        dates = {"GIT_AUTHOR_DATE": raw, "GIT_COMMITTER_DATE": raw}
         words = [word for parent in parents for word in ("-p", parent)]
         return self.git(
             "commit-tree", tree, *words, stdin=message.encode(), env=_IDENTITY | dates
@@ -324,15 +333,19 @@ class GitRepo:
 
 
 def redact_url(url: str) -> str:
-    """A URL without the password or token that it may carry."""
-    if "://" not in url:
-        return url
-    parts = urlsplit(url)
-    if not parts.username and not parts.password:
-        return url
-    user = "" if parts.password is None and parts.scheme.startswith("http") else parts.username
-    host = parts.netloc.rpartition("@")[2]
-    return urlunsplit(parts._replace(netloc=f"{user}@{host}" if user else host))
+    """A URL without credentials: no user name either in http, where it may be a token."""
+
+    def user_only(match: re.Match[str]) -> str:
+        scheme, user = match[1], match[2].partition(":")[0]
+        return f"{scheme}://" if scheme.startswith("http") else f"{scheme}://{user}@"
+
+    return re.sub(r"^([\w.+-]+)://([^/@]*(?:@[^/@]*)*)@", user_only, url)
+
+
+def blob_id(content: bytes, digits: int) -> str:
+    """The id that bytes have as a blob, of as many hex digits as the repository's ids."""
+    hasher = hashlib.sha1 if digits == 40 else hashlib.sha256
+    return hasher(b"blob %d\0" % len(content) + content).hexdigest()
 
 
 def _parse_status(raw: bytes) -> Status:
@@ -353,11 +366,3 @@ def _parse_status(raw: bytes) -> Status:
             words[-1] for words in tracked if words[2][0] == "S" and words[2][2:] != ".."
         ),
     )
-
-
-_SHA = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
-
-
-def is_object_id(word: str) -> bool:
-    """Whether a text is a full object id: nothing that git could read as an option."""
-    return _SHA.fullmatch(word) is not None

@@ -18,9 +18,30 @@ from flexlock_hydra.record.model import FORMAT, RunLock
 _Loader: type[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _Dumper: type[Any] = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
+# What YAML's own constructors raise for a value that its tag or form promises wrongly.
+_YAML_ERRORS = (
+    yaml.YAMLError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    OverflowError,
+    RecursionError,
+)
+_DEEPEST = 200
+_INDENT = re.compile(rb"^[ ?:-]*", re.MULTILINE)
+_ALIAS = re.compile(rb"(?:^|[\s,\[{:-])\*[^\s,\]}*]")
+
 
 # Line breaks to YAML though not to people: written as they are, they come back as spaces.
 _FOLDED = re.compile("[\x85\u2028\u2029\ufeff]")
+
+
+class _PlainDumper(_Dumper):  # type: ignore[misc]
+    """YAML's safe subset, with every value written out."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
 
 
 class _StrictLoader(_Loader):  # type: ignore[misc]
@@ -40,10 +61,14 @@ class _StrictLoader(_Loader):  # type: ignore[misc]
 def dumps(lock: RunLock) -> bytes:
     """A lock as YAML, UTF-8, keys in the format's order."""
     plain = lock.to_dict()
-    text = _dump(plain, allow_unicode=True)
+    try:
+        text = _dump(plain, allow_unicode=True)
+    except UnicodeEncodeError:
+        plain = _printable(plain)
+        text = _dump(plain, allow_unicode=True)
     if _FOLDED.search(text):
         text = _dump(plain, allow_unicode=False)
-    return text.encode("utf-8", "backslashreplace")
+    return text.encode()
 
 
 def loads(content: bytes, where: str = "run.lock") -> RunLock:
@@ -54,8 +79,9 @@ def loads(content: bytes, where: str = "run.lock") -> RunLock:
     """
     hint = "Take it from the run's tag, or run the job again."
     try:
-        plain = yaml.load(content, Loader=_StrictLoader)  # noqa: S506 (a safe loader)
-    except (yaml.YAMLError, UnicodeDecodeError, ValueError, RecursionError) as error:
+        _check_shape(content)
+        plain = yaml.load(content, Loader=_StrictLoader)
+    except _YAML_ERRORS as error:
         reason = " ".join(str(error).split())
         raise LockError(f"{where} is damaged: {reason:.300}", hint=hint) from error
     try:
@@ -112,9 +138,42 @@ def write_bytes(path: Path, content: bytes) -> None:
         raise
 
 
+def _check_shape(content: bytes) -> None:
+    """Refuse what would exhaust the stack or the memory: deep nesting, aliases.
+
+    Only a file that may have either is looked through twice.
+
+    Raises:
+        ValueError: it has.
+    """
+    indents = max(map(len, _INDENT.findall(content)), default=0)
+    brackets = content.count(b"[") + content.count(b"{")
+    if indents + brackets < _DEEPEST and not _ALIAS.search(content):
+        return
+    depth = 0
+    for event in yaml.parse(content, Loader=_Loader):
+        if isinstance(event, yaml.AliasEvent):
+            raise ValueError(f"it has an alias, *{event.anchor}")
+        depth += isinstance(event, yaml.CollectionStartEvent)
+        depth -= isinstance(event, yaml.CollectionEndEvent)
+        if depth > _DEEPEST:
+            raise ValueError("it is nested too deeply")
+
+
+def _printable(value: Json) -> Json:
+    """The value with characters that UTF-8 cannot hold written as escapes."""
+    if isinstance(value, dict):
+        return {_printable(key): _printable(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_printable(item) for item in value]
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode()
+    return value
+
+
 def _dump(plain: Json, *, allow_unicode: bool) -> str:
     text: str = yaml.dump(
-        plain, Dumper=_Dumper, sort_keys=False, allow_unicode=allow_unicode, width=100
+        plain, Dumper=_PlainDumper, sort_keys=False, allow_unicode=allow_unicode, width=100
     )
     return text
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath, PureWindowsPath
@@ -22,6 +23,9 @@ STATUSES = (RUNNING, COMPLETED, FAILED, INTERRUPTED)
 EXACT = "exact"
 PARTIAL = "partial"
 DRIFTED = "drifted"
+
+
+_OBJECT_ID = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,8 +63,7 @@ class Run(Node):
     parent: str | None = None
 
     def __post_init__(self) -> None:
-        if not layout.RUN_ID.fullmatch(self.id):
-            raise LockError(f"run.id {self.id!r:.60} is no run id")
+        check_run_ids(self.id, where="run.id ")
         if self.status not in STATUSES:
             raise LockError(f"run.status {self.status!r:.60} is none of {', '.join(STATUSES)}")
 
@@ -125,6 +128,9 @@ class CodeState(Node):
     completeness: str
     reasons: tuple[str, ...] = ()
 
+    def __post_init__(self) -> None:
+        check_object_ids(self.commit, self.tree, *([self.head] if self.head else []))
+
 
 @dataclass(frozen=True, kw_only=True)
 class DataEntry(Node):
@@ -157,6 +163,9 @@ class CodeRef(Node):
     commit: str
     tree: str
 
+    def __post_init__(self) -> None:
+        check_object_ids(self.commit, self.tree)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Predecessor(Node):
@@ -174,6 +183,7 @@ class Predecessor(Node):
 
     def __post_init__(self) -> None:
         check_path(self.path)
+        check_run_ids(*self.prevs)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -224,6 +234,9 @@ class RunLock(Node):
     outputs: Outputs | None = None
     warnings: tuple[str, ...] = ()
 
+    def __post_init__(self) -> None:
+        check_run_ids(*self.prevs)
+
     @property
     def code(self) -> CodeState | None:
         """The repository that the job ran from, when there was one."""
@@ -233,6 +246,28 @@ class RunLock(Node):
     def tag(self) -> str:
         """The name of the git tag that a push gives this run."""
         return layout.tag_name(self.job.name, self.run.id)
+
+
+def check_run_ids(*ids: str, where: str = "") -> None:
+    """Refuse what is no run id: ids become names of files, refs and tags.
+
+    Raises:
+        LockError: one of them is none.
+    """
+    for run_id in ids:
+        if not layout.RUN_ID.fullmatch(run_id):
+            raise LockError(f"{where}{run_id!r:.60} is no run id")
+
+
+def check_object_ids(*oids: str) -> None:
+    """Refuse what is no full git object id: git could take it for an option.
+
+    Raises:
+        LockError: one of them is none.
+    """
+    for oid in oids:
+        if not _OBJECT_ID.fullmatch(oid):
+            raise LockError(f"{oid!r:.60} is no git object id")
 
 
 def check_path(path: str) -> None:

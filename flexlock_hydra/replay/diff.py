@@ -12,8 +12,6 @@ from flexlock_hydra.record.codec import Json
 from flexlock_hydra.record.model import RunLock
 from flexlock_hydra.replay.compare import result_files
 
-SECTIONS = ("config", "code", "data", "environment", "result", "outputs")
-
 
 @dataclass(frozen=True)
 class Change:
