@@ -8,11 +8,10 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from enum import Enum
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Any
 
-from omegaconf import Container, OmegaConf
+from omegaconf import Container
 
 from flexlock_hydra.capture import code, environment, process
 from flexlock_hydra.capture.code import Scope
@@ -21,6 +20,7 @@ from flexlock_hydra.capture.secrets import Masker, env_names
 from flexlock_hydra.errors import FlexlockError, LockError
 from flexlock_hydra.hooks import scan, tracking
 from flexlock_hydra.hooks.options import SaveConfig
+from flexlock_hydra.hooks.plain import resolve, to_plain
 from flexlock_hydra.hooks.tracking import ActiveRun
 from flexlock_hydra.ports.gitrepo import GitRepo
 from flexlock_hydra.record import layout, lockfile
@@ -151,32 +151,6 @@ def named_data(config: Container) -> tuple[Path, ...]:
     return tuple(Places(cwd, cwd, cwd).locate(given) for given in collector.given)
 
 
-def changed_keys(recorded: Json, now: Json, where: str = "") -> list[str]:
-    """The config keys whose values differ, masked secrets aside."""
-    if isinstance(recorded, Mapping) and isinstance(now, Mapping):
-        return [
-            name
-            for key in sorted({*recorded, *now})
-            for name in changed_keys(
-                recorded.get(key, inspect.Parameter.empty),
-                now.get(key, inspect.Parameter.empty),
-                f"{where}.{key}".lstrip("."),
-            )
-        ]
-    return [] if recorded == now else [where]
-
-
-def to_plain(config: Container | None, *, resolve: bool) -> Json:
-    """A config as data that YAML can hold.
-
-    Raises:
-        Exception: whatever a resolver of the user's raises.
-    """
-    if config is None:
-        return None
-    return _plain(OmegaConf.to_container(config, resolve=resolve, enum_to_str=True))
-
-
 def task_name(task: Callable[..., Any] | None) -> tuple[str | None, Path | None]:
     """``module:qualified name`` of a task function and the file that it is in."""
     task = getattr(task, "func", task)  # hydra-zen's wrapper, functools.partial
@@ -215,7 +189,7 @@ def _record_config(
         run.warn(*scan.resolve_snapshots(config))
         if save_config is SaveConfig.none:
             return
-        resolved, failed = _resolve(config)
+        resolved, failed = resolve(config)
         run.warn(*failed)
     finally:
         run.scanning = False
@@ -225,34 +199,6 @@ def _record_config(
         config=resolved,
         unresolved=unresolved if save_config is SaveConfig.unresolved else None,
     )
-
-
-def _resolve(config: Container) -> tuple[Json, list[str]]:
-    """The resolved config; a key whose resolution fails keeps its interpolation."""
-    try:
-        return to_plain(config, resolve=True), []
-    except Exception:  # the user's own resolvers run here
-        failed: list[str] = []
-        return _resolve_each(config, failed), failed
-
-
-def _resolve_each(container: Any, failed: list[str]) -> Json:
-    """The same key by key."""
-    if container._is_none() or container._is_missing():
-        return to_plain(container, resolve=False)
-    items: dict[Any, Json] = {}
-    for key in scan.keys(container):
-        node = container._get_node(key)
-        try:
-            value = container[key]
-            items[key] = (
-                _resolve_each(value, failed) if isinstance(value, Container) else _plain(value)
-            )
-        except Exception as error:  # as above
-            items[key] = _plain(node._value())
-            if not node._is_missing():
-                failed.append(f"config {node._get_full_key(None)}: {_first_line(error)}")
-    return list(items.values()) if OmegaConf.is_list(container) else _plain(items)
 
 
 def _mask(run: ActiveRun) -> None:
@@ -310,22 +256,3 @@ def _main_repo(cwd: Path, main: Path | None) -> GitRepo | None:
     if here and (main is None or main.is_relative_to(here.root)):
         return here
     return (code.find_repo(main.parent) if main else None) or here
-
-
-def _plain(value: Any) -> Json:
-    if isinstance(value, Mapping):
-        return {str(_plain(key)): _plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple, set, frozenset)):
-        return [_plain(item) for item in value]
-    if isinstance(value, Enum):
-        return value.name
-    if isinstance(value, PurePath):
-        return str(value)
-    if value is None or type(value) in (bool, int, float, str):
-        return value
-    return repr(value)
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).splitlines()
-    return lines[0] if lines else type(error).__name__

@@ -28,13 +28,13 @@ from flexlock_hydra.hooks.begin import (
     Rerun,
     Start,
     begin,
-    changed_keys,
     named_data,
     observe_start,
     observe_task,
     task_name,
 )
 from flexlock_hydra.hooks.options import SaveConfig, Strict
+from flexlock_hydra.hooks.plain import changed_keys
 from flexlock_hydra.record.codec import Json
 from flexlock_hydra.record.model import (
     COMPLETED,
