@@ -122,12 +122,13 @@ def _output_folders(
 ) -> frozenset[str]:
     """Folders, relative to the root, in which no untracked file is code."""
     folders = {*_HYDRA_FOLDERS, *_inside(root, configured)}
-    for path in untracked:
-        pure = PurePosixPath(path)
-        if pure.name in _RUN_MARKS:
-            folders.add(str(pure.parent))
-        elif pure.parent.name == ".hydra":
-            folders.add(str(pure.parent.parent))
+    files = [PurePosixPath(path) for path in untracked]
+    folders |= {str(file.parent) for file in files if file.name == layout.LOCK}
+    folders |= {str(file.parent.parent) for file in files if file.parent.name == ".hydra"}
+    with_jobs = {str(up.parent) for file in files for up in file.parents if up.name.isdigit()}
+    with_jobs |= {str(PurePosixPath(folder).parent) for folder in folders}
+    sweeps = {str(file.parent) for file in files if file.name == "multirun.yaml"}
+    folders |= sweeps & with_jobs  # a config may be named so as well
     return frozenset(folders - {"."})
 
 

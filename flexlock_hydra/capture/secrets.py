@@ -10,14 +10,16 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from fnmatch import fnmatch
 from typing import Any
 
 MASK = "***"
 
-_SECRET_WORDS = frozenset("pwd secret secrets credential credentials apikey accesskey".split())
+_SECRET_WORDS = frozenset(
+    "pwd secret secrets credential credentials apikey accesskey authorization".split()
+)
 _SECRET_ENDINGS = ("password", "passwords", "passwd", "passphrase")
 _GROUPS = frozenset("secrets credentials passwords".split())
 _WORKING_FOLDERS = ("PWD", "OLDPWD")
@@ -39,7 +41,7 @@ _SHAPES = re.compile(
     """,
     re.VERBOSE,
 )
-_ENV_READ = re.compile(r"\$\{\s*oc\.(?:env|decode:\s*\$\{oc\.env)\s*:\s*['\"]?(\w+)")
+_ENV_READ = re.compile(r"\$\{\s*oc\.env\s*:\s*['\"]?(\w+)")
 _ENV_DEFAULT = re.compile(r"(\$\{\s*oc\.env\s*:\s*['\"]?(\w+)['\"]?\s*,\s*)([^${}]+)(\})")
 _BRACES = re.compile(r"\$\{|\}|'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"")
 _WORDS = re.compile(r"[a-z]+|[A-Z]+(?![a-z])|[A-Z][a-z]*")
@@ -97,26 +99,24 @@ class Masker:
             return [self.mask(item, key) for item in value]
         if value is None or isinstance(value, bool):
             return value
-        if is_interpolation(value):
-            return self.text(_ENV_DEFAULT.sub(self._mask_default(key), value))
-        if key and self.is_secret_key(key) and value not in ("", "???"):
+        if not is_interpolation(value) and value not in ("", "???") and self.is_secret_key(key):
             return MASK
-        return self.text(value) if isinstance(value, str) else value
+        return self.text(self._without_defaults(value, key)) if isinstance(value, str) else value
 
-    def _mask_default(self, key: str) -> Callable[[re.Match[str]], str]:
-        """The literal fallback of a variable, where the key or the variable is a secret."""
+    def _without_defaults(self, text: str, key: str) -> str:
+        """A text without the literal fallbacks of variables that are secrets, or the key is."""
 
         def masked(match: re.Match[str]) -> str:
             secret = self.is_secret_key(key) or self.is_secret_key(match[2])
             is_text = match[3].strip("'\" ") not in ("", "null", "true", "false", "???")
             return f"{match[1]}{MASK}{match[4]}" if secret and is_text else match[0]
 
-        return masked
+        return _ENV_DEFAULT.sub(masked, text)
 
     def text(self, text: str) -> str:
         """A text with known secrets and everything shaped like one masked."""
         for secret in sorted(self.known, key=len, reverse=True):
-            text = text.replace(secret, MASK)
+            text = re.sub(rf"(?<!\w){re.escape(secret)}(?!\w)", MASK, text)
         return _SHAPES.sub(_mask_shape, text)
 
     def assignment(self, word: str) -> str:
@@ -125,7 +125,7 @@ class Masker:
         name = key.lstrip("+~-").rpartition(".")[2].partition("@")[0]
         if equals and self.is_secret_key(name) and not is_interpolation(value):
             return f"{key}={MASK}"
-        return self.text(word)
+        return self.text(self._without_defaults(word, name if equals else ""))
 
 
 def _mask_shape(match: re.Match[str]) -> str:

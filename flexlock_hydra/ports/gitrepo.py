@@ -120,14 +120,18 @@ class GitRepo:
         return " ".join(committer.decode("utf-8", "replace").split(" ")[-2:])
 
     def overlooked(self) -> tuple[str, ...]:
-        """Tracked files that git was told not to look at, as far as they are there."""
-        raw = git(self.root, "ls-files", "-v", "-z")
-        names = [
-            os.fsdecode(record[2:])
-            for record in raw.split(b"\0")
-            if record[:1] == b"S" or record[:1].islower()
-        ]
-        return tuple(name for name in names if os.path.lexists(self.root / name))
+        """Tracked files that git was told not to look at: assume-unchanged, skip-worktree.
+
+        Of the latter those that are there: in a sparse checkout the others never were.
+        """
+        records = git(self.root, "ls-files", "-v", "-z").split(b"\0")[:-1]
+        flagged = [(record[:1], os.fsdecode(record[2:])) for record in records]
+        return tuple(
+            name
+            for letter, name in flagged
+            if (letter.islower() and letter != b"s")
+            or (letter in b"Ss" and os.path.lexists(self.root / name))
+        )
 
     def remote_url(self, name: str) -> str | None:
         """The URL of a remote by its name, credentials included."""

@@ -129,7 +129,7 @@ class CodeState(Node):
     reasons: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        check_object_ids(self.commit, self.tree, *([self.head] if self.head else []))
+        check_object_ids(self.commit, self.tree, *([] if self.head is None else [self.head]))
 
 
 @dataclass(frozen=True, kw_only=True)

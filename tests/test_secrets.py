@@ -1,0 +1,462 @@
+"""Secrets are masked by name, by shape and by being known; nothing else is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from flexlock_hydra.capture.secrets import MASK, Masker, env_names, is_interpolation
+
+VALUE = "hunter22"
+UPPER, DIGITS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ", "0123456789"
+MIXED = "aB3" * 20
+
+SECRET_KEYS = [
+    "password", "db_password", "dbPassword", "db-password", "DB_PASSWORD", "PASSWORD",
+    "password2", "passwords", "passwd", "pwd", "passphrase", "sshPassphrase",
+    "secret", "secrets", "client_secret", "clientSecret", "CLIENT-SECRET", "secret_key",
+    "credential", "credentials", "aws_credentials",
+    "api_key", "apiKey", "api-key", "APIKey", "apikey", "API_KEY", "x-api-key", "OPENAI_API_KEY",
+    "wandbApiKey", "api_keys", "api_key_1",
+    "access_key", "accessKey", "AWS_SECRET_ACCESS_KEY", "aws_access_key_id", "private_key",
+    "privateKey", "auth_key", "encryption_key", "signing_key", "account_key", "ssh_key",
+    "token", "TOKEN", "hf_token", "HF_TOKEN", "accessToken", "refresh-token", "github_token",
+    "bearer_token", "auth_token", "use_auth_token", "sas_token", "PGPASSWORD", "MYSQL_PWD",
+]
+PLAIN_KEYS = [
+    "tokenizer", "tokenizer_name", "max_tokens", "num_tokens", "max_new_tokens", "vocab_tokens",
+    "tokens_per_batch", "pad_token", "padToken", "eos_token", "bos_token", "unk_token",
+    "sep_token", "mask_token", "cls_token", "PAD-TOKEN", "image_token", "start_token",
+    "token_ids", "tokenization", "token_embedding", "secretary", "secretion", "monkey",
+    "keyboard", "key", "keys", "primary_key", "foreign_key", "sort_key", "public_key",
+    "key_dim", "query_key", "attention_key", "value_key", "hotkey", "turkey", "author",
+    "authors", "account", "accuracy", "access", "encoder", "compass", "bypass", "passes",
+    "passenger", "pass_free", "hash", "md5", "commit", "name",
+    "path", "url", "lr", "",
+]
+
+
+@pytest.mark.parametrize("key", SECRET_KEYS)
+def test_a_value_under_a_secret_name_is_masked(key: str) -> None:
+    """A key that says secret, in snake, camel or kebab case, hides its value."""
+    assert Masker().mask({"db": [{key: VALUE}]}) == {"db": [{key: MASK}]}
+
+
+@pytest.mark.parametrize("key", PLAIN_KEYS)
+def test_a_value_under_another_name_stays(key: str) -> None:
+    """A key that only looks like one, or is about text's tokens, shows its value."""
+    assert Masker().mask({"db": [{key: VALUE}]}) == {"db": [{key: VALUE}]}
+
+
+def shaped(*parts: str) -> str:
+    """A secret put together here, so that no scanner takes this file for a leak."""
+    return "".join(parts)
+
+
+SHAPES = {
+    "aws": shaped("AK", "IA", UPPER[:16]),
+    "aws session": shaped("AS", "IA", DIGITS, UPPER[:6]),
+    "github": shaped("gh", "p_", MIXED[:36]),
+    "github app": shaped("gh", "s_", MIXED[:36]),
+    "github fine": shaped("github", "_pat_", MIXED[:22], "_", MIXED),
+    "gitlab": shaped("gl", "pat-", MIXED[:20]),
+    "hugging face": shaped("h", "f_", MIXED[:34]),
+    "openai": shaped("s", "k-", MIXED[:48]),
+    "openai project": shaped("s", "k-proj-", MIXED[:40], "_", MIXED),
+    "slack": shaped("xo", "xb-", DIGITS, "-", MIXED[:24]),
+    "google": shaped("AI", "za", MIXED[:35]),
+    "jwt": shaped("ey", "J", MIXED[:20], ".ey", "J", MIXED[:30], ".", MIXED[:43]),
+    "private key": shaped(
+        "-----BEGIN RSA PRIV", "ATE KEY-----\n", MIXED, "\n", MIXED,
+        "\n-----END RSA PRIV", "ATE KEY-----"
+    ),
+    "plain private key": shaped(
+        "-----BEGIN PRIV", "ATE KEY-----\n", MIXED, "\n-----END PRIV", "ATE KEY-----"
+    ),
+    "openssh key": shaped(
+        "-----BEGIN OPENSSH PRIV", "ATE KEY-----\n", MIXED,
+        "\n-----END OPENSSH PRIV", "ATE KEY-----"
+    ),
+    "cut private key": shaped("-----BEGIN EC PRIV", "ATE KEY-----\n", MIXED),
+}
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("around", ["{}", "Authorization: Bearer {}", "a\n{}\nb", "['{}']",
+                                    "--header=x:{}"])
+def test_a_value_of_a_known_shape_is_masked(shape: str, around: str) -> None:
+    """A well-known kind of secret is masked under any key and inside a longer text."""
+    if shape == "cut private key" and around != "{}":
+        around = "a\n{}"
+    text = around.format(SHAPES[shape])
+
+    assert Masker().mask({"note": text}) == {"note": around.format(MASK)}
+
+
+@pytest.mark.parametrize(("url", "masked"), [
+    ("postgres://ada:hunter2@db/x", "postgres://ada:***@db/x"),
+    ("postgresql+asyncpg://ada:hunter2@db:5432/x?ssl=1",
+     "postgresql+asyncpg://ada:***@db:5432/x?ssl=1"),
+    ("redis://:hunter2@cache:6379/0", "redis://:***@cache:6379/0"),
+    ("https://ada:hunter2@example.org/p.git", "https://ada:***@example.org/p.git"),
+    ("see https://ada:hunter2@a.org and ftp://b:hunter2@c",
+     "see https://ada:***@a.org and ftp://b:***@c"),
+    ("mongodb://ada:h:unter2@db", "mongodb://ada:***@db"),
+])
+def test_a_password_in_a_url_is_masked(url: str, masked: str) -> None:
+    """Of a URL only the password is hidden."""
+    assert Masker().mask({"url": url}) == {"url": masked}
+
+
+PLAIN_VALUES = [
+    "0123456789abcdef0123456789abcdef01234567",
+    "8c7dd922ad47494fc02c388e12c00eac",
+    "sha256:" + "ab" * 32,
+    "https://example.org/team/project.git",
+    "https://ada@example.org/p.git",
+    "git@example.org:team/p.git",
+    "http://localhost:8080/path?a=b@c",
+    "s3://bucket/key:with/colon@at",
+    "postgres://db:5432/x",
+    "outputs/2026-11-22/10-15-00",
+    "20261122T101500Z-3f9c2a7b",
+    "3f2b8c1e-0000-4000-8000-000000000000",
+    "bert-base-uncased",
+    "hf-internal-testing/tiny-random-bert",
+    "sklearn.ensemble.RandomForestClassifier",
+    "sk-learn-random-forest-baseline",
+    "task-classification-of-documents",
+    "risk-assessment-with-more-words",
+    "ghp_short",
+    "AKIAlower",
+    "eyJustaword",
+    "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----",
+    "-----BEGIN PUBLIC KEY-----\nMIIB\n-----END PUBLIC KEY-----",
+    "password",
+    "ada@example.org",
+    "a:b@c",
+    "12:30:45@utc",
+    "",
+    "***",
+    "ünïcode 日本語",
+    0, 1, -1, 0.1, 1e-7, float("inf"), True, False, None,
+]
+
+
+@pytest.mark.parametrize("value", PLAIN_VALUES, ids=ascii)
+def test_an_ordinary_value_stays(value: Any) -> None:
+    """Hashes, paths, names, URLs without a password and numbers are written as they are."""
+    assert Masker().mask({"value": [value]}) == {"value": [value]}
+
+
+@pytest.mark.parametrize("value", [
+    None, "", "???", True, False,
+    "${oc.env:DB_PASSWORD}", "${db.password}", "${oc.env:DB_PASSWORD,null}",
+    "${oc.decode:${oc.env:DB_PASSWORD}}",
+])
+@pytest.mark.parametrize("key", ["password", "use_auth_token", "api_key"])
+def test_what_holds_no_secret_stays_under_a_secret_name(key: str, value: Any) -> None:
+    """Null, empty, missing, a switch, an interpolation: shown under any name."""
+    assert Masker().mask({key: value}) == {key: value}
+
+
+@pytest.mark.parametrize("value", [1234, 12.5, "x", ["a", "b"], ("a",), [["a"]]])
+def test_any_kind_of_value_is_masked(value: Any) -> None:
+    """Numbers, short texts and every item of a list are hidden under a secret name."""
+    masked = Masker().mask({"password": value})
+
+    assert set(str(masked["password"])) <= set("[]'*, ")
+
+
+@pytest.mark.parametrize("key", ["secrets", "credentials", "passwords"])
+def test_a_mapping_under_a_secret_name_is_masked(key: str) -> None:
+    """Secrets that are grouped under one name are all hidden."""
+    masked = Masker().mask({key: {"openai": VALUE, "deep": {"x": [VALUE]}}})
+
+    assert VALUE not in str(masked)
+
+
+def test_the_shape_of_a_config_is_kept() -> None:
+    """Keys, order, lists and other values are as before."""
+    config = {"b": 1, "a": {"token": "x", "list": [1, {"pwd": "y"}, "z"]}}
+
+    assert Masker().mask(config) == {
+        "b": 1, "a": {"token": MASK, "list": [1, {"pwd": MASK}, "z"]}
+    }
+    assert list(Masker().mask(config)) == ["b", "a"]
+
+
+def test_masking_changes_nothing_in_place() -> None:
+    """The user's config keeps its secrets."""
+    config = {"a": {"token": "x", "list": ["y"]}}
+    Masker().mask(config)
+
+    assert config == {"a": {"token": "x", "list": ["y"]}}
+
+
+def test_masking_twice_is_masking_once() -> None:
+    """A masked config has nothing left to mask."""
+    config = {"password": VALUE, "url": "https://a:b@c", "text": SHAPES["aws"]}
+    once = Masker().mask(config)
+
+    assert Masker().mask(once) == once
+
+
+@settings(max_examples=200, deadline=None, derandomize=True, database=None)
+@given(st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=30),
+    lambda inner: st.lists(inner, max_size=3)
+    | st.dictionaries(st.sampled_from(["password", "lr", "apiKey", "x"]), inner, max_size=3),
+    max_leaves=8,
+))
+def test_any_config_can_be_masked(config: Any) -> None:
+    """Learning from a config and masking it works for every plain value."""
+    masker = Masker().learn(config)
+    once = masker.mask(config)
+
+    assert masker.mask(once) == once
+
+
+# Patterns of the user's
+
+
+@pytest.mark.parametrize(("pattern", "key", "masked"), [
+    ("*_dsn", "sentry_dsn", True),
+    ("*_dsn", "SENTRY_DSN", True),
+    ("*_DSN", "sentry_dsn", True),
+    ("webhook*", "webhook_url", True),
+    ("exact", "exact", True),
+    ("exact", "inexact", False),
+    ("*_dsn", "dsn", False),
+])
+def test_patterns_of_the_user(pattern: str, key: str, masked: bool) -> None:
+    """Globs that the user gives name further secret keys, whatever their case."""
+    expected = MASK if masked else VALUE
+
+    assert Masker(patterns=(pattern,)).mask({key: VALUE}) == {key: expected}
+
+
+# Known secrets
+
+
+def test_a_known_secret_is_masked_inside_any_text() -> None:
+    """A password of the config does not reach the record by an error's text either."""
+    masker = Masker().learn({"db": {"password": "hunter22"}})
+
+    assert masker.text("login as ada with 'hunter22' failed: hunter22") == (
+        "login as ada with '***' failed: ***"
+    )
+    assert masker.mask({"note": ["see hunter22"]}) == {"note": ["see ***"]}
+
+
+@pytest.mark.parametrize("config", [
+    {"passwords": ["hunter22"]},
+    {"db": [{"api_key": "hunter22"}]},
+    {"secrets": {"openai": "hunter22"}},
+    {"token": ["other", ["hunter22"]]},
+])
+def test_secrets_are_learned_at_any_depth(config: Any) -> None:
+    """A secret in a list or a group is known elsewhere too."""
+    assert Masker().learn(config).text("it is hunter22") == "it is ***"
+
+
+def test_a_number_is_a_secret_too() -> None:
+    """A PIN that YAML reads as a number is masked inside a text."""
+    assert Masker().learn({"password": 903817}).text("pin 903817") == "pin ***"
+
+
+@pytest.mark.parametrize("config", [
+    {"password": "abc"},
+    {"password": None},
+    {"password": ""},
+    {"password": "???"},
+    {"use_auth_token": True},
+    {"password": "${oc.env:HOME}"},
+    {"name": "hunter22"},
+    {"tokenizer": "hunter22"},
+])
+def test_what_is_no_secret_is_not_learned(config: Any) -> None:
+    """Short values, switches, placeholders and ordinary values blacken no text."""
+    text = "True hunter22 abc ??? ${oc.env:HOME} None"
+
+    assert Masker().learn(config).text(text) == text
+
+
+def test_the_longer_secret_goes_first() -> None:
+    """Of two secrets, one within the other, nothing is left over."""
+    masker = Masker().learn({"password": "hunter", "token": "hunter22"})
+
+    assert masker.text("hunter22 hunter") == "*** ***"
+
+
+def test_learning_adds_to_what_is_known() -> None:
+    """A later config adds secrets and forgets none."""
+    masker = Masker().learn({"password": "first-one"}).learn({"password": "second-one"})
+
+    assert masker.text("first-one second-one") == "*** ***"
+
+
+def test_a_default_beside_the_variable_is_hidden() -> None:
+    """The literal fallback of an interpolation that is a secret is masked there too."""
+    unresolved = {"password": "${oc.env:DB_PASSWORD,hunter22}"}
+    masker = Masker().learn(unresolved, {"password": "hunter22"})
+
+    assert "hunter22" not in str(masker.mask(unresolved))
+
+
+# Variables
+
+READS = [
+    "${oc.env:DB_PASSWORD}",
+    "${oc.env: DB_PASSWORD}",
+    "${ oc.env:DB_PASSWORD}",
+    "${oc.env:DB_PASSWORD,none}",
+    "${oc.env:'DB_PASSWORD'}",
+    '${oc.env:"DB_PASSWORD"}',
+    "${oc.decode:${oc.env:DB_PASSWORD}}",
+    "postgres://ada:${oc.env:DB_PASSWORD}@db",
+    "${oc.env:USER}/${oc.env:DB_PASSWORD}",
+]
+
+
+@pytest.mark.parametrize("read", READS)
+def test_variables_that_a_config_reads_are_found(read: str) -> None:
+    """Every way to write ``oc.env`` names its variable."""
+    assert "DB_PASSWORD" in env_names({"a": [{"b": read}]})
+
+
+def test_other_interpolations_name_no_variable() -> None:
+    """Text without ``oc.env`` reads no variable."""
+    assert env_names({"a": "${b.c}", "d": "DB_PASSWORD", "e": 3, "f": "${now:%Y}"}) == set()
+
+
+@pytest.mark.parametrize("read", READS)
+def test_the_value_of_a_secret_variable_is_masked(
+    read: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a config reads from a variable of a secret name is hidden in all texts."""
+    monkeypatch.setenv("DB_PASSWORD", "hunter22")
+    masker = Masker().learn({"connection": read})
+
+    assert masker.mask({"connection": "as ada/hunter22"}) == {"connection": "as ada/***"}
+
+
+def test_the_value_of_another_variable_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a config reads from an ordinary variable is shown."""
+    monkeypatch.setenv("DATA_ROOT", "/srv/data")
+    masker = Masker().learn({"root": "${oc.env:DATA_ROOT}"})
+
+    assert masker.text("/srv/data/x.csv") == "/srv/data/x.csv"
+
+
+@pytest.mark.parametrize("name", ["PWD", "OLDPWD"])
+def test_the_working_folder_is_no_password(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The shell's PWD, which many configs read, hides no path."""
+    monkeypatch.setenv(name, "/home/ada/project")
+    masker = Masker().learn({"root": f"${{oc.env:{name}}}"})
+
+    assert masker.text("/home/ada/project/data/x.csv") == "/home/ada/project/data/x.csv"
+    assert masker.mask("/home/ada/project", name) == "/home/ada/project"
+
+
+def test_an_unset_variable_is_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A secret variable that is empty or not set blackens nothing."""
+    monkeypatch.delenv("DB_PASSWORD", raising=False)
+    monkeypatch.setenv("API_TOKEN", "")
+    masker = Masker().learn(["${oc.env:DB_PASSWORD,x}", "${oc.env:API_TOKEN}"])
+
+    assert masker.text("any text") == "any text"
+
+
+@pytest.mark.parametrize("value", [
+    "${oc.env:DB_PASSWORD}",
+    "postgres://ada:${oc.env:DB_PASSWORD}@db/x",
+    "${oc.env:USER}:${oc.env:DB_PASSWORD}",
+])
+def test_an_unresolved_config_keeps_its_interpolations(value: str) -> None:
+    """What a rerun composes from names the variable and not the mask."""
+    assert Masker().mask({"url": value}) == {"url": value}
+
+
+@pytest.mark.parametrize(("key", "value"), [
+    ("url", "postgres://ada:${oc.env:DB_PASSWORD,hunter22}@db/x"),
+    ("url", "${oc.env:DB_URL,'postgres://ada:hunter22@db/x'}"),
+    ("header", "Bearer ${oc.env:API_TOKEN,hunter22}"),
+    ("password", "${oc.env:DB_PASSWORD, 'hunter22'}"),
+    ("password", "${oc.env:SOMETHING,hunter22}"),
+    ("password", "${oc.decode:${oc.env:SOMETHING,hunter22}}"),
+])
+def test_the_fallback_of_a_secret_variable_is_masked(key: str, value: str) -> None:
+    """What stands in for a variable of a secret name, or under one, is hidden anywhere."""
+    assert "hunter22" not in str(Masker().mask({key: value}))
+
+
+@pytest.mark.parametrize("value", ["${oc.env:A}-hunter22-${oc.env:B}", "${a}hunter22${b}"])
+def test_a_secret_between_interpolations_is_masked(value: str) -> None:
+    """Literal text between two interpolations under a secret name is hidden."""
+    assert "hunter22" not in str(Masker().mask({"password": value}))
+
+
+@pytest.mark.parametrize(("text", "expected"), [
+    ("${a}", True), ("${oc.env:A,b}", True), ("${a.${b}}", True), ("${oc.env:A,'}'}", True),
+    ("a${b}", False), ("${b}a", False), ("${a}b${c}", False), ("$b", False), ("", False),
+    (3, False), (None, False),
+])
+def test_an_interpolation_is_told_from_a_value(text: Any, expected: bool) -> None:
+    """Only a text that is one interpolation from end to end names where a value comes from."""
+    assert is_interpolation(text) is expected
+
+
+# Overrides and arguments
+
+
+@pytest.mark.parametrize(("word", "masked"), [
+    ("db.password=x", "db.password=***"),
+    ("+db.password=x", "+db.password=***"),
+    ("++db.password=x", "++db.password=***"),
+    ("db.password=a,b", "db.password=***"),
+    ("db.password='a=b'", "db.password=***"),
+    ("password=x", "password=***"),
+    ("apiKey=x", "apiKey=***"),
+    ("db.token@pkg=x", "db.token@pkg=***"),
+    ("hydra.job.env_set.HF_TOKEN=x", "hydra.job.env_set.HF_TOKEN=***"),
+    ("--api-key=x", "--api-key=***"),
+    ("-token=x", "-token=***"),
+    ("url=https://a:b@c", "url=https://a:***@c"),
+    ("note=" + SHAPES["github"], "note=***"),
+    (SHAPES["hugging face"], "***"),
+])
+def test_a_secret_of_the_command_line_is_masked(word: str, masked: str) -> None:
+    """An override or an argument is masked for its key's name and its value's shape."""
+    assert Masker().assignment(word) == masked
+
+
+@pytest.mark.parametrize("word", [
+    "lr=0.1", "model=mlp", "~db.password", "db.user=ada", "tokenizer.name=bert",
+    "max_tokens=3", "pad_token='<pad>'", "--multirun", "-m", "train.py", "x==y", "=", "",
+    "db.password=${oc.env:DB_PASSWORD}", "password.length=3", "hydra/callbacks=flexlock",
+    "data@pass=x",
+])
+def test_other_words_of_the_command_line_stay(word: str) -> None:
+    """What is no secret is repeated as it was typed: a rerun needs it."""
+    assert Masker().assignment(word) == word
+
+
+@pytest.mark.parametrize("word", [
+    "db.password=${oc.env:DB_PASSWORD,hunter22}",
+    "db.login=${oc.env:DB_PASSWORD,hunter22}",
+    "url=postgres://ada:${oc.env:DB_PASSWORD,hunter22}@db/x",
+])
+def test_the_fallback_of_a_secret_variable_is_masked_on_the_command_line(word: str) -> None:
+    """An override that brings its own fallback for a secret variable hides it."""
+    assert "hunter22" not in Masker().assignment(word)
+
+
+def test_a_known_secret_is_masked_on_the_command_line() -> None:
+    """A secret within an override of a whole mapping is known from the config."""
+    masker = Masker().learn({"db": {"password": "hunter22"}})
+
+    assert masker.assignment("db={user:ada,password:hunter22}") == "db={user:ada,password:***}"
