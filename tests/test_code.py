@@ -1015,11 +1015,12 @@ def test_a_dirty_submodule_is_named(key: str, name: str, superproject: Project) 
     assert (state.completeness, state.reasons) == ("partial", ("submodule libs/x is dirty",))
 
 
-def test_a_clean_submodule_is_exact(superproject: Project) -> None:
-    """A submodule at its recorded commit makes no difference."""
+def test_a_clean_submodule_is_named(superproject: Project) -> None:
+    """A submodule at its recorded commit changes nothing, but its files are elsewhere."""
     state = snapshot(superproject.root)
 
-    assert (state.commit, state.completeness) == (state.head, "exact")
+    assert (state.commit, state.completeness) == (state.head, "partial")
+    assert state.reasons == ("submodule libs/x is recorded by its commit alone",)
 
 
 def test_a_moved_submodule_is_in_the_snapshot(superproject: Project) -> None:

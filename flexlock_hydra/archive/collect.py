@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from flexlock_hydra.archive.plan import Piece, is_under
-from flexlock_hydra.archive.runs import RecordedRun, load_run
+from flexlock_hydra.archive.runs import RecordedRun, load_run, original_root
 from flexlock_hydra.capture.data import record_path
 from flexlock_hydra.capture.digest import Digest, FileDigest, digest, digest_bytes, of_files
 from flexlock_hydra.capture.lineage import read_found
 from flexlock_hydra.errors import DataError, PushError, RunNotFoundError
 from flexlock_hydra.ports.gitrepo import GitRepo, TreeEntry
 from flexlock_hydra.record import layout
-from flexlock_hydra.record.model import RUNNING, DataEntry, Predecessor, RunLock
+from flexlock_hydra.record.model import RUNNING, DataEntry, Predecessor
 
 OUTPUTS = "outputs"
 
@@ -85,12 +85,6 @@ def places(run: RecordedRun, recorded: str) -> list[Path]:
     if Path(recorded).is_absolute() and is_pulled(run.root):
         return restored
     return [run.root / recorded, *restored]
-
-
-def original_root(lock: RunLock) -> str:
-    """The project's root on the machine where the run was recorded."""
-    cwd = lock.job.command.cwd
-    return posixpath.normpath(posixpath.join(cwd, lock.code.path)) if lock.code else cwd
 
 
 def is_pulled(root: Path) -> bool:

@@ -13,11 +13,14 @@ from datetime import datetime
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+import yaml
+
 from flexlock_hydra.archive import metafiles
 from flexlock_hydra.archive.cargo import Cargo, load_cargo
 from flexlock_hydra.archive.remote import choose_git_remote, choose_remote
 from flexlock_hydra.archive.runs import RecordedRun
 from flexlock_hydra.capture.digest import FileDigest
+from flexlock_hydra.capture.secrets import Masker
 from flexlock_hydra.errors import CodeError, DataError, PushError, RemoteError
 from flexlock_hydra.ports import gitcmd
 from flexlock_hydra.ports.dvcstore import RemoteSpec, Store
@@ -83,7 +86,7 @@ def push(
         bytes=sum(cargo.sizes.values()),
         sent_objects=len(absent),
         sent_bytes=sum(absent.values()),
-        warnings=_warnings(run, url, store.spec),
+        warnings=(*_warnings(run, url, store.spec), *_secrets(cargo)),
     )
 
 
@@ -132,9 +135,9 @@ def _deliver(
     there = _require_free_tag(repo, url, tag, oid)
     _upload(store, cargo, absent, progress)
     store.write_file(layout.manifest_path(tag), json.dumps(manifest, indent=1).encode())
-    repo.update_ref(f"refs/tags/{tag}", oid)
     if url and not there:
         repo.push_tag(url, tag, oid)
+    repo.update_ref(f"refs/tags/{tag}", oid)
 
 
 def _commit(repo: GitRepo, cargo: Cargo, remote: RemoteSpec) -> str:
@@ -159,14 +162,27 @@ def _require_free_tag(repo: GitRepo, url: str | None, tag: str, oid: str) -> boo
     """
     there = repo.remote_tag(url, tag) if url else None
     here = repo.tags(tag).get(tag)
-    for place, found in ((redact_url(url or ""), there), (str(repo.root), here)):
-        if found not in (None, oid):
-            raise PushError(
-                f"tag {tag} exists in {place} with other content",
-                hint=f"Delete it if it is not wanted: git push --delete REMOTE {tag}, "
-                f"git tag -d {tag}",
-            )
+    if there not in (None, oid):
+        raise PushError(
+            f"tag {tag} exists in {redact_url(url or '')} with other content",
+            hint=f"It was pushed before, with another data remote or without outputs. "
+            f"Delete it if it is not wanted: git push --delete REMOTE {tag}",
+        )
+    if here not in (None, oid) and not _is_ours(repo, tag):
+        raise PushError(
+            f"tag {tag} exists in {repo.root} with other content",
+            hint=f"Delete it if it is not wanted: git tag -d {tag}",
+        )
     return there == oid
+
+
+def _is_ours(repo: GitRepo, tag: str) -> bool:
+    """Whether a local tag came from an earlier push of the same run: it may be replaced."""
+    message = repo.git("for-each-ref", "--format=%(contents:body)", f"refs/tags/{tag}")
+    try:
+        return bool(json.loads(message)["tag"] == tag)
+    except (ValueError, KeyError, TypeError):
+        return False
 
 
 def _upload(
@@ -221,6 +237,28 @@ def _warnings(run: RecordedRun, url: str | None, remote: RemoteSpec) -> tuple[st
         if name != "main":
             said.append(f"repository {name} is recorded but does not travel")
     return tuple(said)
+
+
+def _secrets(cargo: Cargo) -> list[str]:
+    """Hydra's own files among the outputs that show what looks like a secret."""
+    found = []
+    for piece in cargo.plan.pieces:
+        for rel in piece.digest.files:
+            if PurePosixPath(rel).parent.name == ".hydra" and rel.endswith(".yaml"):
+                plain = yaml.load(piece.source_of(rel).read_bytes(), Loader=_AnyTag)
+                if Masker().learn(plain).mask(plain) != plain:
+                    found.append(
+                        f"{piece.path}/{rel} of {piece.run} shows what looks like a secret "
+                        "and travels as it is; --no-outputs leaves it here"
+                    )
+    return found
+
+
+class _AnyTag(yaml.SafeLoader):
+    """Reads Hydra's files whatever objects their tags name: those come out as None."""
+
+
+_AnyTag.add_constructor(None, lambda loader, node: None)
 
 
 def _date(run: RecordedRun) -> str:

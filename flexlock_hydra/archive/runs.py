@@ -16,9 +16,6 @@ from flexlock_hydra.record import layout, lockfile
 from flexlock_hydra.record.model import RunLock
 
 LATEST = "@latest"
-_HEAD = re.compile(
-    rb"^\s+id: ['\"]?(\d{8}T\d{6}Z-[0-9a-f]{8}).*?^\s+started: ['\"]?([^'\"\n]+)", re.M | re.S
-)
 _ID_PREFIX = re.compile(r"\d{4}[0-9TZ]*(-[0-9a-f]*)?")
 _NOT_SEARCHED = frozenset({"node_modules", "__pycache__", "site-packages"})
 
@@ -73,8 +70,11 @@ def find_run(name: str | Path, start: Path | None = None) -> RecordedRun:
     if _ID_PREFIX.fullmatch(str(name)):
         return load_run(_by_id(root, str(name), str(name)))
     if path.is_dir():
+        jobs = sorted(str(lock.parent.relative_to(path)) for _, _, lock in locks_below(path))
+        below = f"Name one of the {len(jobs)} runs below it: {', '.join(jobs[:5])}"
         raise RunNotFoundError(
-            f"no {layout.LOCK} in {path}", hint="Name a run's output directory or its id."
+            f"no {layout.LOCK} in {path}",
+            hint=below if jobs else "Name a run's output directory or its id.",
         )
     raise RunNotFoundError(
         f"no run {name}", hint=f"Name an output directory, a run.lock, a run id or {LATEST}."
@@ -101,18 +101,8 @@ def locks_below(root: Path) -> Iterator[tuple[str, str, Path]]:
         ]
         for name in filter(layout.is_lock, files):
             path = Path(folder, name)
-            if (head := _read_head(path)) is not None:
+            if (head := lockfile.read_head(path)) is not None:
                 yield (*head, path)
-
-
-def _read_head(path: Path) -> tuple[str, str] | None:
-    """When a run started, and its id, without reading the whole lock."""
-    try:
-        with path.open("rb") as file:
-            match = _HEAD.search(file.read(1024))
-    except OSError:
-        return None
-    return (match[2].decode(), match[1].decode()) if match else None
 
 
 def _search_root(start: Path) -> Path:
@@ -165,9 +155,15 @@ def _by_id(root: Path, prefix: str, name: str) -> Path:
     return next(iter(found.values()))
 
 
+def original_root(lock: RunLock) -> str:
+    """The project's root on the machine where the run was recorded."""
+    cwd = lock.job.command.cwd
+    return posixpath.normpath(posixpath.join(cwd, lock.code.path)) if lock.code else cwd
+
+
 def _recorded_repo(lock: RunLock) -> GitRepo | None:
     """The repository that the job ran in, of a lock that was written outside of it."""
-    place = Path(lock.job.command.cwd)
+    place = Path(original_root(lock))
     if lock.code is None or not place.is_dir():
         return None
     repo = GitRepo.find(place)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path, PurePosixPath
 
-from flexlock_hydra.ports.gitrepo import GitRepo, Status, blob_id, redact_url
+from flexlock_hydra.ports.gitrepo import GITLINK, GitRepo, Status, blob_id, redact_url
 from flexlock_hydra.record import layout
 from flexlock_hydra.record.model import EXACT, PARTIAL, CodeState
 
@@ -59,7 +59,7 @@ def capture(repo: GitRepo, cwd: Path, scope: Scope = Scope()) -> CodeState:
     reasons += _filtered(repo, tree, taken)
     commit = _commit(repo, status.head, tree)
     repo.update_ref(layout.shadow_ref(commit), commit)
-    reasons += [f"submodule {path} is dirty" for path in status.dirty_submodules]
+    reasons += _submodules(repo, tree, status)
     remote = repo.default_remote(status.branch)
     url = repo.remote_url(remote) if remote else None
     return CodeState(
@@ -160,6 +160,29 @@ def _matches(path: str, glob: str) -> bool:
     if "/" in glob:
         return any(fnmatch(place, glob.lstrip("/")) for place in whole)
     return any(fnmatch(part, glob) for part in pure.parts)
+
+
+def _submodules(repo: GitRepo, tree: str, status: Status) -> list[str]:
+    """Submodules: their commits are recorded, their files are not."""
+    if not (repo.root / ".gitmodules").exists():
+        return []
+    paths = [path for path, entry in repo.ls_tree(tree).items() if entry.mode == GITLINK]
+    return [
+        f"submodule {path} is dirty"
+        if path in status.dirty_submodules
+        else f"submodule {path} is recorded by its commit alone"
+        for path in paths
+    ]
+
+
+def ignored(root: Path, files: Iterable[str]) -> list[str]:
+    """Those of the files, relative to the root, that git ignores.
+
+    Raises:
+        GitError: git refused.
+    """
+    repo = GitRepo.find(root)
+    return repo.ignored(list(files)) if repo else []
 
 
 def _filtered(repo: GitRepo, tree: str, paths: list[str]) -> list[str]:

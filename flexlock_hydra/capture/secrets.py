@@ -21,6 +21,7 @@ _SECRET_WORDS = frozenset(
     "pwd secret secrets credential credentials apikey accesskey authorization".split()
 )
 _SECRET_ENDINGS = ("password", "passwords", "passwd", "passphrase")
+_LOGINS = frozenset("db user mysql pg postgres smtp mail redis ftp http proxy admin root".split())
 _GROUPS = frozenset("secrets credentials passwords".split())
 _WORKING_FOLDERS = ("PWD", "OLDPWD")
 _KEY_OWNERS = frozenset("api access private secret auth encryption signing account ssh".split())
@@ -86,6 +87,7 @@ class Masker:
         return (
             not _SECRET_WORDS.isdisjoint(words)
             or any(word.endswith(_SECRET_ENDINGS) for word in words)
+            or (words[-1:] == ["pass"] and set(words[:-1]) <= _LOGINS)
             or any(owner in _KEY_OWNERS and word in ("key", "keys") for owner, word in pairs)
             or (words[-1:] == ["token"] and _TEXT_TOKENS.isdisjoint(words))
         )

@@ -36,5 +36,7 @@ def command(
             click.echo(f"differs: {name}")
         for name in reran.missing:
             click.echo(f"missing: {name}")
+        if not (reran.identical or reran.differ or reran.missing):
+            click.echo("no output files to compare; config, result and status are the same")
         click.echo(f"identical: {render.plural(reran.identical, 'file')}")
     ctx.exit(0 if reran.verdict == replay.IDENTICAL else 1)

@@ -21,7 +21,7 @@ from flexlock_hydra.errors import FlexlockError, LockError
 from flexlock_hydra.hooks import scan, tracking
 from flexlock_hydra.hooks.options import SaveConfig
 from flexlock_hydra.hooks.plain import resolve, to_plain
-from flexlock_hydra.hooks.tracking import ActiveRun
+from flexlock_hydra.hooks.tracking import ActiveRun, Relocation
 from flexlock_hydra.ports.gitrepo import GitRepo
 from flexlock_hydra.record import layout, lockfile
 from flexlock_hydra.record.codec import Json
@@ -53,13 +53,17 @@ class Rerun:
 
     parent: str | None = None
     unresolved: Json = None
-    relocate: Mapping[str, str] | None = None
+    relocation: Relocation = Relocation()
 
     @classmethod
     def from_environment(cls) -> Rerun:
         """What the variable's file says; nothing where it is not set."""
         name = os.environ.get(layout.RERUN_VARIABLE)
-        return cls(**json.loads(Path(name).read_bytes())) if name else cls()
+        if not name:
+            return cls()
+        notes = json.loads(Path(name).read_bytes())
+        moves = Relocation(notes["relocate"], notes["cwd"])
+        return cls(notes["parent"], notes["unresolved"], moves)
 
 
 def observe_start(scope: Scope) -> Start:
@@ -78,6 +82,36 @@ def observe_start(scope: Scope) -> Start:
         warnings = (f"code not recorded: {error}",)
     root = repo.root if repo else cwd
     return Start(_command(cwd, main, root), str(cwd), str(root), repos, warnings)
+
+
+def imported_but_ignored(root: Path) -> list[str]:
+    """Why the snapshot lacks modules that this process imported: git ignores them."""
+    files = {
+        Path(file).relative_to(root).as_posix()
+        for _, file in _module_files(root)
+        if not Path(file).is_relative_to(sys.prefix) and "site-packages" not in Path(file).parts
+    }
+    try:
+        return [f"ignored {path} was imported" for path in sorted(code.ignored(root, files))]
+    except FlexlockError as error:
+        return [f"imported modules not looked at: {error}"]
+
+
+def foreign_code(root: Path, sources: Iterable[Any], task: Path | None = None) -> list[str]:
+    """What the job reads as code from outside the repository: config folders, an installed task."""
+    folders = [
+        Path(source["path"])
+        for source in sources
+        if source["schema"] == "file" and source["provider"] in ("main", "command-line")
+    ]
+    reasons = [
+        f"config folder {folder} is outside the repository"
+        for folder in folders
+        if folder.is_dir() and not folder.resolve().is_relative_to(root)
+    ]
+    if task is not None and "site-packages" in task.parts:
+        reasons.append(f"the task is installed code, {task}")
+    return reasons
 
 
 def observe_task(start: Start, source: Path, scope: Scope) -> Start:
@@ -127,7 +161,7 @@ def begin(
         warnings=start.warnings,
     )
     run = ActiveRun(
-        folder, lock, places, masker, raise_on_data, relocate=rerun.relocate or {}
+        folder, lock, places, masker, raise_on_data, relocate=rerun.relocation
     )
     tracking.enter(run)
     if config is not None:
@@ -209,6 +243,9 @@ def _mask(run: ActiveRun) -> None:
         lock,
         config=masker.mask(lock.config),
         unresolved=masker.mask(lock.unresolved),
+        environment=replace(
+            lock.environment, variables=masker.mask(lock.environment.variables)
+        ),
         job=replace(
             lock.job,
             overrides=replace(
@@ -234,15 +271,37 @@ def _command(cwd: Path, main: Path | None, root: Path) -> Command:
 
 
 def _import_paths(root: Path) -> Iterable[str]:
-    """Entries of ``sys.path`` below the root that are the project's own."""
-    for entry in dict.fromkeys(sys.path):
-        path = Path(entry or ".").absolute()
+    """Where the project's own modules are imported from, relative to its root.
+
+    Entries of ``sys.path``, and the folders of packages that an editable install's
+    finder brought without one.
+    """
+    entries = [Path(entry or ".").absolute() for entry in sys.path]
+    entries += [_package_home(name, Path(file)) for name, file in _module_files(root)]
+    for path in dict.fromkeys(entries):
         if (
             path.is_relative_to(root)
             and not path.is_relative_to(sys.prefix)
             and "site-packages" not in path.parts
         ):
             yield path.relative_to(root).as_posix()
+
+
+def _module_files(root: Path) -> list[tuple[str, str]]:
+    """Imported modules whose files lie below the root."""
+    prefix = f"{root}{os.sep}"
+    files = [(name, getattr(module, "__file__", None)) for name, module in [*sys.modules.items()]]
+    return [
+        (name, file)
+        for name, file in files
+        if isinstance(file, str) and file.startswith(prefix) and name != "__main__"
+    ]
+
+
+def _package_home(name: str, file: Path) -> Path:
+    """The folder that holds a module's top-level package."""
+    depth = name.count(".") + (file.name == "__init__.py")
+    return file.parents[depth]
 
 
 def _main_file() -> Path | None:

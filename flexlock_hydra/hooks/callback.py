@@ -28,13 +28,15 @@ from flexlock_hydra.hooks.begin import (
     Rerun,
     Start,
     begin,
+    foreign_code,
+    imported_but_ignored,
     named_data,
     observe_start,
     observe_task,
     task_name,
 )
 from flexlock_hydra.hooks.options import SaveConfig, Strict
-from flexlock_hydra.hooks.plain import changed_keys
+from flexlock_hydra.hooks.plain import changed_keys, to_plain
 from flexlock_hydra.record.codec import Json
 from flexlock_hydra.record.model import (
     COMPLETED,
@@ -104,9 +106,12 @@ class FlexlockCallback(Callback):
         start = self.start or self._observe(config, [folder])
         if not start.repos and source is not None:
             start = observe_task(start, source, self._scope([folder], ()))
+        start = self._with_gaps(start, settings, source)
         job = _job(settings, replace(start.command, task=name), self._sweep_of(start))
         task_config = _task_config(config)
         rerun = Rerun.from_environment()
+        if rerun.unresolved is not None:
+            _refuse_other_config(rerun, to_plain(task_config, resolve=False))
         run = begin(
             start,
             job,
@@ -118,8 +123,6 @@ class FlexlockCallback(Callback):
             raise_on_data=self.strict is Strict.all,
         )
         self._log_warnings(run)
-        if rerun.unresolved is not None and run.lock.unresolved is not None:
-            _refuse_other_config(rerun, run.lock.unresolved)
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
         """Write the lock with the job's end, result and outputs."""
@@ -130,6 +133,7 @@ class FlexlockCallback(Callback):
         value = job_return._return_value
         failed = isinstance(value, BaseException) and job_return.status.name == FAILED.upper()
         left_out = _log_files(settings, run.folder) if self.outputs else None
+        run.code_is_partial(imported_but_ignored(run.places.root))
         known = len(run.lock.warnings)
         if failed and isinstance(value, (KeyboardInterrupt, SystemExit)):
             run.finish(INTERRUPTED, error=_failure(value, run.masker))
@@ -140,7 +144,19 @@ class FlexlockCallback(Callback):
         self._log_warnings(run, after=known)
 
     def _observe(self, config: DictConfig, folders: Iterable[str | Path]) -> Start:
-        return observe_start(self._scope(folders, named_data(_task_config(config))))
+        start = observe_start(self._scope(folders, named_data(_task_config(config))))
+        return self._with_gaps(start, config.hydra, None)
+
+    def _with_gaps(self, start: Start, settings: Any, source: Path | None) -> Start:
+        """The start with code named that comes from outside the repository."""
+        main = start.repos.get("main")
+        if main is None:
+            return start
+        sources: Any = OmegaConf.to_container(settings.runtime.config_sources, resolve=False)
+        reasons = foreign_code(Path(start.root), sources, source)
+        return replace(
+            start, repos={**start.repos, "main": tracking.with_reasons(main, reasons)}
+        )
 
     def _scope(self, folders: Iterable[str | Path], data: tuple[Path, ...]) -> Scope:
         return Scope(

@@ -9,6 +9,7 @@ from typing import Any
 
 from omegaconf import Container, OmegaConf
 
+from flexlock_hydra.capture.secrets import MASK
 from flexlock_hydra.hooks import scan
 from flexlock_hydra.record.codec import Json
 
@@ -65,6 +66,15 @@ def changed_keys(recorded: Json, now: Json, where: str = "") -> list[str]:
                 now.get(key, _ABSENT),
                 f"{where}.{key}".lstrip("."),
             )
+        ]
+    if isinstance(recorded, str) and MASK in recorded:
+        return []
+    if isinstance(recorded, list) and isinstance(now, list) and len(recorded) == len(now):
+        pairs = zip(recorded, now, strict=True)
+        return [
+            name
+            for i, (old, new) in enumerate(pairs)
+            for name in changed_keys(old, new, f"{where}[{i}]")
         ]
     return [] if recorded == now else [where]
 

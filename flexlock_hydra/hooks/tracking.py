@@ -17,11 +17,13 @@ from flexlock_hydra.capture import lineage
 from flexlock_hydra.capture.data import Places, entry, failed_entry
 from flexlock_hydra.capture.digest import Digest, digest, is_unchanged
 from flexlock_hydra.capture.secrets import Masker
-from flexlock_hydra.errors import DataError, FlexlockError, LockError
+from flexlock_hydra.errors import DataError, LockError
 from flexlock_hydra.record import layout, lockfile
 from flexlock_hydra.record.codec import Json
 from flexlock_hydra.record.model import (
     INTERRUPTED,
+    PARTIAL,
+    CodeState,
     Failure,
     Outputs,
     RunLock,
@@ -101,9 +103,10 @@ class ActiveRun:
     places: Places
     masker: Masker
     raise_on_data: bool = False
-    relocate: Mapping[str, str] = field(default_factory=dict)
+    relocate: Relocation = field(default_factory=lambda: Relocation())
     scanning: bool = False
     """Whether the config is being walked: then no path is computed anew."""
+    written: bool = False
     outputs: Digest | None = None
     left_out: frozenset[str] = frozenset()
     started: float = field(default_factory=time.monotonic)
@@ -123,7 +126,7 @@ class ActiveRun:
         Raises:
             DataError: it cannot be recorded, and ``strict=all``.
         """
-        moved = relocated(given, self.relocate)
+        moved = self.relocate(given)
         with self.mutex:
             if not self._knows(moved, name or config_key, config_key):
                 self.add_data(self._free_key(moved, name, config_key), moved, config_key)
@@ -176,9 +179,22 @@ class ActiveRun:
             self.lock, warnings=tuple(dict.fromkeys((*self.lock.warnings, *masked)))
         )
 
+    def code_is_partial(self, reasons: Iterable[str]) -> None:
+        """Name what the job read as code and the snapshot does not hold."""
+        main = self.lock.code
+        if main is not None:
+            repos = {**self.lock.repos, "main": with_reasons(main, reasons)}
+            self.lock = replace(self.lock, repos=repos)
+
     def write(self) -> None:
-        """Write the lock as it is now."""
-        lockfile.write(self.lock, self.path)
+        """Write the lock as it is now; aside, where a later run has taken the folder."""
+        if not self.written or self._owns_folder():
+            lockfile.write(self.lock, self.path)
+        else:
+            aside = self.folder / layout.superseded_lock(self.lock.run.id)
+            self.warn("a later run writes to the same folder: the outputs are of both")
+            lockfile.write(self.lock, aside)
+        self.written = True
 
     def finish(
         self,
@@ -210,17 +226,16 @@ class ActiveRun:
 
         Loggers and other callbacks do so until the process ends.
         """
-        if self.outputs is None or not self._owns_folder():
+        if self.outputs is None or not self.path.exists() or not self._owns_folder():
             return
         if not is_unchanged(self.folder, self.outputs, self._leaves_out):
             self.lock = replace(self.lock, outputs=self._outputs())
             self.write()
 
     def _owns_folder(self) -> bool:
-        try:
-            return lockfile.read(self.path).run.id == self.lock.run.id
-        except FlexlockError:
-            return False
+        """Whether the folder's lock is this run's, or there is none any more."""
+        head = lockfile.read_head(self.path)
+        return head[1] == self.lock.run.id if head else not self.path.exists()
 
     def _leaves_out(self, name: str) -> bool:
         return name in self.left_out or layout.is_own_file(name)
@@ -282,12 +297,38 @@ class ActiveRun:
                 )
 
 
-def relocated(given: str, moves: Mapping[str, str]) -> str:
-    """Where a path of the original machine lies here: the longest known folder decides."""
-    for old in sorted(moves, key=len, reverse=True):
-        if given == old or given.startswith(old.rstrip("/\\") + "/"):
-            return moves[old] + given[len(old):]
-    return given
+@dataclass(frozen=True)
+class Relocation:
+    """Where the paths of the original machine lie here, in a rerun.
+
+    ``moves`` maps old folders and files to new ones; ``cwd`` is where the original run was
+    started: what leads out of the project from there is looked up as well.
+    """
+
+    moves: Mapping[str, str] = field(default_factory=dict)
+    cwd: str | None = None
+
+    def __call__(self, given: str) -> str:
+        """The path here, as given where nothing is known of it."""
+        if os.path.isabs(given):
+            return self._moved(given) or given
+        if self.cwd is None or ".." not in Path(given).parts:
+            return given
+        absolute = os.path.normpath(os.path.join(self.cwd, given))
+        return self.moves.get(absolute) or given
+
+    def _moved(self, path: str) -> str | None:
+        """The longest known folder decides."""
+        for old in sorted(self.moves, key=len, reverse=True):
+            if path == old or path.startswith(old.rstrip("/\\") + "/"):
+                return self.moves[old] + path[len(old):]
+        return None
+
+
+def with_reasons(code: CodeState, reasons: Iterable[str]) -> CodeState:
+    """A repository's state with further gaps named."""
+    named = tuple(dict.fromkeys((*code.reasons, *reasons)))
+    return replace(code, reasons=named, completeness=PARTIAL) if named else code
 
 
 def utc_now() -> datetime:

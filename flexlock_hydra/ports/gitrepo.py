@@ -7,7 +7,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +25,10 @@ _IDENTITY = {
     "GIT_COMMITTER_NAME": "flexlock-hydra",
     "GIT_COMMITTER_EMAIL": "flexlock-hydra@localhost",
 }
+
+
+GITLINK = "160000"
+"""The mode of a submodule in a tree."""
 
 
 @dataclass(frozen=True)
@@ -190,6 +194,12 @@ class GitRepo:
         """Whether git would ignore an untracked file of this path."""
         done = run(self.root, "check-ignore", "-q", "--no-index", "--", path)
         return done.returncode == 0
+
+    def ignored(self, paths: Sequence[str]) -> list[str]:
+        """Those of the paths that are ignored and not tracked."""
+        names = b"".join(os.fsencode(path) + b"\0" for path in paths)
+        done = run(self.root, "check-ignore", "-z", "--stdin", stdin=names)
+        return [os.fsdecode(name) for name in done.stdout.split(b"\0")[:-1]]
 
     def tags(self, pattern: str) -> dict[str, str]:
         """Local tags that match: name -> id of the tag object."""

@@ -28,6 +28,9 @@ _YAML_ERRORS = (
     OverflowError,
     RecursionError,
 )
+_HEAD = re.compile(
+    rb"^\s+id: ['\"]?(\d{8}T\d{6}Z-[0-9a-f]{8}).*?^\s+started: ['\"]?([^'\"\n]+)", re.M | re.S
+)
 _DEEPEST = 200
 _INDENT = re.compile(rb"^[ ?:-]*", re.MULTILINE)
 _ALIAS = re.compile(rb"(?:^|[\s,\[{:-])\*[^\s,\]}*]")
@@ -115,6 +118,16 @@ def read(path: Path) -> RunLock:
         raise RunNotFoundError(f"no run.lock at {path}") from error
     except OSError as error:
         raise LockError(f"{path} cannot be read: {error.strerror}") from error
+
+
+def read_head(path: Path) -> tuple[str, str] | None:
+    """When a run started, and its id, from the first lines alone; None where they say neither."""
+    try:
+        with path.open("rb") as file:
+            match = _HEAD.search(file.read(1024))
+    except OSError:
+        return None
+    return (match[2].decode(), match[1].decode()) if match else None
 
 
 def write(lock: RunLock, path: Path) -> None:

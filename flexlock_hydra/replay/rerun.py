@@ -15,14 +15,17 @@ from pathlib import Path
 from typing import Any
 
 from flexlock_hydra.archive import collect
-from flexlock_hydra.archive.runs import RecordedRun, load_run
+from flexlock_hydra.archive.runs import RecordedRun, load_run, original_root
 from flexlock_hydra.capture.digest import Digest, FileDigest, digest_file
 from flexlock_hydra.capture.secrets import MASK
 from flexlock_hydra.errors import CodeError, RerunError, TargetError
 from flexlock_hydra.ports.gitrepo import GitRepo
 from flexlock_hydra.record import layout
-from flexlock_hydra.record.model import RunLock
+from flexlock_hydra.record.model import INTERRUPTED, RunLock
 from flexlock_hydra.replay.compare import compare_files, result_files
+
+_ZEN_LAUNCH = "zen_launch"
+"""The name that hydra_zen.launch gives to the config that it runs."""
 
 IDENTICAL = "identical"
 DIFFERS = "differs"
@@ -62,7 +65,7 @@ def rerun(
     """
     lock = run.lock
     repo = run.require_repo()
-    expected = result_files(run)
+    expected = result_files(run) if lock.outputs else {}
     target = _free_folder(run, into)
     inputs = {
         name: collect.locate(run, name, entry)
@@ -76,6 +79,7 @@ def rerun(
             "parent": lock.run.id,
             "unresolved": None if overrides else lock.unresolved,
             "relocate": moves,
+            "cwd": lock.job.command.cwd,
         }
         note = Path(scratch, "rerun.json")
         note.write_text(json.dumps(notes), encoding="utf-8")
@@ -90,7 +94,7 @@ def rerun(
     if not (target / layout.LOCK).exists():
         raise RerunError(
             f"the rerun of {lock.run.id} ended with exit code {code} before it wrote a lock",
-            hint="Its own messages stand above. Are the packages of its environment installed?",
+            hint="What it said stands above.",
         )
     return _verdict(run, expected, load_run(target / layout.LOCK))
 
@@ -103,11 +107,12 @@ def as_json(reran: Reran) -> dict[str, Any]:
 def _verdict(
     run: RecordedRun, expected: Mapping[str, FileDigest], again: RecordedRun
 ) -> Reran:
-    files = compare_files(expected, result_files(again) if again.lock.outputs else {})
+    both = run.lock.outputs and again.lock.outputs
+    files = compare_files(expected, result_files(again) if both else {})
     differ = [*files.changed, *(f"{name} (new)" for name in files.added)]
     if again.lock.run.result != run.lock.run.result:
         differ.append("the returned result")
-    if again.lock.run.status != run.lock.run.status:
+    if again.lock.run.status != run.lock.run.status != INTERRUPTED:
         differ.append(f"the status: {run.lock.run.status}, now {again.lock.run.status}")
     return Reran(
         path=str(again.folder),
@@ -152,7 +157,7 @@ def _place_inputs(
     run: RecordedRun, inputs: Mapping[str, tuple[Path, Digest]], root: Path
 ) -> dict[str, str]:
     """Links to the recorded data where the job looks for it; what had to be moved."""
-    old_root = collect.original_root(run.lock)
+    old_root = original_root(run.lock)
     moves = {old_root: str(root)}
     for name, (source, found) in inputs.items():
         path = run.lock.data[name].path
@@ -196,6 +201,11 @@ def _program(lock: RunLock, root: Path) -> list[str]:
         raise RerunError(
             f"run {lock.run.id} was no Hydra app started from a file or module",
             hint="Only such an app can be run again by this command.",
+        )
+    if lock.job.config_name == _ZEN_LAUNCH:
+        raise RerunError(
+            f"run {lock.run.id} was started by hydra-zen's launch() from {command.file}",
+            hint="Start that script again; an app with a command line can be run by this command.",
         )
     if command.module and command.module != "__main__":
         return [sys.executable, "-m", command.module.removesuffix(".__main__")]
@@ -248,7 +258,7 @@ def _quoted(value: str) -> str:
 
 
 def _cwd(lock: RunLock, root: Path) -> Path:
-    relative = posixpath.relpath(lock.job.command.cwd, collect.original_root(lock))
+    relative = posixpath.relpath(lock.job.command.cwd, original_root(lock))
     return root if relative.startswith("..") else root / relative
 
 
