@@ -116,8 +116,11 @@ class Project:
         return self.git("rev-parse", "HEAD")
 
     def app(self, *overrides: str, check: bool = True, **env: str) -> Done:
-        """Run the Hydra app."""
-        return self.call(self.python, "app.py", *overrides, cwd=None, check=check, **env)
+        """Run the Hydra app; whatever lock it leaves is checked against the schema."""
+        done = self.call(self.python, "app.py", *overrides, cwd=None, check=check, **env)
+        if self.locks():
+            read_lock(self.newest())
+        return done
 
     def flexlock(
         self, *words: str | Path, cwd: Path | None = None, check: bool = True, **env: str
