@@ -48,7 +48,6 @@ def normal(text: str) -> str:
         (r"\b[0-9a-f]{12}\b", "SHA"),
         (r"\d+\.\d kB", "N kB"),
         (r"(/[\w.-]+)+/(project|store|restored|origin\.git)", r"/\2"),
-        (r"\.\./origin\.git", "/origin.git"),
         (r"on (main|master),", "on BRANCH,"),
     ):
         text = re.sub(pattern, name, text)

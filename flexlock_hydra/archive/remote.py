@@ -39,6 +39,12 @@ def choose_remote(repo: GitRepo, asked: str | None) -> RemoteSpec:
     return RemoteSpec(str(embedded_store()))
 
 
+def _absolute(repo: GitRepo, url: str) -> str:
+    """A git URL that means the same from any folder: a relative path starts at the root."""
+    local = repo.root / url
+    return os.path.abspath(local) if "://" not in url and local.is_dir() else url
+
+
 def _named(name: str, remotes: ProjectRemotes) -> RemoteSpec:
     if name in remotes.by_name:
         return remotes.by_name[name]
@@ -46,7 +52,7 @@ def _named(name: str, remotes: ProjectRemotes) -> RemoteSpec:
         if name.startswith("file://"):
             return RemoteSpec(name.removeprefix("file://"))
         return RemoteSpec(name, remotes.settings_for(name))
-    return RemoteSpec(str(Path(name).expanduser().absolute()))
+    return RemoteSpec(os.path.abspath(os.path.expanduser(name)))
 
 
 def with_settings(spec: RemoteSpec, repo: GitRepo) -> RemoteSpec:
@@ -63,7 +69,7 @@ def choose_git_remote(repo: GitRepo, asked: str | None) -> str | None:
     """
     url = repo.remote_url(asked or "origin")
     if url or asked is None:
-        return url
+        return _absolute(repo, url) if url else None
     if re.match(r"([\w+.-]+://|[\w.-]+@[\w.-]+:)", asked) or Path(asked).is_dir():
         return asked
     known = repo.git("remote").split()

@@ -219,3 +219,23 @@ def test_a_sweep_folder_names_its_jobs(project: Project) -> None:
     done = project.flexlock("push", "multirun/s", check=False)
     assert done.code == 2
     assert "2 runs below it: 0, 1" in done.err
+
+
+def test_remotes_by_relative_paths(
+    project: Project, store: Path, tmp_path: Path, gone: Callable[[], Path]
+) -> None:
+    """A data remote and a git remote given relative to the project are found from anywhere."""
+    project.git("init", "-q", "--bare", "../bare.git")
+    project.git("remote", "add", "origin", "../bare.git")
+    project.app("hydra.run.dir=outputs/a")
+    pushed = project.flexlock("push", "outputs/a", "--remote", "../store", "--json").json
+    assert (pushed["remote"], pushed["git_remote"]) == (str(store), str(tmp_path / "bare.git"))
+    deep = tmp_path / "far" / "away"
+    project.flexlock("pull", pushed["tag"], "--into", deep)
+    gone()
+    plain = tmp_path / "plain"
+    project.git("clone", "-q", "--branch", pushed["tag"], str(tmp_path / "bare.git"), str(plain),
+                cwd=tmp_path)
+    project.dvc("pull", cwd=plain)
+    for restored in (deep, plain):
+        assert project.flexlock("rerun", "@latest", "--json", cwd=restored).json["identical"] == 2
