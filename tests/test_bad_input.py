@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import resource
@@ -380,3 +381,53 @@ def test_hostile_tag(project: Project, origin: Path, tmp_path: Path, path: str) 
     )
     refused(done, "not safe")
     assert set(tmp_path.iterdir()) - set(before) <= {tmp_path / "into"}
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [{"md5": "./../../evil", "relpath": "a"}, {"md5": 3, "relpath": "a"}, {"md5": "0" * 32}, "x"],
+)
+def test_hostile_listing(project: Project, origin: Path, tmp_path: Path, entry: Any) -> None:
+    """A listing whose ids are no md5 reads and writes nothing by them."""
+    content = json.dumps([entry]).encode()
+    oid = hashlib.md5(content).hexdigest()
+    metafile = {"wdir": "../..", "outs": [{"md5": f"{oid}.dir", "path": "folder"}]}
+    tag = hostile(project, origin, **{".flexlock__data__0009.dvc": json.dumps(metafile)})
+    store = origin.with_name("store")
+    (store / "evil").write_text("EVIL")
+    (store / "files/md5" / oid[:2]).mkdir(exist_ok=True)
+    (store / "files/md5" / oid[:2] / f"{oid[2:]}.dir").write_bytes(content)
+    done = project.flexlock(
+        "pull", tag, "--from", origin, "--into", tmp_path / "into", cwd=tmp_path, check=False
+    )
+    assert done.code == 2 and "damaged listing" in done.err
+    assert not (tmp_path / "into").exists()
+
+
+@pytest.mark.parametrize("file", ["{evil}", "../../evil.py"])
+def test_a_lock_cannot_start_a_program_elsewhere(
+    recorded: Project, tmp_path: Path, file: str
+) -> None:
+    """A script outside of the project and the environment is not run for a lock's sake."""
+    evil = tmp_path / "evil.py"
+    evil.write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\n")
+    command = read_plain(recorded.path("outputs/a/run.lock"))["job"]["command"]
+    edit_lock(recorded, job={"command": {**command, "file": file.format(evil=evil)}})
+    done = recorded.flexlock("rerun", "outputs/a", check=False)
+    assert done.code == 2
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_lock_cannot_steer_the_interpreter(recorded: Project, tmp_path: Path) -> None:
+    """Variables that choose programs are not taken from a lock."""
+    evil = tmp_path / "evil.py"
+    evil.write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\n")
+    config = {"x": "${oc.env:PYTHONSTARTUP}${oc.env:LD_PRELOAD}"}
+    edit_lock(
+        recorded,
+        unresolved=config,
+        environment={"variables": {"LD_PRELOAD": "/x.so", "PYTHONPATH": str(tmp_path)}},
+    )
+    done = recorded.flexlock("rerun", "outputs/a", check=False)
+    assert "x.so" not in done.err
+    assert not (tmp_path / "ran").exists()

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from flexlock_hydra.archive.plan import Piece, is_under
-from flexlock_hydra.archive.runs import RecordedRun, load_run, original_root
+from flexlock_hydra.archive.runs import RecordedRun, is_pulled, load_run, original_root
 from flexlock_hydra.capture.data import record_path
 from flexlock_hydra.capture.digest import Digest, FileDigest, digest, digest_bytes, of_files
 from flexlock_hydra.capture.lineage import read_found
@@ -85,11 +85,6 @@ def places(run: RecordedRun, recorded: str) -> list[Path]:
     if Path(recorded).is_absolute() and is_pulled(run.root):
         return restored
     return [run.root / recorded, *restored]
-
-
-def is_pulled(root: Path) -> bool:
-    """Whether a project was restored from a tag."""
-    return (root / layout.METAFILES).is_dir()
 
 
 def locate(run: RecordedRun, name: str, entry: DataEntry) -> tuple[Path, Digest]:

@@ -15,9 +15,10 @@ from flexlock_hydra.archive import metafiles
 from flexlock_hydra.archive.remote import choose_git_remote, with_settings
 from flexlock_hydra.capture.digest import digest_file, parse_tree_object
 from flexlock_hydra.errors import DataError, GitError, RunNotFoundError, TargetError
+from flexlock_hydra.ports.gitcmd import redact_url
 from flexlock_hydra.ports import gitcmd
 from flexlock_hydra.ports.dvcstore import ProjectRemotes, RemoteSpec, Store
-from flexlock_hydra.ports.gitrepo import GitRepo, redact_url
+from flexlock_hydra.ports.gitrepo import GitRepo
 from flexlock_hydra.record import layout
 from flexlock_hydra.record.model import check_path
 
@@ -70,12 +71,14 @@ def pull(
     target = (into or Path(f"{named[0]}-{named[1]}")).expanduser().absolute()
     branch = f"run-{named[1]}"
     here = GitRepo.find(Path.cwd())
-    with _free_target(target):
+    with _free_target(target, here if worktree else None, branch):
         if worktree:
             repo = _add_worktree(here, source, tag, target, branch)
         else:
             repo = GitRepo.clone_tag(_source(here, source, tag), tag, target, branch)
-    wanted = _wanted(repo, here or repo) if data else ({}, None)
+        wanted = _wanted(repo, here or repo) if data else ({}, None)
+        for path in wanted[0]:
+            _check_place(repo.root, path)
     restored, missing = _restore(repo.root, *wanted, progress)
     return Pulled(str(repo.root), tag, branch, restored, tuple(missing))
 
@@ -86,8 +89,11 @@ def as_json(pulled: Pulled) -> dict[str, Any]:
 
 
 @contextmanager
-def _free_target(target: Path) -> Iterator[None]:
-    """Make sure of a new or empty folder; take away what a failure leaves in it."""
+def _free_target(target: Path, linked_to: GitRepo | None, branch: str) -> Iterator[None]:
+    """Make sure of a new or empty folder; take away what a failure leaves in it.
+
+    ``linked_to`` is the repository of which the folder becomes a worktree.
+    """
     existed = target.is_dir()
     if target.exists() and not existed:
         raise TargetError(f"{target} is a file", hint="Choose a folder: --into DIR")
@@ -95,11 +101,25 @@ def _free_target(target: Path) -> Iterator[None]:
         raise TargetError(
             f"{target} is not empty", hint="Choose a new or empty folder: --into DIR"
         )
-    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise TargetError(
+            f"{target.parent} cannot be made: {error.strerror}", hint="Choose another: --into DIR"
+        ) from error
+    if linked_to and linked_to.rev_parse(f"refs/heads/{branch}"):
+        raise TargetError(
+            f"{linked_to.root} has a branch {branch} already",
+            hint=f"It was pulled before. To pull it again: git worktree remove its folder, "
+            f"git branch -D {branch}",
+        )
     try:
         yield
     except BaseException:
         shutil.rmtree(target, ignore_errors=True)
+        if linked_to:
+            linked_to.git("worktree", "prune")
+            linked_to.drop_branch(branch)
         if existed:
             target.mkdir()
         raise
@@ -194,8 +214,6 @@ def _restore(
     progress: Callable[[int, int], None],
 ) -> tuple[int, list[str]]:
     """Fetch every file that is not there yet, check its bytes, put it in its place."""
-    for path in files:
-        _check_place(root, path)
     todo = {path: md5 for path, md5 in files.items() if not _is_there(root / path, md5)}
     missing: list[str] = []
     if store is None or not todo:
@@ -227,8 +245,11 @@ def _check_place(root: Path, path: str) -> None:
     except ValueError:
         safe = False
     git_like = any(part.lower().rstrip(". ") in (".git", "git~1") for part in pure.parts)
-    linked = any((root / up).is_symlink() for up in pure.parents)
-    if not safe or git_like or linked:
+    linked = any((root / up).is_symlink() for up in (pure, *pure.parents))
+    own = pure.parts[:1] in ((".dvc",), (layout.ARCHIVE_DIR,)) and not path.startswith(
+        (f"{layout.FSROOT}/", f"{layout.OTHER_VERSIONS}/")
+    )
+    if not safe or git_like or linked or own:
         raise TargetError(
             f"the tag would write {path!r:.200}, which is not safe",
             hint="Do not trust this tag; ask who pushed it.",
@@ -245,11 +266,16 @@ def _damage(fetched: Path, oid: str) -> str | None:
 
 
 def _place(root: Path, fetched: Path, paths: list[str]) -> None:
-    """Give a fetched file its name, and copies of it the others."""
+    """Give a fetched file its name, and copies of it the others; no link is followed."""
     for path in paths[1:]:
-        (root / path).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(fetched, root / path)
-    first = root / paths[0]
-    first.parent.mkdir(parents=True, exist_ok=True)
-    os.replace(fetched, first)
-    first.chmod(0o644)
+        copy = fetched.with_name("copy")
+        shutil.copyfile(fetched, copy)
+        copy.chmod(0o644)
+        os.replace(copy, _made_room(root / path))
+    fetched.chmod(0o644)
+    os.replace(fetched, _made_room(root / paths[0]))
+
+
+def _made_room(place: Path) -> Path:
+    place.parent.mkdir(parents=True, exist_ok=True)
+    return place

@@ -7,6 +7,7 @@ the tag last. A tag that can be seen has all its data.
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -21,10 +22,11 @@ from flexlock_hydra.archive.remote import choose_git_remote, choose_remote
 from flexlock_hydra.archive.runs import RecordedRun
 from flexlock_hydra.capture.digest import FileDigest
 from flexlock_hydra.capture.secrets import Masker
-from flexlock_hydra.errors import CodeError, DataError, PushError, RemoteError
+from flexlock_hydra.errors import CodeError, DataError, LockError, PushError, RemoteError
+from flexlock_hydra.ports.gitcmd import redact_url
 from flexlock_hydra.ports import gitcmd
 from flexlock_hydra.ports.dvcstore import RemoteSpec, Store
-from flexlock_hydra.ports.gitrepo import GitRepo, redact_url
+from flexlock_hydra.ports.gitrepo import GitRepo
 from flexlock_hydra.record import layout
 from flexlock_hydra.record.model import EXACT, RUNNING
 
@@ -92,7 +94,7 @@ def push(
 
 def restore_commands(pushed: Pushed, root: Path) -> tuple[str, str]:
     """The two ways back: with this package, and with git and DVC alone."""
-    url = pushed.git_remote or str(root)
+    url = shlex.quote(pushed.git_remote or str(root))
     folder = pushed.tag.rpartition("/")[2]
     return (
         f"flexlock-hydra pull {pushed.tag} --from {url}",
@@ -231,6 +233,7 @@ def _warnings(run: RecordedRun, url: str | None, remote: RemoteSpec) -> tuple[st
         said.append("no git remote: the tag stays in this repository")
     if remote.is_local:
         said.append(f"the data is in {remote.url}, a folder that only this machine may reach")
+    said += [text for text in run.lock.warnings if " left out: " in text]
     for name, code in run.lock.repos.items():
         if code.completeness != EXACT:
             said.append(f"the code of {name} is {code.completeness}: {'; '.join(code.reasons)}")
@@ -263,7 +266,13 @@ _AnyTag.add_constructor(None, lambda loader, node: None)
 
 def _date(run: RecordedRun) -> str:
     """The run's end, or its start where nobody wrote the end, as git's raw date."""
-    moment = datetime.fromisoformat(run.lock.run.ended or run.lock.run.started)
+    text = run.lock.run.ended or run.lock.run.started
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise LockError(
+            f"{run.path}: {text!r:.60} is no time", hint="Run the job again."
+        ) from error
     return f"{int(moment.timestamp())} +0000"
 
 

@@ -56,11 +56,10 @@ def find_run(name: str | Path, start: Path | None = None) -> RecordedRun:
         LockError: its lock cannot be read.
     """
     start = Path.cwd() if start is None else start
-    path = start / Path(name).expanduser()
-    if path.is_dir() and (path / layout.LOCK).exists():
-        return load_run(path / layout.LOCK)
-    if path.is_file():
-        return load_run(path)
+    path = start / os.path.expanduser(name)
+    lock = _lock_at(path)
+    if lock is not None:
+        return load_run(lock)
     root = _search_root(start)
     tag = layout.parse_tag(str(name))
     if str(name) == LATEST:
@@ -71,7 +70,9 @@ def find_run(name: str | Path, start: Path | None = None) -> RecordedRun:
         return load_run(_by_id(root, str(name), str(name)))
     if path.is_dir():
         jobs = sorted(str(lock.parent.relative_to(path)) for _, _, lock in locks_below(path))
-        below = f"Name one of the {len(jobs)} runs below it: {', '.join(jobs[:5])}"
+        below = f"Name one of the {len(jobs)} runs below it: " + ", ".join(
+            f"{name}/{job}" for job in jobs[:5]
+        )
         raise RunNotFoundError(
             f"no {layout.LOCK} in {path}",
             hint=below if jobs else "Name a run's output directory or its id.",
@@ -81,12 +82,32 @@ def find_run(name: str | Path, start: Path | None = None) -> RecordedRun:
     )
 
 
+def _lock_at(path: Path) -> Path | None:
+    """The lock that a path is or holds."""
+    try:
+        if path.is_dir():
+            return path / layout.LOCK if (path / layout.LOCK).exists() else None
+        return path if path.is_file() else None
+    except OSError as error:
+        raise RunNotFoundError(
+            f"{str(path)[:200]} cannot be looked at: {error.strerror}", hint="Check its name."
+        ) from error
+
+
 def load_run(path: Path) -> RecordedRun:
     """The run of a lock file."""
     path = path.absolute()
     lock = process.judge(lockfile.read(path))
     repo = GitRepo.find(path.parent) or _recorded_repo(lock)
-    return RecordedRun(path, lock, repo.root if repo else path.parent, repo)
+    root = repo.root if repo else path.parent
+    if is_pulled(root) and process.is_alive(lock.run.process) is None:
+        lock = process.ended(lock)  # only runs that have ended are pushed
+    return RecordedRun(path, lock, root, repo)
+
+
+def is_pulled(root: Path) -> bool:
+    """Whether a project was restored from a tag."""
+    return (root / layout.METAFILES).is_dir()
 
 
 def locks_below(root: Path) -> Iterator[tuple[str, str, Path]]:

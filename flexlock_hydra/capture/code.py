@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path, PurePosixPath
 
-from flexlock_hydra.ports.gitrepo import GITLINK, GitRepo, Status, blob_id, redact_url
+from flexlock_hydra.ports.gitcmd import redact_url
+from flexlock_hydra.ports.gitrepo import GITLINK, GitRepo, Status, blob_id
 from flexlock_hydra.record import layout
 from flexlock_hydra.record.model import EXACT, PARTIAL, CodeState
 
@@ -193,8 +194,23 @@ def _filtered(repo: GitRepo, tree: str, paths: list[str]) -> list[str]:
         for path in dict.fromkeys(paths)
         if (entry := entries.get(path)) is not None
         and entry.mode.startswith("100")
-        and blob_id((repo.root / path).read_bytes(), len(entry.oid)) != entry.oid
+        and not _has_content(repo.root / path, entry.oid)
     ]
+
+
+def _has_content(path: Path, oid: str) -> bool:
+    """Whether a file's bytes are those of a blob; one that is gone by now counts as such."""
+    try:
+        return blob_id(path.read_bytes(), len(oid)) == oid
+    except OSError:
+        return True
+
+
+def _is_gone(root: Path, path: str) -> bool:
+    """Whether a tracked file is no more: deleted, or a folder above it is a link now."""
+    place = root / path
+    ups = [root / up for up in PurePosixPath(path).parents]
+    return not os.path.lexists(place) or any(up.is_symlink() for up in ups[:-1])
 
 
 def _write_tree(
@@ -202,12 +218,17 @@ def _write_tree(
 ) -> str:
     if status.head and not paths and not status.differs:
         return repo.git("rev-parse", f"{status.head}^{{tree}}")
-    names, hidden = (
-        b"".join(os.fsencode(path) + b"\0" for path in group) for group in (paths, overlooked)
+    gone = [path for path in paths if _is_gone(repo.root, path)]
+    there = sorted(set(paths) - set(gone))
+    names, dropped, hidden = (
+        b"".join(os.fsencode(path) + b"\0" for path in group)
+        for group in (there, gone, overlooked)
     )
     with repo.temporary_index() as env:
         for flag in ("--no-assume-unchanged", "--no-skip-worktree") if hidden else ():
             repo.git("update-index", "-z", flag, "--stdin", stdin=hidden, env=env)
+        if dropped:
+            repo.git("update-index", "-z", "--force-remove", "--stdin", stdin=dropped, env=env)
         repo.git("update-index", "-z", "--add", "--remove", "--stdin", stdin=names, env=env)
         return repo.git("write-tree", env=env)
 

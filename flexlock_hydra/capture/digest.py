@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import stat
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ from pathlib import Path
 from flexlock_hydra.errors import DataError
 
 _BLOCK = 1024 * 1024
+_MD5 = re.compile(r"[0-9a-f]{32}")
 _NEVER_DATA = frozenset({".git", ".hg", ".dvc"})
 """Names that DVC's own ignore rules leave out of any data (dvc.ignore)."""
 
@@ -126,9 +128,13 @@ def parse_tree_object(content: bytes) -> dict[str, str]:
         DataError: it is none.
     """
     try:
-        return {entry["relpath"]: entry["md5"] for entry in json.loads(content)}
-    except (ValueError, TypeError, KeyError) as error:
+        listing = {entry["relpath"]: entry["md5"] for entry in json.loads(content)}
+        damaged = [name for name, md5 in listing.items() if not _MD5.fullmatch(md5)]
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise DataError(f"damaged listing of a folder: {error!r:.100}") from error
+    if damaged or not all(isinstance(name, str) for name in listing):
+        raise DataError(f"damaged listing of a folder: no md5 for {damaged!r:.100}")
+    return listing
 
 
 def _digest_folder(root: Path, leave_out: Callable[[str], bool]) -> Digest:

@@ -40,9 +40,14 @@ def judge(lock: RunLock) -> RunLock:
 
     A run of another host stays as it was written: from here nobody can tell.
     """
-    if lock.run.status == RUNNING and is_alive(lock.run.process) is False:
-        return replace(lock, run=replace(lock.run, status=INTERRUPTED))
-    return lock
+    return ended(lock) if is_alive(lock.run.process) is False else lock
+
+
+def ended(lock: RunLock) -> RunLock:
+    """The lock of a run that is known to have ended, whoever wrote that down or not."""
+    if lock.run.status != RUNNING:
+        return lock
+    return replace(lock, run=replace(lock.run, status=INTERRUPTED))
 
 
 def is_alive(process: Process) -> bool | None:

@@ -78,7 +78,7 @@ def observe_start(scope: Scope) -> Start:
             warnings = (f"code not recorded: {cwd} is in no git repository (try: git init)",)
         else:
             repos = {"main": code.capture(repo, cwd, scope)}
-    except FlexlockError as error:
+    except (FlexlockError, OSError) as error:
         warnings = (f"code not recorded: {error}",)
     root = repo.root if repo else cwd
     return Start(_command(cwd, main, root), str(cwd), str(root), repos, warnings)
@@ -211,7 +211,10 @@ def supersede(run: ActiveRun) -> None:
     except LockError:
         old = tracking.new_run_id()
     aside = run.folder / layout.superseded_lock(old)
-    os.replace(run.path, aside)
+    try:
+        os.replace(run.path, aside)
+    except FileNotFoundError:
+        return  # another run that starts here now was faster
     run.warn(f"an earlier run wrote here: its lock is now {aside.name}")
 
 

@@ -11,7 +11,7 @@ from omegaconf import Container, OmegaConf
 
 from flexlock_hydra.capture.secrets import MASK
 from flexlock_hydra.hooks import scan
-from flexlock_hydra.record.codec import Json
+from flexlock_hydra.record.codec import Json, same
 
 _ABSENT = object()
 
@@ -76,7 +76,7 @@ def changed_keys(recorded: Json, now: Json, where: str = "") -> list[str]:
             for i, (old, new) in enumerate(pairs)
             for name in changed_keys(old, new, f"{where}[{i}]")
         ]
-    return [] if recorded == now else [where]
+    return [] if same(recorded, now) else [where]
 
 
 def _plain(value: Any) -> Json:

@@ -14,10 +14,12 @@ from flexlock_hydra.capture import code
 from flexlock_hydra.capture.code import Scope
 from flexlock_hydra.capture.secrets import Masker
 from flexlock_hydra.errors import CodeError, DataError, FlexlockError
-from flexlock_hydra.hooks import tracking
+from flexlock_hydra.hooks import scan, tracking
 from flexlock_hydra.hooks.begin import begin, named_data, observe_start
 from flexlock_hydra.hooks.options import SaveConfig
+from flexlock_hydra.hooks.plain import to_plain
 from flexlock_hydra.hooks.tracking import ActiveRun
+from flexlock_hydra.record.codec import Json
 from flexlock_hydra.record.lockfile import write_bytes
 from flexlock_hydra.record.model import COMPLETED, Job, RunLock
 
@@ -25,7 +27,7 @@ PathLike = Union[str, "os.PathLike[str]"]
 Paths = Union[PathLike, Sequence[PathLike], Mapping[str, PathLike]]
 
 _FOLDER_KEYS = ("save_dir", "output_dir", "out_dir")
-_recorded: dict[Path, ActiveRun] = {}
+_recorded: dict[Path, tuple[ActiveRun, Json]] = {}
 
 
 def snapshot(
@@ -62,7 +64,12 @@ def snapshot(
         CodeError: a path in ``repos`` is in no git repository.
     """
     kept = _save_config(save_config)
-    run = _active_run() or _plain_run(config, kept, output_dir)
+    container = _container(config)
+    run = _active_run()
+    if run is None:
+        run = _plain_run(container, kept, output_dir)
+    elif container is not None:
+        run.warn(*scan.resolve_snapshots(container))
     with run.mutex:
         for section, given, add in (
             ("data", data, run.add_data),
@@ -94,12 +101,17 @@ def _active_run() -> ActiveRun | None:
     return sink if isinstance(sink, ActiveRun) else None
 
 
-def _plain_run(config: Any, kept: SaveConfig, output_dir: PathLike | None) -> ActiveRun:
-    """The record of a folder outside of any job: begun, or gone on with."""
-    container = _container(config)
+def _plain_run(
+    container: Container | None, kept: SaveConfig, output_dir: PathLike | None
+) -> ActiveRun:
+    """The record of a folder outside of any job: begun, or gone on with.
+
+    Another config is another run: the earlier lock is moved aside.
+    """
     folder = _folder(container, output_dir)
-    known = _recorded.get(folder)
-    if known is not None and known.path.exists():
+    plain = to_plain(container, resolve=False)
+    known, config = _recorded.get(folder, (None, None))
+    if known is not None and known.path.exists() and (plain is None or plain == config):
         return known
     scope = Scope(
         folders=(folder,), data=named_data(container) if container is not None else ()
@@ -120,7 +132,7 @@ def _plain_run(config: Any, kept: SaveConfig, output_dir: PathLike | None) -> Ac
         status=COMPLETED,
     )
     tracking.leave(run)
-    _recorded[folder] = run
+    _recorded[folder] = (run, plain)
     return run
 
 

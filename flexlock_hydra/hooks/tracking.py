@@ -128,7 +128,7 @@ class ActiveRun:
         """
         moved = self.relocate(given)
         with self.mutex:
-            if not self._knows(moved, name or config_key, config_key):
+            if not self._knows(moved, name, config_key):
                 self.add_data(self._free_key(moved, name, config_key), moved, config_key)
                 if not self.scanning:
                     self.write()
@@ -188,6 +188,7 @@ class ActiveRun:
 
     def write(self) -> None:
         """Write the lock as it is now; aside, where a later run has taken the folder."""
+        self.folder.mkdir(parents=True, exist_ok=True)  # the task may have removed it
         if not self.written or self._owns_folder():
             lockfile.write(self.lock, self.path)
         else:
@@ -259,12 +260,14 @@ class ActiveRun:
             left_out=tuple(sorted(self.left_out)),
         )
 
-    def _knows(self, given: str, key: str, config_key: str) -> bool:
+    def _knows(self, given: str, name: str | None, config_key: str) -> bool:
         """Whether a path stands under its key already, be it numbered."""
         path = self.places.record(self.places.locate(given))
         return any(
-            kept.path == path and kept.config_key == config_key and name.split("#")[0] == key
-            for name, kept in self.lock.data.items()
+            kept.path == path
+            and key.split("#")[0] == (name or config_key)
+            and (name or kept.config_key == config_key)
+            for key, kept in self.lock.data.items()
         )
 
     def _free_key(self, given: str, name: str | None, config_key: str) -> str:

@@ -19,7 +19,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from flexlock_hydra.errors import RemoteError
-from flexlock_hydra.ports.gitrepo import redact_url
+from flexlock_hydra.ports.gitcmd import redact_url
 from flexlock_hydra.record.lockfile import write_bytes
 
 log = logging.getLogger(__name__)

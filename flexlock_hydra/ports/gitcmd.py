@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
+import re
+import shlex
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
@@ -76,7 +78,11 @@ def git(
     done = run(cwd, *args, stdin=stdin, env=env)
     if done.returncode != 0:
         said = done.stderr.decode("utf-8", "replace").strip() or f"exit code {done.returncode}"
-        raise GitError(f"git {args[0]} in {cwd}: {said}")
+        again = " ".join(shlex.quote(redact_url(arg)) for arg in args)
+        raise GitError(
+            f"git {args[0]} in {cwd}: {redact_url(said)}",
+            hint=f"What git says is above; the same by hand: git -C {cwd} {again}",
+        )
     return done.stdout
 
 
@@ -122,6 +128,16 @@ def require_version() -> None:
             f"git {said[2]} is older than needed ({_dotted(MINIMUM_VERSION)})",
             hint="Install a newer git: https://git-scm.com",
         )
+
+
+def redact_url(url: str) -> str:
+    """A URL without credentials: no user name either in http, where it may be a token."""
+
+    def user_only(match: re.Match[str]) -> str:
+        scheme, user = match[1], match[2].partition(":")[0]
+        return f"{scheme}://" if scheme.startswith("http") else f"{scheme}://{user}@"
+
+    return re.sub(r"\b([\w.+-]+)://([^/@\s]*(?:@[^/@\s]*)*)@", user_only, url)
 
 
 def text(output: bytes) -> str:

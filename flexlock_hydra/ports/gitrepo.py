@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -14,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flexlock_hydra.errors import GitError
-from flexlock_hydra.ports.gitcmd import git, run, text
+from flexlock_hydra.ports.gitcmd import git, redact_url, run, text
 
 if TYPE_CHECKING:
     import git as gitpython
@@ -304,6 +303,10 @@ class GitRepo:
         how = ["-b", branch] if branch else ["--detach"]
         self.git("worktree", "add", "--quiet", *how, str(path), commit)
 
+    def drop_branch(self, branch: str) -> None:
+        """Delete a branch of our own making, if it is there."""
+        run(self.root, "branch", "--quiet", "-D", branch)
+
     @classmethod
     def clone_tag(cls, url: str, tag: str, into: Path, branch: str) -> GitRepo:
         """Fetch one tag of a repository into a new folder, on a branch of its own.
@@ -344,16 +347,6 @@ class GitRepo:
         with gitpython.Repo(self.root) as repo:
             repo.git.update_environment(GIT_DIR=str(self.git_dir))
             yield repo
-
-
-def redact_url(url: str) -> str:
-    """A URL without credentials: no user name either in http, where it may be a token."""
-
-    def user_only(match: re.Match[str]) -> str:
-        scheme, user = match[1], match[2].partition(":")[0]
-        return f"{scheme}://" if scheme.startswith("http") else f"{scheme}://{user}@"
-
-    return re.sub(r"^([\w.+-]+)://([^/@]*(?:@[^/@]*)*)@", user_only, url)
 
 
 def blob_id(content: bytes, digits: int) -> str:

@@ -59,6 +59,13 @@ class Node:
         return cls(**known, extra=extra)
 
 
+def same(one: Json, other: Json) -> bool:
+    """Whether two plain values are equal; a number that is none equals itself here."""
+    if isinstance(one, float) and isinstance(other, float) and one != one:
+        return other != other
+    return bool(one == other)
+
+
 def encode(value: Any) -> Json:
     """A field's value as plain data."""
     if isinstance(value, Node):
@@ -106,7 +113,7 @@ def _decode_mapping(kind: Any, value: Json, where: str) -> dict[str, Any]:
 
 
 def _decode_scalar(kind: type, value: Json, where: str) -> Any:
-    if kind is float and type(value) is int:
+    if kind is float and type(value) is int and abs(value) < 1 << 53:
         return float(value)
     if type(value) is not kind:
         raise _wrong(where, {str: "text", int: "a whole number"}.get(kind, kind.__name__), value)

@@ -25,6 +25,7 @@ PARTIAL = "partial"
 DRIFTED = "drifted"
 
 
+_MD5 = re.compile(r"[0-9a-f]{32}(\.dir)?")
 _OBJECT_ID = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 
 
@@ -97,6 +98,12 @@ class Command(Node):
     import_paths: tuple[str, ...] = ()
     """Entries of ``sys.path`` inside the repository, relative to its root."""
 
+    def __post_init__(self) -> None:
+        for path in (self.file or "", *self.import_paths):
+            check_path(path)
+        if any(path.startswith(("/", "\\")) or ":" in path[:2] for path in self.import_paths):
+            raise LockError("job.command.import_paths: each must be relative")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Job(Node):
@@ -149,6 +156,7 @@ class DataEntry(Node):
 
     def __post_init__(self) -> None:
         check_path(self.path)
+        check_hash(self.hash)
 
     @property
     def md5(self) -> str | None:
@@ -211,6 +219,7 @@ class Outputs(Node):
 
     def __post_init__(self) -> None:
         check_path(self.path)
+        check_hash(self.hash)
 
     @property
     def md5(self) -> str:
@@ -246,6 +255,16 @@ class RunLock(Node):
     def tag(self) -> str:
         """The name of the git tag that a push gives this run."""
         return layout.tag_name(self.job.name, self.run.id)
+
+
+def check_hash(recorded: Mapping[str, str] | None) -> None:
+    """Refuse a hash without DVC's object id.
+
+    Raises:
+        LockError: it has none.
+    """
+    if recorded is not None and not _MD5.fullmatch(recorded.get("md5", "")):
+        raise LockError(f"hash {dict(recorded)!r:.80} has no md5 of DVC's form")
 
 
 def check_run_ids(*ids: str, where: str = "") -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from flexlock_hydra.archive.runs import RecordedRun
 from flexlock_hydra.errors import DataError
-from flexlock_hydra.record.codec import Json
+from flexlock_hydra.record.codec import Json, same
 from flexlock_hydra.record.model import RunLock
 from flexlock_hydra.replay.compare import result_files
 
@@ -75,7 +75,7 @@ def _section(old: Mapping[str, Json], new: Mapping[str, Json]) -> Section:
         changed={
             name: Change(old[name], new[name])
             for name in sorted(old.keys() & new.keys())
-            if old[name] != new[name]
+            if not same(old[name], new[name])
         },
     )
 

@@ -17,12 +17,15 @@ from typing import Any
 from flexlock_hydra.archive import collect
 from flexlock_hydra.archive.runs import RecordedRun, load_run, original_root
 from flexlock_hydra.capture.digest import Digest, FileDigest, digest_file
-from flexlock_hydra.capture.secrets import MASK
+from flexlock_hydra.capture.secrets import MASK, env_names
 from flexlock_hydra.errors import CodeError, RerunError, TargetError
+from flexlock_hydra.ports import gitcmd
 from flexlock_hydra.ports.gitrepo import GitRepo
 from flexlock_hydra.record import layout
+from flexlock_hydra.record.codec import same
 from flexlock_hydra.record.model import INTERRUPTED, RunLock
 from flexlock_hydra.replay.compare import compare_files, result_files
+from flexlock_hydra.replay.diff import flatten
 
 _ZEN_LAUNCH = "zen_launch"
 """The name that hydra_zen.launch gives to the config that it runs."""
@@ -33,6 +36,9 @@ DIFFERS = "differs"
 _NOT_REPEATED = re.compile(
     r"hydra[/.](launcher|sweeper|sweep|mode)\b|hydra\.(run\.dir|job\.(num|id))$"
 )
+_STEERING = re.compile(r"LD_|DYLD_|PYTHON|BASH|GIT_|PATH$|ENV$|IFS$|SHELL")
+"""Variables that would change which programs run: never taken from a record."""
+
 _DETERMINISM = ("PYTHONHASHSEED", "CUBLAS_WORKSPACE_CONFIG", "TF_DETERMINISTIC_OPS")
 _THREADS = re.compile(r".*_NUM_THREADS")
 
@@ -63,6 +69,7 @@ def rerun(
         RerunError: it cannot be run faithfully, or ended before it wrote a lock.
         CodeError, DataError: its code or data is not here. TargetError: ``into`` is taken.
     """
+    gitcmd.require_version()
     lock = run.lock
     repo = run.require_repo()
     expected = result_files(run) if lock.outputs else {}
@@ -110,7 +117,7 @@ def _verdict(
     both = run.lock.outputs and again.lock.outputs
     files = compare_files(expected, result_files(again) if both else {})
     differ = [*files.changed, *(f"{name} (new)" for name in files.added)]
-    if again.lock.run.result != run.lock.run.result:
+    if changed_result(run.lock.run.result, again.lock.run.result):
         differ.append("the returned result")
     if again.lock.run.status != run.lock.run.status != INTERRUPTED:
         differ.append(f"the status: {run.lock.run.status}, now {again.lock.run.status}")
@@ -122,6 +129,12 @@ def _verdict(
         missing=files.removed,
         verdict=DIFFERS if differ or files.removed else IDENTICAL,
     )
+
+
+def changed_result(old: Any, new: Any) -> bool:
+    """Whether two returned values differ, leaf by leaf."""
+    one, other = flatten(old), flatten(new)
+    return one.keys() != other.keys() or not all(same(one[key], other[key]) for key in one)
 
 
 def _free_folder(run: RecordedRun, into: Path | None) -> Path:
@@ -209,7 +222,21 @@ def _program(lock: RunLock, root: Path) -> list[str]:
         )
     if command.module and command.module != "__main__":
         return [sys.executable, "-m", command.module.removesuffix(".__main__")]
-    return [sys.executable, str(root / (command.file or ""))]
+    return [sys.executable, str(_script(lock, root))]
+
+
+def _script(lock: RunLock, root: Path) -> Path:
+    """The script in the worktree; one that an environment installed, in this environment."""
+    recorded = lock.job.command.file or ""
+    if not Path(recorded).is_absolute():
+        return root / recorded
+    installed = Path(sys.executable).with_name(Path(recorded).name)
+    if not installed.is_file():
+        raise RerunError(
+            f"run {lock.run.id} was started by {recorded}, which lies outside of the project",
+            hint=f"Install what brings {installed.name} into this environment.",
+        )
+    return installed
 
 
 def _arguments(lock: RunLock, overrides: Sequence[str]) -> list[str]:
@@ -265,6 +292,7 @@ def _cwd(lock: RunLock, root: Path) -> Path:
 def _environment(lock: RunLock, root: Path) -> dict[str, str]:
     """This environment; the project's import paths, and what the run set and this lacks."""
     recorded = lock.environment.variables
+    read = {name for name in env_names(lock.unresolved) if not _STEERING.match(name)}
     fixed = {
         name: value
         for name, value in recorded.items()
@@ -273,7 +301,7 @@ def _environment(lock: RunLock, root: Path) -> dict[str, str]:
     absent = {
         name: value
         for name, value in recorded.items()
-        if name not in os.environ and value != MASK and name != "PYTHONPATH"
+        if name in read and name not in os.environ and value != MASK
     }
     paths = [str(root / entry) for entry in lock.job.command.import_paths]
     return {**os.environ, **absent, **fixed, "PYTHONPATH": _joined(paths)}

@@ -218,7 +218,7 @@ def test_a_sweep_folder_names_its_jobs(project: Project) -> None:
     project.app("-m", "lr=1,2", "hydra.sweep.dir=multirun/s")
     done = project.flexlock("push", "multirun/s", check=False)
     assert done.code == 2
-    assert "2 runs below it: 0, 1" in done.err
+    assert "2 runs below it: multirun/s/0, multirun/s/1" in done.err
 
 
 def test_remotes_by_relative_paths(
