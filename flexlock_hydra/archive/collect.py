@@ -15,7 +15,7 @@ from flexlock_hydra.capture.lineage import read_found
 from flexlock_hydra.errors import DataError, PushError, RunNotFoundError
 from flexlock_hydra.ports.gitrepo import GitRepo, TreeEntry
 from flexlock_hydra.record import layout
-from flexlock_hydra.record.model import RUNNING, DataEntry, Predecessor
+from flexlock_hydra.record.model import RUNNING, DataEntry, Outputs, Predecessor
 
 OUTPUTS = "outputs"
 
@@ -46,24 +46,34 @@ def pieces(
     for name, entry in run.lock.data.items():
         if not (inherited and committed(run, entry)):
             yield _input(run, home, name, entry)
-    recorded = run.lock.outputs
-    if outputs and recorded is not None:
-        left_out = frozenset(recorded.left_out)
-        found = _digest_outputs(run.folder, left_out)
-        if found.md5 != recorded.md5:
-            raise DataError(
-                f"the outputs of {run.lock.run.id} in {run.folder} changed since the run: "
-                f"recorded {recorded.md5}, now {found.md5}",
-                hint="Put them back, or push without them: --no-outputs",
-            )
+    if outputs and run.lock.outputs is not None:
         yield Piece(
             run.lock.run.id,
             OUTPUTS,
             restore_path(run.folder, home),
-            found,
+            digest_outputs(run, run.lock.outputs),
             run.folder,
-            left_out,
+            frozenset(run.lock.outputs.left_out),
         )
+
+
+def digest_outputs(run: RecordedRun, recorded: Outputs) -> Digest:
+    """The outputs of a run, hashed again and equal to their record.
+
+    Raises:
+        DataError: the folder is gone or unreadable, or holds something else by now.
+    """
+    found = digest(
+        run.folder, lambda name: name in recorded.left_out or layout.is_own_file(name)
+    )
+    if found.md5 != recorded.md5:
+        raise DataError(
+            f"the outputs of {run.lock.run.id} in {run.folder} changed since the run: "
+            f"recorded {recorded.md5}, now {found.md5}",
+            hint="Put them back, or take them from the run's tag: flexlock-hydra pull. "
+            "A push can go without them: --no-outputs",
+        )
+    return found
 
 
 def restore_path(path: Path, root: Path) -> str:
@@ -185,7 +195,3 @@ def _input(run: RecordedRun, home: Path, name: str, entry: DataEntry) -> Piece:
 
 def _inside(recorded: str) -> str:
     return layout.fsroot_path(recorded) if Path(recorded).is_absolute() else recorded
-
-
-def _digest_outputs(folder: Path, left_out: frozenset[str]) -> Digest:
-    return digest(folder, lambda name: name in left_out or layout.is_own_file(name))

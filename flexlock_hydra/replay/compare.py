@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
+from flexlock_hydra.archive import collect
 from flexlock_hydra.archive.runs import RecordedRun
-from flexlock_hydra.capture.digest import FileDigest, digest
+from flexlock_hydra.capture.digest import FileDigest
 from flexlock_hydra.errors import DataError
-from flexlock_hydra.record import layout
 
 
 @dataclass(frozen=True)
@@ -34,16 +34,7 @@ def result_files(run: RecordedRun) -> dict[str, FileDigest]:
             f"the outputs of {run.lock.run.id} were not recorded",
             hint="Run it with hydra.callbacks.flexlock.outputs=true and let it end.",
         )
-    found = digest(
-        run.folder, lambda name: name in recorded.left_out or layout.is_own_file(name)
-    )
-    if found.md5 != recorded.md5:
-        raise DataError(
-            f"the outputs of {run.lock.run.id} in {run.folder} changed since the run: "
-            f"recorded {recorded.md5}, now {found.md5}",
-            hint="Restore the run with flexlock-hydra pull and compare with that.",
-        )
-    return _without_hydra(found.files)
+    return _without_hydra(collect.digest_outputs(run, recorded).files)
 
 
 def compare_files(old: Mapping[str, FileDigest], new: Mapping[str, FileDigest]) -> FileChanges:

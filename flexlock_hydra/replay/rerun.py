@@ -23,7 +23,7 @@ from flexlock_hydra.ports import gitcmd
 from flexlock_hydra.ports.gitrepo import GitRepo
 from flexlock_hydra.record import layout
 from flexlock_hydra.record.codec import same
-from flexlock_hydra.record.model import INTERRUPTED, RunLock
+from flexlock_hydra.record.model import RunLock
 from flexlock_hydra.replay.compare import compare_files, result_files
 from flexlock_hydra.replay.diff import flatten
 
@@ -119,7 +119,7 @@ def _verdict(
     differ = [*files.changed, *(f"{name} (new)" for name in files.added)]
     if changed_result(run.lock.run.result, again.lock.run.result):
         differ.append("the returned result")
-    if again.lock.run.status != run.lock.run.status != INTERRUPTED:
+    if again.lock.run.status != run.lock.run.status:
         differ.append(f"the status: {run.lock.run.status}, now {again.lock.run.status}")
     return Reran(
         path=str(again.folder),

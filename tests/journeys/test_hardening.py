@@ -205,3 +205,14 @@ def test_odd_names_are_errors_of_the_user(project: Project, words: list[str]) ->
     tag = "flexlock/app/20990101T000000Z-00000000"
     done = project.flexlock(*(tag if word == "TAG" else word for word in words), check=False)
     assert done.code == 2
+
+
+def test_a_run_that_was_cut_off_is_not_called_reproduced(project: Project) -> None:
+    """A killed run can be run again, and what then completes is another end."""
+    source = project.path("app.py").read_text()
+    kill = "import os\n    os.environ.get('DIE') and os._exit(9)"
+    project.write("app.py", source.replace("    if cfg.lr < 0:", f"    {kill}\n    if cfg.lr < 0:"))
+    project.app("hydra.run.dir=outputs/a", check=False, DIE="1")
+    done = project.flexlock("rerun", "outputs/a", check=False)
+    assert done.code == 1
+    assert "differs: the status: interrupted, now completed" in done.out
