@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import inspect
-import json
 import os
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,13 +17,13 @@ from flexlock_hydra.capture.code import Scope
 from flexlock_hydra.capture.data import Places, record_path
 from flexlock_hydra.capture.secrets import Masker, env_names
 from flexlock_hydra.errors import FlexlockError, LockError
-from flexlock_hydra.hooks import scan, tracking
+from flexlock_hydra.hooks import tracking
+from flexlock_hydra.hooks.again import Rerun
 from flexlock_hydra.hooks.options import SaveConfig
-from flexlock_hydra.hooks.plain import resolve, to_plain
-from flexlock_hydra.hooks.tracking import ActiveRun, Relocation
+from flexlock_hydra.hooks.survey import Survey, survey
+from flexlock_hydra.hooks.tracking import ActiveRun
 from flexlock_hydra.ports.gitrepo import GitRepo
 from flexlock_hydra.record import layout, lockfile
-from flexlock_hydra.record.codec import Json
 from flexlock_hydra.record.model import (
     COMPLETED,
     RUNNING,
@@ -45,25 +44,6 @@ class Start:
     root: str
     repos: Mapping[str, CodeState]
     warnings: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Rerun:
-    """The run that this job repeats: its id, its config, and where its paths lie here."""
-
-    parent: str | None = None
-    unresolved: Json = None
-    relocation: Relocation = Relocation()
-
-    @classmethod
-    def from_environment(cls) -> Rerun:
-        """What the variable's file says; nothing where it is not set."""
-        name = os.environ.get(layout.RERUN_VARIABLE)
-        if not name:
-            return cls()
-        notes = json.loads(Path(name).read_bytes())
-        moves = Relocation(notes["relocate"], notes["cwd"])
-        return cls(notes["parent"], notes["unresolved"], moves)
 
 
 def observe_start(scope: Scope) -> Start:
@@ -134,15 +114,19 @@ def begin(
     folder: Path,
     config: Container | None,
     *,
+    without: Collection[str] = (),
     save_config: SaveConfig,
     masker: Masker,
     rerun: Rerun = Rerun(),
     raise_on_data: bool = False,
     status: str = RUNNING,
 ) -> ActiveRun:
-    """Build the active run, record the data that the config names, write the lock."""
-    unresolved = to_plain(config, resolve=False)
-    masker = masker.learn(unresolved)
+    """Build the active run, record the data that the config names, write the lock.
+
+    ``without`` names keys of the config that are not the task's: Hydra's own.
+    """
+    found = survey(config, without)
+    masker = masker.learn(found.unresolved)
     places = Places(cwd=Path.cwd(), original_cwd=Path(start.cwd), root=Path(start.root))
     now = tracking.utc_now().isoformat()
     lock = RunLock(
@@ -157,7 +141,7 @@ def begin(
         ),
         job=job,
         repos=start.repos,
-        environment=environment.capture(places.root, env_names(unresolved), masker),
+        environment=environment.capture(places.root, env_names(found.unresolved), masker),
         warnings=start.warnings,
     )
     run = ActiveRun(
@@ -165,7 +149,7 @@ def begin(
     )
     tracking.enter(run)
     if config is not None:
-        _record_config(run, config, unresolved, save_config)
+        _record_config(run, found, save_config)
     _mask(run)
     folder.mkdir(parents=True, exist_ok=True)
     supersede(run)
@@ -173,12 +157,12 @@ def begin(
     return run
 
 
-def named_data(config: Container) -> tuple[Path, ...]:
+def named_data(config: Container, without: Collection[str] = ()) -> tuple[Path, ...]:
     """The paths that a config's snapshot expressions name, from where the job starts."""
     collector = tracking.Collector()
     tracking.enter(collector)
     try:
-        scan.resolve_snapshots(config)
+        survey(config, without).resolve_snapshots()
     finally:
         tracking.leave(collector)
     cwd = Path.cwd()
@@ -218,15 +202,13 @@ def supersede(run: ActiveRun) -> None:
     run.warn(f"an earlier run wrote here: its lock is now {aside.name}")
 
 
-def _record_config(
-    run: ActiveRun, config: Container, unresolved: Json, save_config: SaveConfig
-) -> None:
+def _record_config(run: ActiveRun, found: Survey, save_config: SaveConfig) -> None:
     run.scanning = True
     try:
-        run.warn(*scan.resolve_snapshots(config))
+        run.warn(*found.resolve_snapshots())
         if save_config is SaveConfig.none:
             return
-        resolved, failed = resolve(config)
+        resolved, failed = found.resolve()
         run.warn(*failed)
     finally:
         run.scanning = False
@@ -234,7 +216,7 @@ def _record_config(
     run.lock = replace(
         run.lock,
         config=resolved,
-        unresolved=unresolved if save_config is SaveConfig.unresolved else None,
+        unresolved=found.unresolved if save_config is SaveConfig.unresolved else None,
     )
 
 

@@ -19,13 +19,13 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.utils import JobReturn
 from hydra.experimental.callback import Callback
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, OmegaConf
 
 from flexlock_hydra.capture.code import Scope
 from flexlock_hydra.capture.secrets import Masker
 from flexlock_hydra.hooks import tracking
+from flexlock_hydra.hooks.again import Rerun, changed_keys
 from flexlock_hydra.hooks.begin import (
-    Rerun,
     Start,
     begin,
     foreign_code,
@@ -36,7 +36,7 @@ from flexlock_hydra.hooks.begin import (
     task_name,
 )
 from flexlock_hydra.hooks.options import SaveConfig, Strict
-from flexlock_hydra.hooks.plain import changed_keys, to_plain
+from flexlock_hydra.hooks.survey import survey
 from flexlock_hydra.record.codec import Json
 from flexlock_hydra.record.model import (
     COMPLETED,
@@ -52,6 +52,9 @@ from flexlock_hydra.record.model import (
 
 _RESULT_LIMIT = 100_000
 """Characters of JSON above which a result is kept as the beginning of its repr."""
+
+_NOT_THE_TASKS = ("hydra",)
+"""Keys of the config that the task gets it without."""
 
 log = logging.getLogger("flexlock_hydra")
 
@@ -108,15 +111,15 @@ class FlexlockCallback(Callback):
             start = observe_task(start, source, self._scope([folder], ()))
         start = self._with_gaps(start, settings, source)
         job = _job(settings, replace(start.command, task=name), self._sweep_of(start))
-        task_config = _task_config(config)
         rerun = Rerun.from_environment()
         if rerun.unresolved is not None:
-            _refuse_other_config(rerun, to_plain(task_config, resolve=False))
+            _refuse_other_config(rerun, survey(config, _NOT_THE_TASKS).unresolved)
         run = begin(
             start,
             job,
             folder,
-            task_config,
+            config,
+            without=_NOT_THE_TASKS,
             save_config=self.save_config,
             masker=self.masker,
             rerun=rerun,
@@ -144,7 +147,7 @@ class FlexlockCallback(Callback):
         self._log_warnings(run, after=known)
 
     def _observe(self, config: DictConfig, folders: Iterable[str | Path]) -> Start:
-        start = observe_start(self._scope(folders, named_data(_task_config(config))))
+        start = observe_start(self._scope(folders, named_data(config, _NOT_THE_TASKS)))
         return self._with_gaps(start, config.hydra, None)
 
     def _with_gaps(self, start: Start, settings: Any, source: Path | None) -> Start:
@@ -189,15 +192,6 @@ class FlexlockCallback(Callback):
         if self.strict is not Strict.off:
             for text in run.lock.warnings[after:]:
                 log.warning(text)
-
-
-def _task_config(config: DictConfig) -> DictConfig:
-    """The config as the task gets it: without Hydra's own node."""
-    task_config = config.copy()
-    OmegaConf.set_readonly(task_config, False)
-    with open_dict(task_config):
-        task_config.pop("hydra", None)
-    return task_config
 
 
 def _job(settings: Any, command: Command, sweep: Sweep | None) -> Job:

@@ -14,10 +14,10 @@ from flexlock_hydra.capture import code
 from flexlock_hydra.capture.code import Scope
 from flexlock_hydra.capture.secrets import Masker
 from flexlock_hydra.errors import CodeError, DataError, FlexlockError
-from flexlock_hydra.hooks import scan, tracking
+from flexlock_hydra.hooks import tracking
 from flexlock_hydra.hooks.begin import begin, named_data, observe_start
 from flexlock_hydra.hooks.options import SaveConfig
-from flexlock_hydra.hooks.plain import to_plain
+from flexlock_hydra.hooks.survey import survey, to_plain
 from flexlock_hydra.hooks.tracking import ActiveRun
 from flexlock_hydra.record.codec import Json
 from flexlock_hydra.record.lockfile import write_bytes
@@ -69,7 +69,7 @@ def snapshot(
     if run is None:
         run = _plain_run(container, kept, output_dir)
     elif container is not None:
-        run.warn(*scan.resolve_snapshots(container))
+        run.warn(*survey(container).resolve_snapshots())
     with run.mutex:
         for section, given, add in (
             ("data", data, run.add_data),
@@ -109,7 +109,7 @@ def _plain_run(
     Another config is another run: the earlier lock is moved aside.
     """
     folder = _folder(container, output_dir)
-    plain = to_plain(container, resolve=False)
+    plain = to_plain(container)
     known, config = _recorded.get(folder, (None, None))
     if known is not None and known.path.exists() and (plain is None or plain == config):
         return known

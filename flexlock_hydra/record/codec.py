@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import types
 import typing
-from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, dataclass, field, fields, is_dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass
 from typing import Any, TypeVar, Union, get_args, get_origin
 
 from flexlock_hydra.errors import LockError
@@ -30,10 +30,10 @@ class Node:
     def to_dict(self) -> dict[str, Json]:
         """The plain mapping, keys in the format's order, absent values left out."""
         plain = {}
-        for name, required in _order(type(self)):
-            value = getattr(self, name)
-            if value is not None or required:
-                plain[name] = encode(value)
+        for f in _fields(type(self)):
+            value = getattr(self, f.name)
+            if value is not None or _is_required(f):
+                plain[f.name] = value if f.type == "Json" else encode(value)
         return plain | dict(self.extra)
 
     @classmethod
@@ -133,10 +133,15 @@ def _hints(cls: type[Node]) -> dict[str, Any]:
     return _hints_of[cls]
 
 
+def _fields(cls: type[Node]) -> Iterator[Field[Any]]:
+    """The fields of the format, in its order."""
+    return (f for f in fields(cls) if f.name != "extra")
+
+
+def _is_required(f: Field[Any]) -> bool:
+    return f.default is MISSING and f.default_factory is MISSING
+
+
 def _order(cls: type[Node]) -> tuple[tuple[str, bool], ...]:
     """Field names in the format's order, each with whether it must be there."""
-    return tuple(
-        (f.name, f.default is MISSING and f.default_factory is MISSING)
-        for f in fields(cls)
-        if f.name != "extra"
-    )
+    return tuple((f.name, _is_required(f)) for f in _fields(cls))

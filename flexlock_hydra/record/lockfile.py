@@ -13,10 +13,10 @@ import yaml
 
 from flexlock_hydra.errors import LockError, RunNotFoundError
 from flexlock_hydra.record.codec import Json
+from flexlock_hydra.record.emitter import emit
 from flexlock_hydra.record.model import FORMAT, RunLock
 
 _Loader: type[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-_Dumper: type[Any] = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
 # What YAML's own constructors raise for a value that its tag or form promises wrongly.
 _YAML_ERRORS = (
@@ -34,17 +34,6 @@ _HEAD = re.compile(
 _DEEPEST = 200
 _INDENT = re.compile(rb"^[ ?:-]*", re.MULTILINE)
 _ALIAS = re.compile(rb"(?:^|[\s,\[{:-])\*[^\s,\]}*]")
-
-
-# Line breaks to YAML though not to people: written as they are, they come back as spaces.
-_FOLDED = re.compile("[\x85\u2028\u2029\ufeff]")
-
-
-class _PlainDumper(_Dumper):  # type: ignore[misc]
-    """YAML's safe subset, with every value written out."""
-
-    def ignore_aliases(self, data: Any) -> bool:
-        return True
 
 
 class _StrictLoader(_Loader):  # type: ignore[misc]
@@ -65,13 +54,9 @@ def dumps(lock: RunLock) -> bytes:
     """A lock as YAML, UTF-8, keys in the format's order."""
     plain = lock.to_dict()
     try:
-        text = _dump(plain, allow_unicode=True)
+        return emit(plain).encode()
     except UnicodeEncodeError:
-        plain = _printable(plain)
-        text = _dump(plain, allow_unicode=True)
-    if _FOLDED.search(text):
-        text = _dump(plain, allow_unicode=False)
-    return text.encode()
+        return emit(_printable(plain)).encode()
 
 
 def loads(content: bytes, where: str = "run.lock") -> RunLock:
@@ -182,13 +167,6 @@ def _printable(value: Json) -> Json:
     if isinstance(value, str):
         return value.encode("utf-8", "backslashreplace").decode()
     return value
-
-
-def _dump(plain: Json, *, allow_unicode: bool) -> str:
-    text: str = yaml.dump(
-        plain, Dumper=_PlainDumper, sort_keys=False, allow_unicode=allow_unicode, width=100
-    )
-    return text
 
 
 def _write_all(fd: int, content: bytes) -> None:

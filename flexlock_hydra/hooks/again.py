@@ -1,0 +1,59 @@
+"""The run that a job repeats, as the rerun that started the job tells it."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from flexlock_hydra.capture.secrets import MASK
+from flexlock_hydra.hooks.tracking import Relocation
+from flexlock_hydra.record import layout
+from flexlock_hydra.record.codec import Json, same
+
+_ABSENT = object()
+
+
+@dataclass(frozen=True)
+class Rerun:
+    """The run that this job repeats: its id, its config, and where its paths lie here."""
+
+    parent: str | None = None
+    unresolved: Json = None
+    relocation: Relocation = Relocation()
+
+    @classmethod
+    def from_environment(cls) -> Rerun:
+        """What the variable's file says; nothing where it is not set."""
+        name = os.environ.get(layout.RERUN_VARIABLE)
+        if not name:
+            return cls()
+        notes = json.loads(Path(name).read_bytes())
+        moves = Relocation(notes["relocate"], notes["cwd"])
+        return cls(notes["parent"], notes["unresolved"], moves)
+
+
+def changed_keys(recorded: Json, now: Json, where: str = "") -> list[str]:
+    """The config keys whose values differ, masked secrets aside."""
+    if isinstance(recorded, Mapping) and isinstance(now, Mapping):
+        return [
+            name
+            for key in sorted({*recorded, *now})
+            for name in changed_keys(
+                recorded.get(key, _ABSENT),
+                now.get(key, _ABSENT),
+                f"{where}.{key}".lstrip("."),
+            )
+        ]
+    if isinstance(recorded, str) and MASK in recorded:
+        return []
+    if isinstance(recorded, list) and isinstance(now, list) and len(recorded) == len(now):
+        pairs = zip(recorded, now, strict=True)
+        return [
+            name
+            for i, (old, new) in enumerate(pairs)
+            for name in changed_keys(old, new, f"{where}[{i}]")
+        ]
+    return [] if same(recorded, now) else [where]

@@ -1,0 +1,108 @@
+"""Plain data as YAML, in block style: a lock is mostly config, and most jobs are short.
+
+PyYAML's own emitter, the one in C included, takes ten times as long. What is written here
+is a subset of YAML 1.1 that any loader reads back to the same value: plain scalars where
+nothing can be mistaken, literal blocks for lines of text, else JSON's double quotes.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+_PLAIN = re.compile(
+    r"[A-Za-z_/$](?:[!-9;-~]|:(?=[!-~])| (?=[!\"$-~]))*|\d{8}T\d{6}Z-[0-9a-f]{8}"
+)
+"""ASCII that begins like no number, date or indicator, without ``: `` and `` #``; run ids."""
+
+_RESERVED = frozenset("y n yes no on off true false null".split())
+_LINES = re.compile(r"[^\s#\x00-\x1f\x7f-\x9f][^\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029\ufeff]*")
+_NOT_AS_IS = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
+_LONGEST_KEY = 1000
+"""Characters; YAML allows 1024 before the colon of a key that no ``?`` announces."""
+
+
+def emit(plain: Mapping[str, Any]) -> str:
+    """A mapping of None, bool, int, float, str, lists and mappings as a YAML document."""
+    lines: list[str] = []
+    _mapping(plain, "", lines)
+    return "".join(lines) or "{}\n"
+
+
+def _mapping(plain: Mapping[str, Any], pad: str, lines: list[str]) -> None:
+    for key, value in plain.items():
+        name = _text(key)
+        if len(name) > _LONGEST_KEY:
+            name = f"? {name}\n{pad}"
+        _entry(f"{pad}{name}:", value, pad, lines)
+
+
+def _sequence(items: Sequence[Any], pad: str, lines: list[str]) -> None:
+    inner = f"{pad}  "
+    for item in items:
+        if item and isinstance(item, (Mapping, list, tuple)):
+            start = len(lines)
+            _collection(item, inner, lines)
+            lines[start] = f"{pad}- {lines[start][len(inner):]}"
+        else:
+            _entry(f"{pad}-", item, pad, lines)
+
+
+def _collection(
+    value: Mapping[str, Any] | Sequence[Any], pad: str, lines: list[str]
+) -> None:
+    if isinstance(value, Mapping):
+        _mapping(value, pad, lines)
+    else:
+        _sequence(value, pad, lines)
+
+
+def _entry(head: str, value: Any, pad: str, lines: list[str]) -> None:
+    """``key: value`` or ``- value``, over as many lines as it takes."""
+    kind = type(value)
+    if kind is str:
+        lines.append(f"{head} {_literal(value, pad) if _is_lines(value) else _text(value)}\n")
+    elif kind is bool:
+        lines.append(f"{head} true\n" if value else f"{head} false\n")
+    elif kind is int:
+        lines.append(f"{head} {value}\n")
+    elif kind is float:
+        lines.append(f"{head} {_float(value)}\n")
+    elif value is None:
+        lines.append(f"{head} null\n")
+    elif not isinstance(value, (Mapping, list, tuple)):
+        lines.append(f"{head} {_text(str(value))}\n")
+    elif value:
+        lines.append(f"{head}\n")
+        _collection(value, f"{pad}  " if isinstance(value, Mapping) else pad, lines)
+    else:
+        lines.append(f"{head} {{}}\n" if isinstance(value, Mapping) else f"{head} []\n")
+
+
+def _is_lines(text: str) -> bool:
+    """Whether a text is lines that a literal block shows as they are."""
+    return "\n" in text and _LINES.fullmatch(text) is not None and not text.endswith("\n\n")
+
+
+def _literal(text: str, pad: str) -> str:
+    keep = "|" if text.endswith("\n") else "|-"
+    block = text.removesuffix("\n").split("\n")
+    return "\n".join([keep, *(f"{pad}  {line}" if line else "" for line in block)])
+
+
+def _text(text: str) -> str:
+    if _PLAIN.fullmatch(text) and text.lower() not in _RESERVED:
+        return text
+    quoted = json.dumps(text, ensure_ascii=False)
+    return _NOT_AS_IS.sub(lambda match: f"\\u{ord(match[0]):04x}", quoted)
+
+
+def _float(value: float) -> str:
+    if value != value:
+        return ".nan"
+    if value in (float("inf"), float("-inf")):
+        return ".inf" if value > 0 else "-.inf"
+    text = repr(value)
+    return text if "." in text else text.replace("e", ".0e")  # 1e-05 is text to YAML 1.1
