@@ -1,22 +1,27 @@
 # Everything here needs Python 3.10 or newer and git, and nothing else.
 #   make test   environments, tests on both Hydra versions, types, style, import contracts
+#   make bench  what recording costs beside git, DVC and FlexLock; writes docs/performance.md
 #   make demo   a pipeline is recorded, pushed, lost, restored twice and run again
 PYTHON ?= python3
 VENV := .venv
 VENV_NEXT := .venv-hydra14
+VENV_PEER := .venv-peer
 BIN := $(VENV)/bin
 BIN_NEXT := $(VENV_NEXT)/bin
 WORKERS ?= 2
 
-.PHONY: test demo lint typecheck pytest pytest-next constraints clean
+.PHONY: test demo bench lint typecheck pytest pytest-next constraints clean
 
 test: lint typecheck pytest pytest-next
 
 demo: $(VENV)/.installed
 	@$(BIN)/python examples/demo.py
 
+bench: $(VENV)/.installed $(VENV_PEER)/.installed
+	$(BIN)/python benchmarks/bench.py --peer-python $(VENV_PEER)/bin/python
+
 lint: $(VENV)/.installed
-	$(BIN)/flake8 flexlock_hydra hydra_plugins examples tests
+	$(BIN)/flake8 flexlock_hydra hydra_plugins examples benchmarks tests
 	$(BIN)/lint-imports
 
 typecheck: $(VENV)/.installed
@@ -41,6 +46,11 @@ $(VENV_NEXT)/.installed: pyproject.toml constraints/hydra-1.4.txt
 		--constraint constraints/hydra-1.4.txt --editable '.[dev]'
 	@touch $@
 
+$(VENV_PEER)/.installed:
+	$(PYTHON) -m venv $(VENV_PEER)
+	$(VENV_PEER)/bin/python -m pip install --quiet --disable-pip-version-check flexlock==0.10.0
+	@touch $@
+
 # Pin anew what the constraints files name, for every supported Python; needs uv.
 constraints:
 	echo 'hydra-core==1.3.8' | uv pip compile --quiet --universal --python-version 3.10 \
@@ -52,4 +62,4 @@ constraints:
 		--override - --output-file constraints/hydra-1.4.txt pyproject.toml
 
 clean:
-	rm -rf $(VENV) $(VENV_NEXT)
+	rm -rf $(VENV) $(VENV_NEXT) $(VENV_PEER)
