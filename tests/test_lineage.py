@@ -11,7 +11,7 @@ import pytest
 
 from flexlock_hydra.capture import lineage
 from flexlock_hydra.errors import LockError
-from flexlock_hydra.record import lockfile
+from flexlock_hydra.record import lockfile, summary
 from flexlock_hydra.record.model import (
     CodeRef,
     CodeState,
@@ -166,7 +166,8 @@ def test_a_lock_is_read_with_the_hash_of_its_bytes(root: Path) -> None:
     content = (root / "outputs/1/run.lock").read_bytes()
 
     assert found.folder == root / "outputs" / "1"
-    assert found.lock == lock_of(1)
+    assert found.lock == summary.loads(content)
+    assert found.lock.run.id == run_id(1)
     assert found.sha256 == f"sha256:{hashlib.sha256(content).hexdigest()}"
 
 

@@ -117,6 +117,7 @@ FULL = RunLock(
             direct=True,
             via=("training_data",),
             status="completed",
+            stale=("its input raw (/data/raw) has another size",),
             lock=f"sha256:{'ab' * 32}",
             repos={"main": CodeRef(commit=SHA, tree=SHA)},
             data={"raw": DataEntry(path="/data/raw", error="/data/raw is missing")},

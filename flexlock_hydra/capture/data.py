@@ -42,10 +42,10 @@ def record_path(path: Path, root: Path) -> str:
     A link in the folders above may hide that a path lies below the root; the path's
     own last part stays as given.
     """
-    for place in (path, path.parent.resolve() / path.name):
-        if place.is_relative_to(root):
-            return place.relative_to(root).as_posix()
-    return path.as_posix()
+    if not path.is_relative_to(root):
+        resolved = path.parent.resolve() / path.name
+        path = resolved if resolved.is_relative_to(root) else path
+    return path.relative_to(root).as_posix() if path.is_relative_to(root) else path.as_posix()
 
 
 def entry(given: str, places: Places, config_key: str | None = None) -> tuple[DataEntry, Digest]:

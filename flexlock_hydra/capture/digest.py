@@ -110,6 +110,11 @@ def is_unchanged(root: Path, found: Digest, leave_out: Callable[[str], bool]) ->
     return now == {name: (file.size, file.mtime_ns) for name, file in found.files.items()}
 
 
+def files_below(root: Path) -> Iterator[str]:
+    """The files of a folder by relative path, found as they are asked for."""
+    return (name for name, reason in _walk(root, lambda name: False) if not reason)
+
+
 def of_files(files: Mapping[str, FileDigest], skipped: tuple[str, ...] = ()) -> Digest:
     """The digest of a folder that holds these files."""
     return Digest(f"{digest_bytes(tree_object(files)).md5}.dir", files, skipped)

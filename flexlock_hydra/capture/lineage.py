@@ -3,23 +3,90 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+import os
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
+from functools import lru_cache
+from graphlib import CycleError, TopologicalSorter
+from itertools import islice, pairwise
+from pathlib import Path, PurePosixPath
 
+from flexlock_hydra.capture import freshness
 from flexlock_hydra.capture.data import record_path
+from flexlock_hydra.capture.digest import Digest, FileDigest, files_below
+from flexlock_hydra.capture.process import is_alive
 from flexlock_hydra.errors import LockError
-from flexlock_hydra.record import layout, lockfile
-from flexlock_hydra.record.model import CodeRef, Predecessor, RunLock
+from flexlock_hydra.record import layout, summary
+from flexlock_hydra.record.model import COMPLETED, INTERRUPTED, RUNNING, CodeRef, Predecessor
+
+_SEARCHED = 10_000
+"""Files that a search for locks looks at where the folder was not hashed anyway."""
+
+_NAMED = 5
+"""Runs that one warning names; it counts the rest."""
 
 
 @dataclass(frozen=True)
-class Found:
-    """A lock that stands at or above a piece of data."""
+class Found(freshness.Place):
+    """A lock that stands at, above or below a piece of data."""
 
-    folder: Path
-    lock: RunLock
     sha256: str
+
+
+@dataclass(frozen=True)
+class Reader:
+    """The run whose predecessors are looked for: its id, its lock, its repository's root."""
+
+    id: str
+    lock: Path
+    root: Path
+
+
+@dataclass(frozen=True)
+class Trace:
+    """A graph after a piece of data was added, and what is to be said about it."""
+
+    prevs: Mapping[str, Predecessor]
+    direct: int = 0
+    """How many runs the data comes from."""
+    warnings: tuple[str, ...] = ()
+
+
+def trace(
+    prevs: Mapping[str, Predecessor], path: Path, via: str, reader: Reader, found: Digest | None
+) -> Trace:
+    """The graph with the runs put in that a file or folder comes from.
+
+    Args:
+        via: the data entry that leads there.
+        found: the digest of what lies there, where it was hashed.
+    """
+    locks, warnings = _locks(path, reader, found)
+    origins = []
+    for lock in locks:
+        try:
+            origins.append(_of_another(read_found(lock), reader))
+        except LockError as error:
+            warnings.append(f"predecessor not recorded: {error}")
+    files = _files_by_folder(path, found, [origin.folder for origin in origins])
+    graph = dict(prevs)
+    for origin in origins:
+        run_id = origin.lock.run.id
+        stale = freshness.stale(origin, path, files.get(origin.folder), reader.root)
+        _put(graph, origin, via, reader.root, stale)
+        warnings += _uncircled(graph, run_id, reader.id)
+        warnings += (f"predecessor {run_id} is stale: {reason}" for reason in stale)
+    warnings += _unfinished(origins)
+    return Trace(graph, len(origins), tuple(f"data {via}: {text}" for text in warnings))
+
+
+def add(
+    prevs: Mapping[str, Predecessor], found: Found, via: str, root: Path
+) -> dict[str, Predecessor]:
+    """The graph with a direct predecessor and all that it stands on put in."""
+    graph = dict(prevs)
+    _put(graph, found, via, root)
+    return graph
 
 
 def find_lock(path: Path, root: Path) -> Path | None:
@@ -28,43 +95,37 @@ def find_lock(path: Path, root: Path) -> Path | None:
     The search ends at ``root``, and outside of it at the first repository's root.
     """
     for folder in (path, *path.parents):
-        if (folder / layout.LOCK).is_file():
+        if os.path.isfile(os.path.join(folder, layout.LOCK)):
             return folder / layout.LOCK
-        if folder == root or (folder / ".git").exists():
+        if folder == root or os.path.exists(os.path.join(folder, ".git")):
             return None
     return None
 
 
-def read_found(path: Path) -> Found:
-    """Read a lock together with its hash.
+def read_found(path: Path, *, more: bool = False) -> Found:
+    """Read a lock's summary together with its hash, its status as judged now.
 
     Raises:
         LockError: damaged, unreadable or of a newer format.
     """
     try:
-        content = path.read_bytes()
+        info = path.stat()
+        found = _read(path, info.st_mtime_ns, (info.st_size, info.st_ino), more)
     except OSError as error:
         raise LockError(f"{path} cannot be read: {error.strerror}") from error
-    lock = lockfile.loads(content, where=str(path))
-    return Found(path.parent, lock, f"sha256:{hashlib.sha256(content).hexdigest()}")
+    run = found.lock.run
+    if run.status != RUNNING or run.process is None or is_alive(run.process) is not False:
+        return found
+    return replace(found, lock=replace(found.lock, run=replace(run, status=INTERRUPTED)))
 
 
-def add(
-    prevs: Mapping[str, Predecessor], found: Found, via: str, root: Path
-) -> dict[str, Predecessor]:
-    """The graph with a direct predecessor and all that it stands on put in."""
-    run_id = found.lock.run.id
-    known = prevs.get(run_id)
-    reached = (*known.via, via) if known else (via,)
-    direct = replace(
-        _node(found, root), direct=True, via=tuple(dict.fromkeys(reached))
-    )
-    inherited = {
-        key: replace(prev, direct=False, via=())
-        for key, prev in found.lock.prevs.items()
-        if key not in prevs
-    }
-    return {**inherited, **prevs, run_id: direct}
+@lru_cache(maxsize=1024)
+def _read(path: Path, written_ns: int, version: tuple[int, int], more: bool) -> Found:
+    """A lock, read once in each version: the jobs of a sweep often share predecessors."""
+    content = path.read_bytes()
+    lock = summary.loads(content, str(path), more=more)
+    sha256 = f"sha256:{hashlib.sha256(content).hexdigest()}"
+    return Found(path.parent, lock, written_ns, sha256)
 
 
 def without_via(prevs: Mapping[str, Predecessor], via: str) -> dict[str, Predecessor]:
@@ -82,6 +143,137 @@ def without_via(prevs: Mapping[str, Predecessor], via: str) -> dict[str, Predece
     }
 
 
+def _locks(path: Path, reader: Reader, found: Digest | None) -> tuple[list[Path], list[str]]:
+    """The locks of the runs that wrote a file or folder, and why some are left out."""
+    names = _names(path, found)
+    locks = [path / name for name in _outermost(names)] if names else []
+    above = find_lock(path, reader.root)
+    if above is not None and above not in locks:
+        locks.insert(0, above)
+    warnings = []
+    if len(names) == _SEARCHED and found is None:
+        warnings.append(f"predecessors looked for in {_SEARCHED} files of {path} alone")
+    if reader.lock in locks:
+        locks.remove(reader.lock)
+        if not reader.root.is_relative_to(reader.lock.parent):  # else all data lies below it
+            warnings.append(f"{path} is or holds this run's own output directory")
+    return locks, warnings
+
+
+def _of_another(found: Found, reader: Reader) -> Found:
+    """The lock, unless it is a copy of the reader's own.
+
+    Raises:
+        LockError: it is.
+    """
+    if found.lock.run.id == reader.id:
+        raise LockError(f"{found.folder / layout.LOCK} is a copy of this run's own")
+    return found
+
+
+def _names(path: Path, found: Digest | None) -> list[str]:
+    """Files below a folder; without its digest so many that a search ends soon."""
+    if found is not None:
+        return list(found.files) if found.is_folder else []
+    return list(islice(files_below(path), _SEARCHED)) if path.is_dir() else []
+
+
+def _outermost(names: Iterable[str]) -> list[str]:
+    """The locks among files, without those inside of another run's folder."""
+    locks = sorted(name for name in names if f"/{name}".endswith(f"/{layout.LOCK}"))
+    folders = {PurePosixPath(name).parent for name in locks}
+    return [name for name in locks if folders.isdisjoint(PurePosixPath(name).parent.parents)]
+
+
+def _files_by_folder(
+    path: Path, found: Digest | None, folders: Iterable[Path]
+) -> dict[Path, Mapping[str, FileDigest]]:
+    """What a digest holds of each folder: of one below the path its files alone."""
+    if found is None:
+        return {}
+    heads = {
+        folder.relative_to(path).as_posix(): folder
+        for folder in folders
+        if folder.is_relative_to(path)
+    }
+    below: dict[Path, dict[str, FileDigest]] = {folder: {} for folder in heads.values()}
+    for name, file in found.files.items() if heads else ():
+        head = _head(name, heads)
+        if head is not None:
+            below[heads[head]][name if head == "." else name[len(head) + 1:]] = file
+    return {folder: below.get(folder, found.files) for folder in folders}
+
+
+def _head(name: str, heads: Container[str]) -> str | None:
+    """The folder of a file, of the given ones, relative as it is."""
+    head = name
+    while head:
+        head = head.rpartition("/")[0]
+        if head in heads:
+            return head
+    return "." if "." in heads else None
+
+
+def _put(
+    graph: dict[str, Predecessor], found: Found, via: str, root: Path, stale: tuple[str, ...] = ()
+) -> None:
+    """Put a direct predecessor and all that it stands on into a graph."""
+    run_id, own = found.lock.run.id, found.lock.prevs
+    known = graph.get(run_id)
+    node = _node(found, root)
+    graph[run_id] = replace(
+        node,
+        via=tuple(dict.fromkeys((*known.via, via) if known else (via,))),
+        stale=tuple(dict.fromkeys((*known.stale, *stale) if known and known.direct else stale)),
+    )
+    for key in _reachable(own, node.prevs) - {run_id}:
+        inherited = replace(own[key], direct=False, via=())
+        there = graph.setdefault(key, inherited)
+        if not there.direct and there != inherited:
+            graph[key] = max(there, inherited, key=_settled)
+
+
+def _settled(prev: Predecessor) -> tuple[bool, str, tuple[str, ...]]:
+    """Orders what several runs saw of one: its end counts more than its beginning."""
+    return (prev.status != RUNNING, prev.lock, prev.stale)
+
+
+def _uncircled(graph: dict[str, Predecessor], start: str, own: str) -> list[str]:
+    """Take the links out of a graph by which runs stand on themselves; each in words.
+
+    Of a circle, the links go that lead from a run to one that started later: there
+    always is one, and which does not depend on the order in which runs were found.
+    """
+    cut = [(key, own) for key in _reachable(graph, [start]) if own in graph[key].prevs]
+    while circle := _circle(graph, start):
+        later = [(run, prev) for prev, run in pairwise(circle) if prev >= run]
+        _unlink(graph, later)
+        cut += later
+    if cut:
+        _unlink(graph, cut)
+        roots = [key for key, prev in graph.items() if prev.direct]
+        for key in graph.keys() - _reachable(graph, roots):
+            del graph[key]
+    return [f"{run} and {prev} stand on each other: that link is cut" for run, prev in sorted(cut)]
+
+
+def _circle(graph: Mapping[str, Predecessor], start: str) -> list[str]:
+    """Runs of which each stands on the one before it, the first and the last the same."""
+    below = sorted(_reachable(graph, [start]))
+    links = {key: [prev for prev in graph[key].prevs if prev in graph] for key in below}
+    try:
+        TopologicalSorter(links).prepare()
+    except CycleError as error:
+        return list(error.args[1])
+    return []
+
+
+def _unlink(graph: dict[str, Predecessor], links: Iterable[tuple[str, str]]) -> None:
+    for run, prev in links:
+        node = graph[run]
+        graph[run] = replace(node, prevs=tuple(key for key in node.prevs if key != prev))
+
+
 def _reachable(prevs: Mapping[str, Predecessor], roots: Iterable[str]) -> set[str]:
     seen: set[str] = set()
     waiting = list(roots)
@@ -91,6 +283,18 @@ def _reachable(prevs: Mapping[str, Predecessor], roots: Iterable[str]) -> set[st
             seen.add(key)
             waiting.extend(prevs[key].prevs)
     return seen
+
+
+def _unfinished(origins: Iterable[Found]) -> Iterator[str]:
+    """Predecessors that did not complete, a sentence for each way not to."""
+    runs: dict[str, list[str]] = {}
+    for origin in origins:
+        runs.setdefault(origin.lock.run.status, []).append(origin.lock.run.id)
+    runs.pop(COMPLETED, None)
+    for status, ids in runs.items():
+        named = ", ".join(ids[:_NAMED])
+        more = f" and {len(ids) - _NAMED} more" if len(ids) > _NAMED else ""
+        yield f"predecessor {named}{more} is {status}"
 
 
 def _node(found: Found, root: Path) -> Predecessor:

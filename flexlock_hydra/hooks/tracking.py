@@ -17,7 +17,7 @@ from flexlock_hydra.capture import lineage
 from flexlock_hydra.capture.data import Places, entry, failed_entry
 from flexlock_hydra.capture.digest import Digest, digest, is_unchanged
 from flexlock_hydra.capture.secrets import Masker
-from flexlock_hydra.errors import DataError, LockError
+from flexlock_hydra.errors import DataError
 from flexlock_hydra.record import layout, lockfile
 from flexlock_hydra.record.codec import Json
 from flexlock_hydra.record.model import (
@@ -143,7 +143,7 @@ class ActiveRun:
         try:
             recorded, found = entry(given, self.places, config_key)
             self.warn(*found.skipped)
-            self.add_prevs(given, via=key)
+            self.add_prevs(given, via=key, found=found)
         except DataError as error:
             recorded = failed_entry(given, self.places, config_key, error)
             self.warn(f"data {key}: {error}")
@@ -157,20 +157,18 @@ class ActiveRun:
             self.lock, data=data, prevs=self.lock.prevs if prevs is None else prevs
         )
 
-    def add_prevs(self, given: str, via: str) -> bool:
-        """Put the run that a path comes from into the graph; whether there is one."""
-        found_path = lineage.find_lock(self.places.locate(given), self.places.root)
-        if found_path is None or found_path == self.path:
-            return False
-        try:
-            found = lineage.read_found(found_path)
-        except LockError as error:
-            self.warn(f"data {via}: predecessor not recorded: {error}")
-            return False
-        prevs = lineage.add(self.lock.prevs, found, via, self.places.root)
-        prevs.pop(self.lock.run.id, None)
-        self.lock = replace(self.lock, prevs=prevs)
-        return True
+    def add_prevs(self, given: str, via: str, found: Digest | None = None) -> bool:
+        """Put the runs that a path comes from into the graph; whether there are any."""
+        trace = lineage.trace(
+            self.lock.prevs,
+            self.places.locate(given),
+            via,
+            lineage.Reader(self.lock.run.id, self.path, self.places.root),
+            found,
+        )
+        self.warn(*trace.warnings)
+        self.lock = replace(self.lock, prevs=trace.prevs)
+        return trace.direct > 0
 
     def warn(self, *texts: str) -> None:
         """Name what could not be recorded, each thing once."""

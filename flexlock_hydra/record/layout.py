@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 LOCK = "run.lock"
+SWEEP_LOCK = "sweep.lock"
 MANIFEST = "manifest.json"
 
 SHADOW_REFS = "refs/flexlock/shadow"
@@ -36,9 +37,27 @@ def is_lock(name: str) -> bool:
     )
 
 
+def superseded_sweep_lock(sweep_id: str) -> str:
+    """The name of a sweep's lock that a later sweep in the same folder moved aside."""
+    return f"sweep.{sweep_id}.lock"
+
+
+def is_sweep_lock(name: str) -> bool:
+    """Whether a file name is that of a sweep's lock, current or superseded."""
+    return name == SWEEP_LOCK or (
+        name.startswith("sweep.")
+        and name.endswith(".lock")
+        and RUN_ID.fullmatch(name[6:-5]) is not None
+    )
+
+
 def is_own_file(name: str) -> bool:
     """Whether a file of an output directory is a lock, or one being written."""
-    return is_lock(name) or name.startswith(f".{LOCK}.")
+    return (
+        is_lock(name)
+        or is_sweep_lock(name)
+        or name.startswith((f".{LOCK}.", f".{SWEEP_LOCK}."))
+    )
 
 
 def shadow_ref(commit: str) -> str:

@@ -5,21 +5,21 @@ from __future__ import annotations
 import os
 import re
 import tempfile
-from collections.abc import Hashable
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from flexlock_hydra.errors import LockError, RunNotFoundError
-from flexlock_hydra.record.codec import Json
+from flexlock_hydra.record.codec import Json, Node, NodeT
 from flexlock_hydra.record.emitter import emit
 from flexlock_hydra.record.model import FORMAT, RunLock
 
 _Loader: type[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_TEXT, _MAPPING, _SEQUENCE = (f"tag:yaml.org,2002:{name}" for name in ("str", "map", "seq"))
 
 # What YAML's own constructors raise for a value that its tag or form promises wrongly.
-_YAML_ERRORS = (
+YAML_ERRORS = (
     yaml.YAMLError,
     ValueError,
     LookupError,
@@ -36,22 +36,8 @@ _INDENT = re.compile(rb"^[ ?:-]*", re.MULTILINE)
 _ALIAS = re.compile(rb"(?:^|[\s,\[{:-])\*[^\s,\]}*]")
 
 
-class _StrictLoader(_Loader):  # type: ignore[misc]
-    """YAML's safe subset, with a key that stands twice in one mapping refused."""
-
-    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Hashable, Any]:
-        mapping: dict[Hashable, Any] = super().construct_mapping(node, deep=deep)
-        if isinstance(node, yaml.MappingNode) and len(mapping) != len(node.value):
-            keys = [self.construct_object(key) for key, _ in node.value]
-            twice = sorted({str(key) for key in keys if keys.count(key) > 1})
-            raise yaml.constructor.ConstructorError(
-                None, None, f"key {', '.join(twice)} stands twice", node.start_mark
-            )
-        return mapping
-
-
-def dumps(lock: RunLock) -> bytes:
-    """A lock as YAML, UTF-8, keys in the format's order."""
+def dumps(lock: Node) -> bytes:
+    """A lock, of a run or a sweep, as YAML, UTF-8, keys in the format's order."""
     plain = lock.to_dict()
     try:
         return emit(plain).encode()
@@ -65,25 +51,55 @@ def loads(content: bytes, where: str = "run.lock") -> RunLock:
     Raises:
         LockError: not YAML, not format 1, or a value of the wrong type.
     """
-    hint = "Take it from the run's tag, or run the job again."
+    return parse(RunLock, content, where, "Take it from the run's tag, or run the job again.")
+
+
+def parse(kind: type[NodeT], content: bytes, where: str, hint: str) -> NodeT:
+    """A lock of a kind from YAML.
+
+    Raises:
+        LockError: not YAML, not format 1, or a value of the wrong type.
+    """
     try:
-        _check_shape(content)
-        plain = yaml.load(content, Loader=_StrictLoader)
-    except _YAML_ERRORS as error:
-        reason = " ".join(str(error).split())
-        raise LockError(f"{where} is damaged: {reason:.300}", hint=hint) from error
-    try:
-        check_format(plain)
-        return RunLock.parse(plain)
+        return kind.parse(load_plain(content))
     except LockError as error:
         raise LockError(f"{where}: {error}", hint=error.hint or hint) from error
+    except YAML_ERRORS as error:
+        reason = " ".join(str(error).split())
+        raise LockError(f"{where} is damaged: {reason:.300}", hint=hint) from error
+
+
+def load_plain(content: bytes) -> Json:
+    """The plain mapping of a lock whose format number is known.
+
+    Raises:
+        YAML_ERRORS: not YAML. LockError: no lock, or one of a newer format.
+    """
+    plain = load_yaml(content)
+    check_format(plain)
+    return plain
+
+
+def load_yaml(content: bytes) -> Json:
+    """YAML's safe subset, each key of a mapping once, no aliases, bounded in depth.
+
+    Raises:
+        YAML_ERRORS: it is none.
+    """
+    _check_shape(content)
+    loader = _Loader(content)
+    try:
+        node = loader.get_single_node()
+        return None if node is None else _construct(loader, node)
+    finally:
+        loader.dispose()
 
 
 def check_format(plain: Json) -> None:
     """Refuse what is no lock, or one of a newer format."""
     number = plain.get("format") if isinstance(plain, dict) else None
     if type(number) is not int or number < 1:
-        raise LockError("not a run.lock: it has no format number")
+        raise LockError("not a lock: it has no format number")
     if number > FORMAT:
         raise LockError(
             f"format {number} is newer than this version reads ({FORMAT})",
@@ -115,7 +131,7 @@ def read_head(path: Path) -> tuple[str, str] | None:
     return (match[2].decode(), match[1].decode()) if match else None
 
 
-def write(lock: RunLock, path: Path) -> None:
+def write(lock: Node, path: Path) -> None:
     """Write a lock atomically: the file is the old one or the new one, never a part."""
     write_bytes(path, dumps(lock))
 
@@ -134,6 +150,24 @@ def write_bytes(path: Path, content: bytes) -> None:
     except BaseException:
         os.unlink(name)
         raise
+
+
+def _construct(loader: Any, node: yaml.Node) -> Json:
+    """The value of a node; YAML's own way by generators takes twice the time."""
+    if node.tag == _TEXT:
+        return node.value
+    if node.tag == _SEQUENCE and isinstance(node, yaml.SequenceNode):
+        return [_construct(loader, item) for item in node.value]
+    if node.tag != _MAPPING or not isinstance(node, yaml.MappingNode):
+        return loader.construct_object(node, deep=True)
+    keys = [_construct(loader, key) for key, _ in node.value]
+    mapping = {key: _construct(loader, item) for key, (_, item) in zip(keys, node.value)}
+    if len(mapping) != len(keys):
+        twice = sorted({str(key) for key in keys if keys.count(key) > 1})
+        raise yaml.constructor.ConstructorError(
+            None, None, f"key {', '.join(twice)} stands twice", node.start_mark
+        )
+    return mapping
 
 
 def _check_shape(content: bytes) -> None:

@@ -65,8 +65,7 @@ class Run(Node):
 
     def __post_init__(self) -> None:
         check_run_ids(self.id, where="run.id ")
-        if self.status not in STATUSES:
-            raise LockError(f"run.status {self.status!r:.60} is none of {', '.join(STATUSES)}")
+        check_status(self.status)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -184,6 +183,8 @@ class Predecessor(Node):
     direct: bool
     via: tuple[str, ...] = ()
     status: str
+    stale: tuple[str, ...] = ()
+    """Why its record no longer held when its data was taken."""
     lock: str
     repos: Mapping[str, CodeRef] = field(default_factory=dict)
     data: Mapping[str, DataEntry] = field(default_factory=dict)
@@ -243,8 +244,12 @@ class RunLock(Node):
     outputs: Outputs | None = None
     warnings: tuple[str, ...] = ()
 
-    def __post_init__(self) -> None:
-        check_run_ids(*self.prevs)
+    @classmethod
+    def parse(cls, plain: Json, where: str = "") -> RunLock:
+        """Check and build, the ids of predecessors too."""
+        lock = super().parse(plain, where)
+        check_run_ids(*lock.prevs)
+        return lock
 
     @property
     def code(self) -> CodeState | None:
@@ -265,6 +270,16 @@ def check_hash(recorded: Mapping[str, str] | None) -> None:
     """
     if recorded is not None and not _MD5.fullmatch(recorded.get("md5", "")):
         raise LockError(f"hash {dict(recorded)!r:.80} has no md5 of DVC's form")
+
+
+def check_status(status: str) -> None:
+    """Refuse a status that is none.
+
+    Raises:
+        LockError: it is.
+    """
+    if status not in STATUSES:
+        raise LockError(f"run.status {status!r:.60} is none of {', '.join(STATUSES)}")
 
 
 def check_run_ids(*ids: str, where: str = "") -> None:
