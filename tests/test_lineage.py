@@ -172,7 +172,7 @@ def test_a_lock_is_read_with_the_hash_of_its_bytes(root: Path) -> None:
 
 
 @pytest.mark.parametrize(("content", "reason"), [
-    (b"", "not a run.lock"),
+    (b"", "not a lock"),
     (b"format: 1\n", "run is missing"),
     (b"format: 2\n", "format 2 is newer"),
     (b"\xff\xfe{", "is damaged"),

@@ -363,12 +363,12 @@ def test_a_newer_format_is_refused_with_a_way_on(number: int) -> None:
                                    {"format": True}, {"format": 0}, {"format": -1}, 7])
 def test_what_has_no_format_number_is_no_lock(plain: Any) -> None:
     """YAML without a usable format number is refused as no run.lock."""
-    with pytest.raises(LockError, match="here: not a run.lock"):
+    with pytest.raises(LockError, match="here: not a lock"):
         lockfile.loads(as_yaml(plain), where="here")
 
 
 DAMAGE = {
-    "empty": (b"", "not a run.lock"),
+    "empty": (b"", "not a lock"),
     "cut": (b"format: 1\nrun:\n  id: x\n  process: {host: no", "is damaged"),
     "tabs": (b"format: 1\n\trun: 2", "is damaged"),
     "latin1": ("format: 1\nname: é".encode("latin-1"), "is damaged"),

@@ -10,14 +10,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from flexlock_hydra.capture import process
+from flexlock_hydra.capture.search import files_below
+from flexlock_hydra.capture.sweep import observe
 from flexlock_hydra.errors import CodeError, RunNotFoundError
 from flexlock_hydra.ports.gitrepo import GitRepo
-from flexlock_hydra.record import layout, lockfile
-from flexlock_hydra.record.model import RunLock
+from flexlock_hydra.record import layout, lockfile, sweep
+from flexlock_hydra.record.model import RUNNING, RunLock
+from flexlock_hydra.record.sweep import SweepLock
 
 LATEST = "@latest"
 _ID_PREFIX = re.compile(r"\d{4}[0-9TZ]*(-[0-9a-f]*)?")
-_NOT_SEARCHED = frozenset({"node_modules", "__pycache__", "site-packages"})
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,29 @@ class RecordedRun:
                 hint="A run needs one for its code: git init, commit, run again.",
             )
         return self.repo
+
+
+@dataclass(frozen=True)
+class RecordedSweep:
+    """A sweep's lock as it was written, and as its jobs are now."""
+
+    path: Path
+    recorded: SweepLock
+    lock: SweepLock
+
+    @property
+    def folder(self) -> Path:
+        """The sweep's directory."""
+        return self.path.parent
+
+    def save(self) -> None:
+        """Write what is known now, unless the sweep's own process may still do so.
+
+        Raises:
+            OSError: the folder cannot be written to.
+        """
+        if self.lock != self.recorded and self.lock.status != RUNNING:
+            lockfile.write(self.lock, self.path)
 
 
 def find_run(name: str | Path, start: Path | None = None) -> RecordedRun:
@@ -82,6 +107,34 @@ def find_run(name: str | Path, start: Path | None = None) -> RecordedRun:
     )
 
 
+def find_sweep(name: str | Path, start: Path | None = None) -> RecordedSweep | None:
+    """The sweep that a name means: its folder, its lock or its id; None where it means none.
+
+    A folder that holds a run.lock as well is that run's.
+
+    Raises:
+        LockError: its lock cannot be read.
+    """
+    start = Path.cwd() if start is None else start
+    path = start / os.path.expanduser(name)
+    if not layout.is_sweep_lock(path.name):
+        path = path / layout.SWEEP_LOCK
+    if os.path.isfile(path) and not (path.parent / layout.LOCK).exists():
+        return _load_sweep(path)
+    if not layout.RUN_ID.fullmatch(str(name)):
+        return None
+    for path in files_below(_search_root(start), layout.is_sweep_lock):
+        if lockfile.has_id(path, str(name)):
+            return _load_sweep(path)
+    return None
+
+
+def _load_sweep(path: Path) -> RecordedSweep:
+    path = path.absolute()
+    recorded = sweep.read(path)
+    return RecordedSweep(path, recorded, observe(recorded, path.parent))
+
+
 def _lock_at(path: Path) -> Path | None:
     """The lock that a path is or holds."""
     try:
@@ -111,19 +164,10 @@ def is_pulled(root: Path) -> bool:
 
 
 def locks_below(root: Path) -> Iterator[tuple[str, str, Path]]:
-    """Every lock file below a folder: ``(start, run id, path)``."""
-    for folder, folders, files in os.walk(root):
-        folders[:] = [
-            name
-            for name in folders
-            if not name.startswith(".")
-            and name not in _NOT_SEARCHED
-            and not Path(folder, name, "pyvenv.cfg").exists()
-        ]
-        for name in filter(layout.is_lock, files):
-            path = Path(folder, name)
-            if (head := lockfile.read_head(path)) is not None:
-                yield (*head, path)
+    """Every lock file of a run below a folder: ``(start, run id, path)``."""
+    for path in files_below(root, layout.is_lock):
+        if (head := lockfile.read_head(path)) is not None:
+            yield (*head, path)
 
 
 def _search_root(start: Path) -> Path:

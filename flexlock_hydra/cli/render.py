@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -32,6 +32,18 @@ def rows(pairs: Iterable[tuple[str, str]], indent: int = 0) -> None:
     width = max((len(name) for name, _ in shown), default=0)
     for name, value in shown:
         click.echo(f"{' ' * indent}{click.style(name.ljust(width), bold=True)}  {value}")
+
+
+def table(lines: Sequence[Sequence[str]], indent: int = 2, width: int = 80) -> None:
+    """Aligned columns; the last two share what is left of the width, cut where they must be."""
+    cells = [[" ".join(cell.split()) for cell in line] for line in lines]
+    *fixed, last, end = (max(map(len, column)) for column in zip(*cells, strict=True))
+    left = max(width - indent - sum(fixed) - 2 * len(fixed) - 2, 20)
+    end = min(end, max(left - last, left // 2))
+    limits = [*fixed, min(last, left - end), end]
+    for line in cells:
+        row = (brief(cell, limit).ljust(limit) for cell, limit in zip(line, limits))
+        click.echo(f"{' ' * indent}{'  '.join(row)}".rstrip())
 
 
 def warn(texts: Iterable[str]) -> None:

@@ -2,26 +2,80 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
 import click
 
-from flexlock_hydra.archive.runs import RecordedRun, find_run
+from flexlock_hydra.archive.runs import RecordedRun, RecordedSweep, find_run, find_sweep
 from flexlock_hydra.cli import render
-from flexlock_hydra.record.model import RunLock
+from flexlock_hydra.record.model import STATUSES, RunLock
+from flexlock_hydra.record.sweep import SweepLock
 
 
 @click.command("show")
 @click.argument("run")
 @click.option("--json", "as_json", is_flag=True, help="Print the whole lock as JSON.")
 def command(run: str, as_json: bool) -> None:
-    """Show what was recorded of RUN, its status as judged now."""
+    """Show what was recorded of RUN, its status as judged now.
+
+    RUN may be a sweep: its folder or its id. Then sweep.lock is written anew as well.
+    """
+    sweep = find_sweep(run)
+    if sweep is not None:
+        _show_sweep(sweep, as_json)
+        return
     found = find_run(run)
     if as_json:
         render.as_json({**found.lock.to_dict(), "path": str(found.folder)})
     else:
         _show(found)
+
+
+def _show_sweep(found: RecordedSweep, as_json: bool) -> None:
+    try:
+        found.save()
+    except OSError as error:
+        render.warn([f"{found.path} not written: {error.strerror}"])
+    lock = found.lock
+    if as_json:
+        render.as_json({**lock.to_dict(), "path": str(found.folder)})
+        return
+    render.rows(
+        [
+            ("sweep", lock.id),
+            ("job", lock.job),
+            ("status", f"{lock.status}, {_tally(lock)}"),
+            ("started", f"{lock.started} on {lock.process.host}"),
+            ("overrides", " ".join(lock.overrides)),
+            ("launcher", lock.launcher or ""),
+            ("folder", str(found.folder)),
+        ]
+    )
+    if lock.jobs:
+        click.echo("jobs")
+        render.table(list(_job_rows(lock)))
+    if lock.warnings:
+        click.echo("warnings")
+        render.rows([("-", text) for text in lock.warnings], indent=2)
+
+
+def _tally(lock: SweepLock) -> str:
+    counts = Counter(job.status for job in lock.jobs)
+    named = [f"{counts[status]} {status}" for status in STATUSES if counts[status]]
+    return f"{render.plural(lock.njobs, 'job')}{': ' if named else ''}{', '.join(named)}"
+
+
+def _job_rows(lock: SweepLock) -> Iterator[tuple[str, ...]]:
+    for job in lock.jobs:
+        yield (
+            "-" if job.num is None else str(job.num),
+            job.status,
+            "" if job.duration is None else f"{job.duration:.1f} s",
+            " ".join(job.overrides),
+            "" if job.result is None else render.brief(job.result, 200),
+        )
 
 
 def _show(found: RecordedRun) -> None:
@@ -79,4 +133,5 @@ def _data(lock: RunLock) -> Iterator[tuple[str, str]]:
 def _prevs(lock: RunLock) -> Iterator[tuple[str, Any]]:
     for run_id, prev in lock.prevs.items():
         via = f" via {', '.join(prev.via)}" if prev.via else ""
-        yield prev.job, f"{run_id}  {prev.status}{via}"
+        stale = f", stale: {'; '.join(prev.stale)}" if prev.stale else ""
+        yield prev.job, f"{run_id}  {prev.status}{via}{stale}"

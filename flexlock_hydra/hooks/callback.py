@@ -23,7 +23,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from flexlock_hydra.capture.code import Scope
 from flexlock_hydra.capture.secrets import Masker
-from flexlock_hydra.hooks import tracking
+from flexlock_hydra.hooks import sweep, tracking
 from flexlock_hydra.hooks.again import Rerun, changed_keys
 from flexlock_hydra.hooks.begin import (
     Start,
@@ -37,6 +37,7 @@ from flexlock_hydra.hooks.begin import (
 )
 from flexlock_hydra.hooks.options import SaveConfig, Strict
 from flexlock_hydra.hooks.survey import survey
+from flexlock_hydra.record import layout
 from flexlock_hydra.record.codec import Json
 from flexlock_hydra.record.model import (
     COMPLETED,
@@ -98,6 +99,16 @@ class FlexlockCallback(Callback):
             self.sweep = Sweep(id=tracking.new_run_id(), dir=str(folder))
             self.start = self._observe(config, [folder])
             self._refuse_inexact_code()
+            try:
+                sweep.begin(self.sweep, config, self.masker)
+            except OSError as error:
+                reason = f"{layout.SWEEP_LOCK} not written: {error}"
+                self.start = replace(self.start, warnings=(*self.start.warnings, reason))
+
+    def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
+        """Write the sweep's own lock, built from those of its jobs."""
+        if self.sweep is not None:
+            sweep.end(self.sweep)
 
     def on_job_start(self, config: DictConfig, *, task_function: Any, **kwargs: Any) -> None:
         """Write the lock with status ``running``."""
@@ -194,7 +205,7 @@ class FlexlockCallback(Callback):
                 log.warning(text)
 
 
-def _job(settings: Any, command: Command, sweep: Sweep | None) -> Job:
+def _job(settings: Any, command: Command, part_of: Sweep | None) -> Job:
     overrides: Any = OmegaConf.to_container(settings.overrides, resolve=False)
     choices: Any = OmegaConf.to_container(settings.runtime.choices, resolve=False)
     sources: Any = OmegaConf.to_container(settings.runtime.config_sources, resolve=False)
@@ -209,7 +220,7 @@ def _job(settings: Any, command: Command, sweep: Sweep | None) -> Job:
         config_sources=tuple(sources),
         id=None if missing(settings.job, "id") else str(settings.job.id),
         num=None if missing(settings.job, "num") else int(settings.job.num),
-        sweep=sweep,
+        sweep=part_of,
         command=command,
         hydra=hydra.__version__,
     )

@@ -7,7 +7,7 @@ import os
 import secrets as random
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -53,6 +53,7 @@ class Collector:
 
 _stack: list[Sink] = []
 _settling: list[ActiveRun] = []
+_last: list[Callable[[], None]] = []
 _exit_registered = False
 
 
@@ -64,11 +65,15 @@ def current() -> Sink | None:
 
 def enter(sink: Sink) -> None:
     """Make a sink the innermost one."""
-    global _exit_registered
-    if not _exit_registered:
-        atexit.register(_at_exit)
-        _exit_registered = True
+    _register_exit()
     _stack.append(sink)
+
+
+def at_exit(function: Callable[[], None]) -> None:
+    """Have a function called when the process ends, after every run's own end."""
+    _register_exit()
+    if function not in _last:
+        _last.append(function)
 
 
 def leave(sink: Sink) -> None:
@@ -84,6 +89,13 @@ def active(output_dir: Path) -> ActiveRun | None:
     return None
 
 
+def _register_exit() -> None:
+    global _exit_registered
+    if not _exit_registered:
+        atexit.register(_at_exit)
+        _exit_registered = True
+
+
 def _at_exit() -> None:
     """A run that nobody ended was cut off; late writers may have added to an ended one."""
     for sink in list(_stack):
@@ -92,6 +104,8 @@ def _at_exit() -> None:
     for run in _settling:
         if run.pid == os.getpid():
             run.settle()
+    for function in _last:
+        function()
 
 
 @dataclass

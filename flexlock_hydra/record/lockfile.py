@@ -131,6 +131,15 @@ def read_head(path: Path) -> tuple[str, str] | None:
     return (match[2].decode(), match[1].decode()) if match else None
 
 
+def has_id(path: Path, wanted: str) -> bool:
+    """Whether the first lines of a sweep's lock name this id."""
+    try:
+        with path.open("rb") as file:
+            return f"\nid: {wanted}\n".encode() in file.read(100)
+    except OSError:
+        return False
+
+
 def write(lock: Node, path: Path) -> None:
     """Write a lock atomically: the file is the old one or the new one, never a part."""
     write_bytes(path, dumps(lock))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,8 +55,6 @@ class SweepLock(Node):
     sweeper: str | None = None
     overrides: tuple[str, ...] = ()
     njobs: int = 0
-    statuses: Mapping[str, int]
-    """How many jobs have which status."""
     jobs: tuple[SweepJob, ...] = ()
     warnings: tuple[str, ...] = ()
 

@@ -1,0 +1,106 @@
+"""A sweep begins and ends, in the process that launches its jobs: sweep.lock."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from flexlock_hydra.capture import process, sweep
+from flexlock_hydra.capture.secrets import Masker
+from flexlock_hydra.errors import LockError
+from flexlock_hydra.hooks import tracking
+from flexlock_hydra.record import layout, lockfile
+from flexlock_hydra.record.model import COMPLETED, INTERRUPTED, RUNNING, Sweep
+from flexlock_hydra.record.sweep import SweepLock, read
+
+log = logging.getLogger("flexlock_hydra")
+
+_open: dict[str, SweepLock] = {}
+"""Sweeps of this process that have not ended, by their folders."""
+
+
+def begin(identity: Sweep, config: DictConfig, masker: Masker) -> None:
+    """Write the lock of a sweep that starts; an earlier one in its folder is moved aside.
+
+    Raises:
+        OSError: the folder cannot be written to.
+    """
+    folder = Path(identity.dir)
+    choices: Any = OmegaConf.to_container(config.hydra.runtime.choices, resolve=False)
+    overrides: Any = OmegaConf.to_container(config.hydra.overrides.task, resolve=False)
+    lock = SweepLock(
+        id=identity.id,
+        status=RUNNING,
+        started=tracking.utc_now().isoformat(),
+        process=process.capture(),
+        job=config.hydra.job.name,
+        launcher=_choice(choices, "launcher"),
+        sweeper=_choice(choices, "sweeper"),
+        overrides=tuple(masker.assignment(str(text)) for text in overrides),
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    _supersede(folder / layout.SWEEP_LOCK)
+    lockfile.write(lock, folder / layout.SWEEP_LOCK)
+    _open[identity.dir] = lock
+    tracking.at_exit(_cut_off)
+
+
+def end(identity: Sweep, status: str = COMPLETED) -> None:
+    """Write the lock of a sweep that ended, built from its jobs' locks.
+
+    Args:
+        status: what it is where no job failed or was interrupted.
+    """
+    lock = _open.pop(identity.dir, None)
+    if lock is None:
+        return
+    folder = Path(identity.dir)
+    seen = sweep.observe(lock, folder)
+    seen = replace(
+        seen,
+        status=sweep.outcome(seen.jobs, status),
+        ended=tracking.utc_now().isoformat(),
+    )
+    try:
+        lockfile.write(seen, _own_path(folder, lock.id))
+    except OSError as error:  # there is no record left that could name it
+        log.warning("%s of %s not written: %s", layout.SWEEP_LOCK, folder, error)
+
+
+def _cut_off() -> None:
+    """Hydra 1.3 does not say that a sweep ended when one of its jobs failed."""
+    for folder, lock in list(_open.items()):
+        if lock.process.pid == os.getpid():
+            end(Sweep(id=lock.id, dir=folder), INTERRUPTED)
+
+
+def _choice(choices: Mapping[str, Any], name: str) -> str | None:
+    choice = choices.get(f"hydra/{name}")
+    return None if choice is None else str(choice)
+
+
+def _supersede(path: Path) -> None:
+    if not path.exists():
+        return
+    try:
+        old = read(path).id
+    except LockError:
+        old = tracking.new_run_id()
+    os.replace(path, path.with_name(layout.superseded_sweep_lock(old)))
+
+
+def _own_path(folder: Path, sweep_id: str) -> Path:
+    """Where the lock of a sweep stands: aside, where a later sweep has taken the folder."""
+    path = folder / layout.SWEEP_LOCK
+    try:
+        if read(path).id == sweep_id:
+            return path
+    except LockError:
+        return path
+    return folder / layout.superseded_sweep_lock(sweep_id)
