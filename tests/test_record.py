@@ -234,7 +234,7 @@ KEYS = {
     "job/command": "executable argv cwd module file task import_paths",
     "repos/main": "path remote branch head commit tree dirty completeness reasons",
     "data/training_data": "path hash size nfiles config_key",
-    f"prevs/{PREV_ID}": "job path direct via status lock repos data prevs",
+    f"prevs/{PREV_ID}": "job path direct via status stale lock repos data prevs",
     f"prevs/{PREV_ID}/repos/main": "commit tree",
     "environment": "python implementation platform packages lockfiles gpu variables",
     "outputs": "path hash size nfiles left_out",

@@ -142,6 +142,11 @@ def _is_required(f: Field[Any]) -> bool:
     return f.default is MISSING and f.default_factory is MISSING
 
 
+_order_of: dict[Any, tuple[tuple[str, bool], ...]] = {}
+
+
 def _order(cls: type[Node]) -> tuple[tuple[str, bool], ...]:
     """Field names in the format's order, each with whether it must be there."""
-    return tuple((f.name, _is_required(f)) for f in _fields(cls))
+    if cls not in _order_of:
+        _order_of[cls] = tuple((f.name, _is_required(f)) for f in _fields(cls))
+    return _order_of[cls]
