@@ -189,8 +189,8 @@ def _files_by_folder(
     path: Path, found: Digest | None, folders: Iterable[Path]
 ) -> dict[Path, Mapping[str, FileDigest]]:
     """What a digest holds of each folder: of one below the path its files alone."""
-    if found is None:
-        return {}
+    if found is None or not found.is_folder:
+        return dict.fromkeys(folders, found.files) if found else {}
     heads = {
         folder.relative_to(path).as_posix(): folder
         for folder in folders
