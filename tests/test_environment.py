@@ -101,18 +101,148 @@ def test_an_editable_install_is_named_with_its_folder(site: Path) -> None:
     assert captured(site).packages == {"mine": "0.1 (editable: /home/ada/my project)"}
 
 
-@pytest.mark.parametrize("origin", [
-    {"url": "file:///home/ada/x", "dir_info": {}},
-    {"url": "file:///home/ada/x", "dir_info": {"editable": False}},
-    {"url": "https://example.org/x.git", "vcs_info": {"vcs": "git", "commit_id": "0" * 40}},
-    {"url": "https://example.org/x.whl", "archive_info": {}},
-    "", "{", "[]", "null", '{"dir_info": null}', '{"dir_info": {"editable": true}}',
+COMMIT = "0123456789abcdef" * 2 + "01234567"
+
+
+@pytest.mark.parametrize(("origin", "shown"), [
+    ({"url": "file:///home/ada/x", "dir_info": {}}, "file:///home/ada/x"),
+    ({"url": "file:///home/ada/x", "dir_info": {"editable": False}}, "file:///home/ada/x"),
+    ({"url": "https://example.org/x.git", "vcs_info": {"vcs": "git", "commit_id": COMMIT}},
+     f"git+https://example.org/x.git@{COMMIT}"),
+    ({"url": "ssh://git@example.org/x.git", "subdirectory": "sub",
+      "vcs_info": {"vcs": "git", "commit_id": COMMIT, "requested_revision": "main"}},
+     f"git+ssh://git@example.org/x.git@{COMMIT}#subdirectory=sub"),
+    ({"url": "https://example.org/x.whl", "archive_info": {}}, "https://example.org/x.whl"),
+    ({"url": "https://example.org/x.whl", "archive_info": {"hashes": {"sha256": "ab"}}},
+     "https://example.org/x.whl#sha256=ab"),
+    ({"url": "https://example.org/x.tgz", "subdirectory": "sub",
+      "archive_info": {"hash": "sha256=ab"}},
+     "https://example.org/x.tgz#sha256=ab&subdirectory=sub"),
+    ({"url": "https://ada:hunter22@example.org/x.whl", "archive_info": {}},
+     "https://example.org/x.whl"),
+    ({"url": "https://example.org/x.whl?token=hunter22", "archive_info": {}},
+     "https://example.org/x.whl?token=***"),
 ])
-def test_any_other_origin_adds_nothing(origin: object, site: Path) -> None:
-    """Installed copies, and a damaged note of where they came from, are plain versions."""
+def test_another_origin_is_named(origin: object, shown: str, site: Path) -> None:
+    """What came from a URL is told as pip takes it: commit, hash, folder, no credentials."""
     install(site, "other-1.0.dist-info", origin)
 
+    assert captured(site).packages == {"other": f"1.0 ({shown})"}
+
+
+@pytest.mark.parametrize("origin", [
+    "", "{", "[]", "null", "3", '"x"', '{"dir_info": null}', '{"dir_info": {"editable": true}}',
+    '{"url": "https://e.org", "vcs_info": 3}',
+    '{"url": "http://[", "dir_info": {"editable": true}}', "\udcff", '{"url": "x", "dir_info": []}',
+])
+def test_a_damaged_origin_adds_nothing(origin: str, site: Path) -> None:
+    """A distribution whose note of where it came from cannot be read has its plain version."""
+    install(site, "other-1.0.dist-info")
+    note = site / "other-1.0.dist-info" / "direct_url.json"
+    note.write_bytes(origin.encode("utf-8", "surrogateescape"))
+
     assert captured(site).packages == {"other": "1.0"}
+
+
+@pytest.mark.parametrize(("folder", "shown"), [
+    ("old_name-1.2.egg-info", {"old-name": "1.2"}),
+    ("old_name-1.2-py3.11.egg-info", {"old-name": "1.2"}),
+    ("old-1.2-py3.11-linux-x86_64.egg-info", {"old": "1.2"}),
+    ("~umpy-1.0.dist-info", {}),
+    ("nothing.dist-info", {}),
+])
+def test_other_metadata_folders(folder: str, shown: dict[str, str], site: Path) -> None:
+    """Eggs count as distributions; what pip left behind of an update that failed does not."""
+    install(site, folder)
+
+    assert captured(site).packages == shown
+
+
+def test_a_source_tree_on_the_path_is_editable(site: Path) -> None:
+    """What ``setup.py develop`` put on the path has the version of its tree, and the folder."""
+    (site / "mine.egg-info").mkdir()
+    (site / "mine.egg-info/PKG-INFO").write_text("Metadata-Version: 2.1\nVersion: 0.3.dev1\n")
+
+    assert captured(site).packages == {"mine": f"0.3.dev1 (editable: {site})"}
+
+
+def test_a_wheel_counts_before_an_egg(
+    site: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A build's leftover in the working folder does not hide the editable install."""
+    (site / "mine.egg-info").mkdir()
+    url = {"url": "file:///home/ada/mine", "dir_info": {"editable": True}}
+    install(tmp_path / "later", "mine-0.4.dist-info", url)
+    monkeypatch.setattr(sys, "path", [str(site), str(tmp_path / "later")])
+
+    assert captured(site).packages == {"mine": "0.4 (editable: /home/ada/mine)"}
+
+
+def test_an_installation_during_the_process_is_seen(site: Path) -> None:
+    """Installed, upgraded, removed: the next job of a sweep records what is there then."""
+    assert captured(site).packages == {}
+    install(site, "new-1.0.dist-info")
+    assert captured(site).packages == {"new": "1.0"}
+    (site / "new-1.0.dist-info").rename(site / "new-1.1.dist-info")
+    assert captured(site).packages == {"new": "1.1"}
+
+
+def test_an_unchanged_path_is_read_once(site: Path) -> None:
+    """A further job of the same process takes the packages as they were found."""
+    install(site, "new-1.0.dist-info")
+
+    assert captured(site).packages is captured(site).packages
+
+
+# conda
+
+
+def conda_record(prefix: Path, stem: str, **fields: str) -> None:
+    """A file of conda's about one installed package, its keys sorted as conda does."""
+    path = prefix / "conda-meta" / f"{stem}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({**fields, "files": ["x" * 100] * 200}, indent=2))
+
+
+@pytest.mark.parametrize(("channel", "shown"), [
+    ("https://conda.anaconda.org/conda-forge/linux-64", " (conda-forge)"),
+    ("https://conda.anaconda.org/conda-forge/noarch", " (conda-forge)"),
+    ("https://conda.anaconda.org/t/ad-12345678-secret/private/linux-64", " (private)"),
+    ("https://ada:hunter22@example.org/t/tok/team/osx-arm64", " (https://example.org/team)"),
+    ("https://repo.anaconda.com/pkgs/main/linux-64",
+     " (https://repo.anaconda.com/pkgs/main)"),
+    ("defaults", " (defaults)"),
+    ("conda-forge/linux-64", " (conda-forge)"),
+])
+def test_conda_packages_are_recorded(
+    channel: str, shown: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Version, build and channel of what conda installed, without a channel's token."""
+    conda_record(tmp_path, "numpy-base-1.26.4-py311h8a23956_0", channel=channel, name="numpy-base")
+    monkeypatch.setenv("CONDA_PREFIX", str(tmp_path))
+
+    assert captured(tmp_path).conda == {"numpy-base": f"1.26.4=py311h8a23956_0{shown}"}
+
+
+def test_a_damaged_conda_record_keeps_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A record without a channel is named by its file; other files are none."""
+    conda_record(tmp_path, "zlib-1.3-h1_0")
+    (tmp_path / "conda-meta/history").touch()
+    (tmp_path / "conda-meta/state.json").touch()
+    monkeypatch.setenv("CONDA_PREFIX", str(tmp_path))
+
+    assert captured(tmp_path).conda == {"zlib": "1.3=h1_0"}
+
+
+def test_without_conda_there_is_no_section(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An environment that conda has no part in says nothing of it."""
+    monkeypatch.setenv("CONDA_PREFIX", str(tmp_path))
+
+    assert captured(tmp_path).conda is None
 
 
 def test_the_first_on_the_path_counts(
@@ -145,6 +275,32 @@ def test_a_known_lock_file_hash(tmp_path: Path) -> None:
     assert captured(tmp_path).lockfiles == {
         "uv.lock": "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
     }
+
+
+def test_lock_files_around_the_script_are_found(tmp_path: Path) -> None:
+    """In a repository of several projects it is the lock file of this one that counts too."""
+    script = tmp_path / "projects" / "one" / "src"
+    script.mkdir(parents=True)
+    for name in ["uv.lock", "projects/one/pylock.dev.toml", "projects/one/requirements-dev.txt",
+                 "projects/two/uv.lock"]:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    outside = tmp_path.parent / f"{tmp_path.name}-outside"
+    outside.mkdir()
+    (outside / "poetry.lock").touch()
+    found = environment.capture(tmp_path, [], Masker(), [script, outside]).lockfiles
+
+    assert list(found) == ["uv.lock", "projects/one/pylock.dev.toml",
+                           "projects/one/requirements-dev.txt", f"{outside}/poetry.lock"]
+
+
+def test_a_changed_lock_file_is_hashed_again(tmp_path: Path) -> None:
+    """Locking again during a sweep is seen by its next job."""
+    (tmp_path / "uv.lock").write_text("one")
+    first = captured(tmp_path).lockfiles
+    (tmp_path / "uv.lock").write_text("other")
+
+    assert captured(tmp_path).lockfiles != first
 
 
 def test_other_files_are_no_lock_files(tmp_path: Path) -> None:
@@ -203,6 +359,37 @@ def test_a_known_secret_in_a_variable_is_masked(
     found = environment.capture(tmp_path, ["CONNECTION"], masker)
 
     assert found.variables["CONNECTION"] == "user=ada;pass=***"
+
+
+@pytest.mark.parametrize("name", [
+    "OMP_NUM_THREADS", "OMP_PROC_BIND", "KMP_AFFINITY", "MKL_CBWR", "OPENBLAS_CORETYPE",
+    "NUMEXPR_MAX_THREADS", "VECLIB_MAXIMUM_THREADS", "BLIS_NUM_THREADS", "TF_DETERMINISTIC_OPS",
+    "TF_CUDNN_DETERMINISTIC", "TF_ENABLE_ONEDNN_OPTS", "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE",
+    "PYTORCH_CUDA_ALLOC_CONF", "CUDA_LAUNCH_BLOCKING", "CUBLAS_WORKSPACE_CONFIG",
+    "CUDNN_LOGINFO_DBG", "NCCL_ALGO", "XLA_FLAGS", "JAX_ENABLE_X64", "NVIDIA_TF32_OVERRIDE",
+    "PYTHONHASHSEED", "PYTHONOPTIMIZE", "LC_NUMERIC", "LANG", "TZ", "HIP_VISIBLE_DEVICES",
+    "ROCR_VISIBLE_DEVICES", "LD_LIBRARY_PATH", "PL_GLOBAL_SEED",
+])
+def test_a_variable_of_a_known_kind_is_recorded(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Threads, determinism, devices, compilers and locale are recorded as they are set."""
+    monkeypatch.setenv(name, "1")
+
+    assert captured(tmp_path).variables[name] == "1"
+
+
+@pytest.mark.parametrize("name", [
+    "HOME", "PATH", "USER", "TF_VAR_password", "NVIDIA_API_KEY", "LANGCHAIN_PROJECT", "OMPX",
+    "PYTHONSTARTUP", "XCUDA_HOME", "TZDIR", "PYTHON",
+])
+def test_no_other_variable_is_recorded(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A variable that says nothing of results stays private."""
+    monkeypatch.setenv(name, "1")
+
+    assert name not in captured(tmp_path).variables
 
 
 def test_nothing_is_imported_for_it(project: Project) -> None:

@@ -128,9 +128,15 @@ FULL = RunLock(
         python="3.11.7",
         implementation="CPython",
         platform="Linux-6.1-x86_64",
+        libc="glibc 2.36",
         packages={"numpy": "2.3.1"},
+        conda={"zlib": "1.3=h1_0 (conda-forge)"},
         lockfiles={"uv.lock": f"sha256:{'cd' * 32}"},
+        cpu={"model": "EPYC", "count": 8, "affinity": 4, "quota": 1.5},
+        memory={"total": 1 << 33, "limit": 1 << 32},
         gpu=({"name": "H100", "uuid": "GPU-1", "driver": "550.54"},),
+        torch={"cuda": "12.4"},
+        container={"engine": "podman", "image": "docker.io/a/b:1"},
         variables={"CUDA_VISIBLE_DEVICES": "0"},
     ),
     outputs=Outputs(
@@ -236,7 +242,8 @@ KEYS = {
     "data/training_data": "path hash size nfiles config_key",
     f"prevs/{PREV_ID}": "job path direct via status stale lock repos data prevs",
     f"prevs/{PREV_ID}/repos/main": "commit tree",
-    "environment": "python implementation platform packages lockfiles gpu variables",
+    "environment": "python implementation platform libc packages conda lockfiles cpu memory gpu "
+                   "torch container variables",
     "outputs": "path hash size nfiles left_out",
 }
 

@@ -1,107 +1,114 @@
-"""What the job runs in: interpreter, distributions, lock files, GPUs, variables."""
+"""What the job runs in: interpreter, distributions, lock files, machine, variables."""
 
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import platform
 import re
-import sys
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from pathlib import Path
-from urllib.parse import urlsplit
-from urllib.request import url2pathname
 
+from flexlock_hydra.capture import machine, packages
 from flexlock_hydra.capture.secrets import Masker
 from flexlock_hydra.record.model import Environment
 
-_VARIABLES = (
-    "CUDA_VISIBLE_DEVICES",
-    "CUBLAS_WORKSPACE_CONFIG",
-    "OMP_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "NUMEXPR_NUM_THREADS",
-    "PYTHONHASHSEED",
-    "TF_DETERMINISTIC_OPS",
-    "LANG",
-    "LC_ALL",
-    "TZ",
+_VARIABLES = re.compile(
+    r"""
+    (?: OMP | GOMP | KMP | MKL | OPENBLAS | GOTO | BLIS | NUMEXPR | VECLIB | DNNL | ONEDNN
+      | TORCH | PYTORCH | CUDA | CUBLAS | CUDNN | NCCL | XLA | JAX | HIP | ROCR | MIOPEN | LC
+    )_\w+
+    | TF_(?: \w*DETERMINIS\w* | CUDNN_\w+ | XLA_\w+ | ENABLE_\w+ | NUM_\w+ | USE_\w+ )
+    | NVIDIA_(?: TF32_OVERRIDE | VISIBLE_DEVICES )
+    | PYTHON(?: HASHSEED | OPTIMIZE | UTF8 | IOENCODING | PATH )
+    | PL_GLOBAL_SEED | LD_PRELOAD | LD_LIBRARY_PATH | CONDA_PREFIX | LANG | LANGUAGE | TZ
+    """,
+    re.VERBOSE,
 )
-_LOCKFILES = (
-    "uv.lock",
-    "poetry.lock",
-    "pdm.lock",
-    "Pipfile.lock",
-    "pixi.lock",
-    "conda-lock.yml",
-    "environment.yml",
-    "requirements.txt",
+"""Variables that change results: threads, determinism, devices, libraries, locale."""
+
+_LOCKFILES = re.compile(
+    r"(?:uv|poetry|pdm|Pipfile|pixi)\.lock|pylock(?:\.[^.]+)?\.toml|conda-lock\.ya?ml"
+    r"|environment\.ya?ml|requirements[^/]*\.txt"
 )
-_NVIDIA = Path("/proc/driver/nvidia")
 
 
-def capture(root: Path, config_variables: Iterable[str], masker: Masker) -> Environment:
-    """The environment of this process; ``root`` is where lock files are looked for."""
-    names = [*_VARIABLES, *sorted(set(config_variables) - set(_VARIABLES))]
+def capture(
+    root: Path, config_variables: Iterable[str], masker: Masker, folders: Iterable[Path] = ()
+) -> Environment:
+    """The environment of this process.
+
+    Lock files are looked for in ``root``, in ``folders``, and in the folders between.
+    """
     return Environment(
         python=platform.python_version(),
         implementation=platform.python_implementation(),
         platform=f"{platform.system()}-{platform.release()}-{platform.machine()}",
-        packages=dict(sorted(_packages())),
-        lockfiles=dict(_lockfiles(root)),
-        gpu=tuple(_gpus()),
-        variables={
-            name: masker.mask(value, name)
-            for name in names
-            if (value := os.environ.get(name)) is not None
-        },
+        libc=_libc(),
+        packages=packages.packages(),
+        conda=packages.conda(),
+        lockfiles=dict(_lockfiles(root, folders)),
+        cpu=machine.cpu(),
+        memory=machine.memory(),
+        gpu=machine.gpus(),
+        torch=machine.torch(),
+        container=machine.container(),
+        variables=_variables(config_variables, masker),
     )
 
 
-def _packages() -> Iterator[tuple[str, str]]:
-    """Installed distributions by the names of their metadata folders: no file is parsed."""
-    seen: set[str] = set()
-    for entry in sys.path:
-        for folder in sorted(Path(entry or ".").glob("*.dist-info")):
-            name, _, version = folder.name.removesuffix(".dist-info").rpartition("-")
-            name = re.sub(r"[-_.]+", "-", name).lower()
-            if name and name not in seen:
-                seen.add(name)
-                yield name, version + _editable(folder / "direct_url.json")
+def _libc() -> str | None:
+    """The C library, which brings the elementary functions; known where it is glibc."""
+    names = getattr(os, "confstr_names", {})
+    return os.confstr("CS_GNU_LIBC_VERSION") if "CS_GNU_LIBC_VERSION" in names else None
 
 
-def _editable(direct_url: Path) -> str:
-    """`` (editable: <folder>)`` of a distribution that was installed so (PEP 610)."""
+def _variables(config_variables: Iterable[str], masker: Masker) -> dict[str, str]:
+    names = {name for name in os.environ if _VARIABLES.fullmatch(name)}
+    return {
+        name: masker.mask(value, name)
+        for name in sorted(names.union(config_variables))
+        if (value := os.environ.get(name)) is not None
+    }
+
+
+def _lockfiles(root: Path, folders: Iterable[Path]) -> Iterator[tuple[str, str]]:
+    """Path, relative to the root below it, and sha256 of each lock file."""
+    around = [up for folder in folders for up in _up_to(root, folder)]
+    for folder in dict.fromkeys((root, *around)):
+        for path in _lockfiles_in(str(folder), _changed(folder)):
+            if sha256 := _sha256(path, _changed(Path(path))):
+                place = Path(path)
+                name = place.relative_to(root) if place.is_relative_to(root) else place
+                yield name.as_posix(), f"sha256:{sha256}"
+
+
+def _up_to(root: Path, folder: Path) -> list[Path]:
+    """A folder and those above it, as far as the root; outside of the root it alone."""
+    return [up for up in (folder, *folder.parents) if up == folder or up.is_relative_to(root)]
+
+
+def _changed(path: Path) -> tuple[int, ...]:
+    """What differs once a file or a folder's list of names has changed."""
     try:
-        origin = json.loads(direct_url.read_bytes())
-        editable, url = origin["dir_info"]["editable"], urlsplit(origin["url"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return ""
-    return f" (editable: {url2pathname(url.path)})" if editable else ""
-
-
-def _lockfiles(root: Path) -> Iterator[tuple[str, str]]:
-    for name in _LOCKFILES:
-        path = root / name
-        if path.is_file():
-            yield name, f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}"
-
-
-def _gpus() -> Iterator[dict[str, str]]:
-    """NVIDIA cards as their kernel driver lists them: nothing is started."""
-    try:
-        driver = re.search(r"Module\s+(?:for \S+\s+)?([\d.]+)", (_NVIDIA / "version").read_text())
-        cards = sorted((_NVIDIA / "gpus").glob("*/information"))
+        stat = path.stat()
     except OSError:
-        return
-    for card in cards:
-        fields = dict(
-            line.split(":", 1) for line in card.read_text().splitlines() if ":" in line
-        )
-        yield {
-            "name": fields.get("Model", "").strip(),
-            "uuid": fields.get("GPU UUID", "").strip(),
-            "driver": driver[1] if driver else "",
-        }
+        return ()
+    return stat.st_mtime_ns, stat.st_size, stat.st_ino
+
+
+@lru_cache(maxsize=64)
+def _lockfiles_in(folder: str, changed: tuple[int, ...]) -> list[str]:
+    names = sorted(os.listdir(folder)) if changed else []
+    paths = [os.path.join(folder, name) for name in names if _LOCKFILES.fullmatch(name)]
+    return [path for path in paths if os.path.isfile(path)]
+
+
+@lru_cache(maxsize=64)
+def _sha256(path: str, changed: tuple[int, ...]) -> str | None:
+    """The hash of a file that can be read."""
+    try:
+        return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    except OSError:
+        return None

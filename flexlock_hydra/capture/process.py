@@ -10,20 +10,25 @@ from pathlib import Path
 from flexlock_hydra.record.model import INTERRUPTED, RUNNING, Process, RunLock
 
 _SCHEDULER_VARIABLES = (
-    "SLURM_JOB_ID",
-    "SLURM_ARRAY_JOB_ID",
-    "SLURM_ARRAY_TASK_ID",
-    "PBS_JOBID",
-    "LSB_JOBID",
-    "JOB_ID",
-    "RAY_JOB_ID",
+    *("SLURM_CLUSTER_NAME", "SLURM_JOB_ID", "SLURM_ARRAY_JOB_ID", "SLURM_ARRAY_TASK_ID"),
+    *("SLURM_RESTART_COUNT", "SLURM_PROCID", "PBS_JOBID", "PBS_ARRAY_INDEX", "PBS_ARRAYID"),
+    *("LSB_JOBID", "LSB_JOBINDEX", "JOB_ID", "SGE_TASK_ID", "COBALT_JOBID", "OAR_JOB_ID"),
+    *("FLUX_JOB_ID", "RAY_JOB_ID", "POD_NAMESPACE", "POD_NAME", "POD_UID"),
+    *("JOB_COMPLETION_INDEX", "AWS_BATCH_JOB_ID", "AWS_BATCH_JOB_ARRAY_INDEX"),
+    *("TRAINING_JOB_NAME", "CLOUD_ML_JOB_ID", "AZUREML_RUN_ID", "TORCHELASTIC_RUN_ID"),
 )
+"""Slurm, PBS, LSF, SGE, Cobalt, OAR, Flux, Ray, Kubernetes (the downward API's usual names),
+AWS Batch, SageMaker, Vertex AI, Azure ML, torchrun."""
+
+_NO_IDS = ("", "undefined")  # SGE says so of a job that is in no array
 
 
 def capture() -> Process:
     """This process."""
     scheduler = {
-        name.lower(): value for name in _SCHEDULER_VARIABLES if (value := os.environ.get(name))
+        name.lower(): value
+        for name in _SCHEDULER_VARIABLES
+        if (value := os.environ.get(name, "")) not in _NO_IDS
     }
     pid = os.getpid()
     return Process(

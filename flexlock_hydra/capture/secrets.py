@@ -1,52 +1,73 @@
 """Keep secrets out of what is written down.
 
-A value is masked for its key's name, for its shape, or because it is known to be a
-secret from somewhere else (an environment variable of such a name that the config
-reads). Names are judged by their words: ``api_token`` is a secret, ``tokenizer`` and
-``pad_token`` are not.
+A value is masked for its key's name, for its shape (:mod:`flexlock_hydra.capture.shapes`),
+or because it is known to be a secret from somewhere else: another key, a variable of the
+environment, the password of a URL. Names are judged by their words: ``api_token`` is a
+secret, ``tokenizer``, ``pad_token`` and ``password_length`` are not.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from fnmatch import fnmatch
+from fnmatch import translate
+from functools import lru_cache
 from typing import Any
+from urllib.parse import quote
 
-MASK = "***"
+from flexlock_hydra.capture import shapes
+from flexlock_hydra.capture.shapes import MASK, Look
 
-_SECRET_WORDS = frozenset(
-    "pwd secret secrets credential credentials apikey accesskey authorization".split()
+__all__ = ["MASK", "Masker", "env_names", "is_interpolation"]
+
+PLAIN, SECRET, GROUP = range(3)
+"""What a key says of its value: nothing, that it is a secret, that all below it is."""
+
+_TELLING = re.compile("pass|pwd|secret|token|key|cred|authoriz", re.IGNORECASE | re.ASCII)
+_SECRET_WORDS = frozenset("pwd secret secrets credential credentials authorization".split())
+_SECRET_ENDINGS = tuple(
+    "password passwords passwd passphrase passcode apikey accesskey secretkey privatekey "
+    "accesstoken authtoken apitoken dbpass".split()
 )
-_SECRET_ENDINGS = ("password", "passwords", "passwd", "passphrase")
 _LOGINS = frozenset("db user mysql pg postgres smtp mail redis ftp http proxy admin root".split())
-_GROUPS = frozenset("secrets credentials passwords".split())
 _WORKING_FOLDERS = ("PWD", "OLDPWD")
-_KEY_OWNERS = frozenset("api access private secret auth encryption signing account ssh".split())
+_KEY_OWNERS = frozenset(
+    "api access private secret auth encryption signing account ssh shared master license "
+    "application deploy".split()
+)
+_TOKEN_OWNERS = _KEY_OWNERS | frozenset("bearer refresh github gitlab hf".split())
 _TEXT_TOKENS = frozenset(
-    "pad eos bos unk sep mask cls special start end image audio video prefix suffix".split()
+    "pad padding eos bos unk unknown sep separator mask cls class special start stop end image "
+    "audio video prefix suffix next first last new num max min per label eot sot blank oov "
+    "patch time lang language newline fim placeholder speaker register vocab".split()
 )
-_SHAPES = re.compile(
-    r"""
-    \b(?:AKIA|ASIA)[0-9A-Z]{16}\b                                  # AWS
-    | \bgh[pousr]_[A-Za-z0-9]{36,}\b | \bgithub_pat_\w{22,}\b      # GitHub
-    | \bglpat-[\w-]{20,} | \bhf_[A-Za-z0-9]{30,}\b                 # GitLab, Hugging Face
-    | \bsk-(?=[\w-]*\d)(?=[\w-]*[A-Z])[\w-]{20,}                   # OpenAI
-    | \bxox[abprs]-[\w-]{10,}                                      # Slack
-    | \bAIza[\w-]{35}                                              # Google
-    | \beyJ[\w-]{8,}\.eyJ[\w-]{8,}\.[\w-]+                         # JWT
-    | -----BEGIN[ ][A-Z ]*PRIVATE[ ]KEY-----[\s\S]*?(?:-----END[ ][A-Z ]*PRIVATE[ ]KEY-----|\Z)
-    | (?<=://)[^/\s:@]*:(?!\$\{)[^/\s@]+(?=@)                              # a password in a URL
-    """,
-    re.VERBOSE,
+_ABOUT = frozenset(
+    "length len size file path dir folder field name env var envvar policy type format expiry "
+    "expires ttl min max count required enabled regex prefix suffix column label prompt "
+    "endpoint uri dim manager provider at rotation retries timeout".split()
 )
+"""Last words of a name that is about a secret and not its value."""
+
+_AMOUNTS = frozenset("num n max min total count".split())
+_WORDS = re.compile(r"[a-z]+|[A-Z]+(?![a-z])|[A-Z][a-z]*")
 _ENV_READ = re.compile(r"\$\{\s*oc\.env\s*:\s*['\"]?(\w+)")
 _ENV_DEFAULT = re.compile(r"(\$\{\s*oc\.env\s*:\s*['\"]?(\w+)['\"]?\s*,\s*)([^${}]+)(\})")
 _BRACES = re.compile(r"\$\{|\}|'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"")
-_WORDS = re.compile(r"[a-z]+|[A-Z]+(?![a-z])|[A-Z][a-z]*")
-_SHORTEST = 4
+_FALLBACKS = ("", "null", "true", "false", "???")
+_EVERYBODYS = frozenset(
+    "admin administrator changeme default docker example guest localhost minioadmin minio "
+    "mysql nobody none null password postgres public redis required secret string unknown "
+    "token user username".split()
+)
+_PLACE = re.compile(r"(?:~|\.{0,2})(?:/[\w. -]+){2,}/?|[A-Za-z]:\\.*")
+_SHORTEST, _SHORTEST_WORD, _LONG = 4, 6, 12
+_MEMORABLE = 1000
+_SCALARS = frozenset((str, int, float, bool, type(None)))
+_Judge = Callable[[Any], int]
+_Known = re.Pattern[str] | None
 
 
 @dataclass(frozen=True)
@@ -57,69 +78,67 @@ class Masker:
     known: frozenset[str] = frozenset()
 
     def learn(self, *configs: Any) -> Masker:
-        """Know also the secrets that stand in, or are read by, these configs."""
-        found = {
-            text
-            for config in configs
-            for key, value in leaves(config)
-            if self.is_secret_key(key)
-            and value is not True
-            and value is not False
-            and not isinstance(value, float)
-            and not is_interpolation(value)
-            and len(text := str(value)) >= _SHORTEST
-        }
-        found |= {
-            value
-            for name in env_names(*configs)
-            if self.is_secret_key(name) and len(value := os.environ.get(name, "")) >= _SHORTEST
-        }
-        return replace(self, known=self.known | found)
+        """Know also the secrets that these configs hold or read, and the environment's."""
+        judge = _judge_of(self.patterns)
+        found = {os.environ[name] for name in [*os.environ] if judge(name)}
+        _gather(configs, "", judge, found)
+        return replace(self, known=self.known | set(filter(_is_telling, found)))
 
     def is_secret_key(self, key: str) -> bool:
         """Whether a key's name says that its value is a secret."""
-        if key in _WORKING_FOLDERS:
-            return False
-        words = [word.lower() for word in _WORDS.findall(key)]
-        if any(fnmatch(key.lower(), pattern.lower()) for pattern in self.patterns):
-            return True
-        pairs = zip(words, words[1:], strict=False)
-        return (
-            not _SECRET_WORDS.isdisjoint(words)
-            or any(word.endswith(_SECRET_ENDINGS) for word in words)
-            or (words[-1:] == ["pass"] and set(words[:-1]) <= _LOGINS)
-            or any(owner in _KEY_OWNERS and word in ("key", "keys") for owner, word in pairs)
-            or (words[-1:] == ["token"] and _TEXT_TOKENS.isdisjoint(words))
-        )
+        return bool(_judge_of(self.patterns)(key))
 
     def mask(self, value: Any, key: str = "") -> Any:
-        """The value, lists and mappings gone through, with secrets as ``***``."""
-        if isinstance(value, Mapping):
-            grouped = key if _is_group(key) else ""
-            return {name: self.mask(item, grouped or str(name)) for name, item in value.items()}
-        if isinstance(value, (list, tuple)):
-            return [self.mask(item, key) for item in value]
-        if value is None or isinstance(value, bool):
-            return value
-        if not is_interpolation(value) and value not in ("", "???") and self.is_secret_key(key):
-            return MASK
-        return self.text(self._without_defaults(value, key)) if isinstance(value, str) else value
+        """The value, lists and mappings gone through, with secrets as ``***``.
 
-    def _without_defaults(self, text: str, key: str) -> str:
-        """A text without the literal fallbacks of variables that are secrets, or the key is."""
+        Nothing is changed in place; what holds no secret is the same object.
+        """
+        return self._walk(_judge_of(self.patterns), _known(self.known), [value], key)[0]
 
-        def masked(match: re.Match[str]) -> str:
-            secret = self.is_secret_key(key) or self.is_secret_key(match[2])
-            is_text = match[3].strip("'\" ") not in ("", "null", "true", "false", "???")
-            return f"{match[1]}{MASK}{match[4]}" if secret and is_text else match[0]
+    def _walk(self, judge: _Judge, known: _Known, items: Any, key: Any) -> Any:
+        """A list or dict masked. One loop, for configs of ten thousand leaves."""
+        pairs: Iterable[tuple[Any, Any]]
+        pairs = items.items() if type(items) is dict else enumerate(items)
+        inherits = type(items) is list or judge(key) == GROUP
+        masked, may_show = items, shapes.may_show
+        for place, item in pairs:
+            kind = type(item)
+            name: Any = key if inherits else place
+            if kind is str:
+                if judge(name):
+                    new = self._named(item, name)
+                elif may_show(item) or (known and known.search(item)):
+                    new = self._without_defaults(self.text(item), name)
+                else:
+                    continue
+            elif kind is dict or kind is list:
+                new = self._walk(judge, known, item, name)
+            elif kind in _SCALARS:
+                if item is None or kind is bool or not judge(name):
+                    continue
+                new = MASK
+            else:
+                new = self.mask(dict(item) if isinstance(item, Mapping) else list(item), name)
+            if new is not item:
+                masked = items.copy() if masked is items else masked
+                masked[place] = new
+        return masked
 
-        return _ENV_DEFAULT.sub(masked, text)
+    def text(self, text: str, *, typed: bool = False) -> str:
+        """A text with known secrets masked, and whatever shows itself as one.
 
-    def text(self, text: str) -> str:
-        """A text with known secrets and everything shaped like one masked."""
-        for secret in sorted(self.known, key=len, reverse=True):
-            text = re.sub(rf"(?<!\w){re.escape(secret)}(?!\w)", MASK, text)
-        return _SHAPES.sub(_mask_shape, text)
+        ``typed``: it comes from a command line, see :class:`shapes.Look`.
+        """
+        clean = _clean if len(text) < _MEMORABLE else _clean.__wrapped__
+        return clean(text, self.patterns, self.known, typed)
+
+    def arguments(self, words: Iterable[str]) -> Iterator[str]:
+        """The words of a command line, masked; ``--password`` hides the word after it."""
+        option = ""
+        for word in words:
+            is_value = option.startswith("-") and not word.startswith("-")
+            yield MASK if is_value and self.is_secret_key(option) else self.assignment(word)
+            option = word
 
     def assignment(self, word: str) -> str:
         """An override or an argument, ``key=value``, masked for its key too."""
@@ -127,13 +146,22 @@ class Masker:
         name = key.lstrip("+~-").rpartition(".")[2].partition("@")[0]
         if equals and self.is_secret_key(name) and not is_interpolation(value):
             return f"{key}={MASK}"
-        return self.text(self._without_defaults(word, name if equals else ""))
+        return self.text(self._without_defaults(word, name if equals else ""), typed=True)
 
+    def _named(self, text: str, key: str) -> str:
+        """The value of a secret name."""
+        if text in ("", "???"):
+            return text
+        return self._without_defaults(self.text(text), key) if is_interpolation(text) else MASK
 
-def _mask_shape(match: re.Match[str]) -> str:
-    user, colon, _ = match[0].partition(":")
-    in_url = colon and match.string[: match.start()].endswith("://")
-    return f"{user}:{MASK}" if in_url else MASK
+    def _without_defaults(self, text: str, key: str) -> str:
+        """A text without the literal fallbacks of variables that are secrets, or the key is."""
+
+        def masked(match: re.Match[str]) -> str:
+            secret = self.is_secret_key(key) or self.is_secret_key(match[2])
+            return f"{match[1]}{MASK}{match[4]}" if secret and _fallback(match) else match[0]
+
+        return _ENV_DEFAULT.sub(masked, text) if "oc.env" in text else text
 
 
 def is_interpolation(value: Any) -> bool:
@@ -148,32 +176,141 @@ def is_interpolation(value: Any) -> bool:
     return False
 
 
-def _is_group(key: str) -> bool:
-    """Whether everything below a key is a secret."""
-    return not _GROUPS.isdisjoint(word.lower() for word in _WORDS.findall(key))
-
-
 def env_names(*configs: Any) -> set[str]:
     """The environment variables that unresolved configs read through ``oc.env``."""
-    return {
-        name
-        for config in configs
-        for _, value in leaves(config)
-        if isinstance(value, str) and "oc.env" in value
-        for name in _ENV_READ.findall(value)
-    }
+    names: set[str] = set()
+    waiting: list[Any] = [configs]
+    while waiting:
+        value = waiting.pop()
+        if type(value) is str:
+            if "oc.env" in value:
+                names.update(_ENV_READ.findall(value))
+        elif type(value) in _SCALARS:
+            continue
+        elif isinstance(value, Mapping):
+            waiting.extend(value.values())
+        else:
+            waiting.extend(value)
+    return names
 
 
-def leaves(config: Any, key: str = "") -> Iterator[tuple[str, Any]]:
-    """Every scalar of a plain config with the name of the key that holds it."""
-    children: Iterable[tuple[Any, Any]] | None = None
-    if isinstance(config, Mapping):
-        children = [(key, item) for item in config.values()] if _is_group(key) else config.items()
-    elif isinstance(config, (list, tuple)):
-        children = ((key, item) for item in config)
-    if children is None:
-        if config is not None:
-            yield key, config
-        return
-    for name, item in children:
-        yield from leaves(item, str(name))
+@lru_cache(maxsize=8)
+def _judge_of(patterns: tuple[str, ...]) -> _Judge:
+    """The judge of key names, for whom the user's patterns count too."""
+    if not patterns:
+        return _judge
+    wanted = re.compile("|".join(translate(pattern.lower()) for pattern in patterns))
+    return lru_cache(maxsize=1 << 16)(
+        lambda key: GROUP if wanted.fullmatch(str(key).lower()) else _judge(key)
+    )
+
+
+@lru_cache(maxsize=1 << 16)
+def _judge(key: Any) -> int:
+    """PLAIN, SECRET or GROUP."""
+    text = str(key)
+    if not _TELLING.search(text) or text in _WORKING_FOLDERS:
+        return PLAIN
+    words = [word.lower() for word in _WORDS.findall(text)]
+    last, before = words[-1], words[-2:-1]
+    if last in _ABOUT or words[0] in _AMOUNTS:
+        return PLAIN
+    pairs = zip(words, words[1:], strict=False)
+    if (
+        not _SECRET_WORDS.isdisjoint(words)
+        or any(word.endswith(_SECRET_ENDINGS) for word in words)
+        or (last == "pass" and set(words[:-1]) <= _LOGINS)
+        or any(owner in _KEY_OWNERS and word in ("key", "keys") for owner, word in pairs)
+        or (last == "tokens" and not _TOKEN_OWNERS.isdisjoint(before))
+    ):
+        return GROUP
+    return SECRET if last == "token" and _TEXT_TOKENS.isdisjoint(words) else PLAIN
+
+
+@lru_cache(maxsize=1 << 12)
+def _clean(text: str, patterns: tuple[str, ...], known: frozenset[str], typed: bool) -> str:
+    """A text masked; remembered, for a config comes by twice, and again in a sweep's next job."""
+    if pattern := _known(known):
+        text = pattern.sub(_hide_known, text)
+    if not shapes.may_show(text):
+        return text
+    return shapes.hide(text, Look(_judge_of(patterns), any_name=bool(patterns), typed=typed))
+
+
+def _gather(items: Any, key: Any, judge: _Judge, found: set[str]) -> None:
+    """Put the secrets of a plain list or dict into ``found``. One loop, as in a mask's walk."""
+    pairs: Iterable[tuple[Any, Any]]
+    pairs = items.items() if type(items) is dict else enumerate(items)
+    inherits = type(items) is not dict or judge(key) == GROUP
+    for place, item in pairs:
+        kind = type(item)
+        name: Any = key if inherits else place
+        if kind is str:
+            if judge(name):
+                found.add(item)
+            if "://" in item:
+                found.update(shapes.passwords(item))
+            if "oc.env" in item:
+                found.update(_read(item, name, judge))
+        elif kind is dict or kind is list:
+            _gather(item, name, judge, found)
+        elif kind in _SCALARS:
+            if kind is int and judge(name):
+                found.add(str(item))
+        else:
+            _gather(dict(item) if isinstance(item, Mapping) else list(item), name, judge, found)
+
+
+def _read(text: str, key: str, judge: _Judge) -> Iterator[str]:
+    """The secrets among the variables that a text reads, and their fallbacks."""
+    for name in _ENV_READ.findall(text):
+        if judge(name) or judge(key):
+            yield os.environ.get(name, "")
+    for match in _ENV_DEFAULT.finditer(text):
+        if judge(match[2]) or judge(key):
+            yield _fallback(match)
+
+
+def _fallback(match: re.Match[str]) -> str:
+    """The literal fallback in an ``oc.env``, or nothing where it says that there is none."""
+    text = match[3].strip("'\" ")
+    return "" if text in _FALLBACKS else text
+
+
+def _is_telling(secret: str) -> bool:
+    """Whether a secret is looked for in other texts: it hides no ordinary word there."""
+    if len(secret) < (_SHORTEST_WORD if secret.isalpha() or secret.isdigit() else _SHORTEST):
+        return False
+    return not (
+        secret.lower() in _EVERYBODYS
+        or _PLACE.fullmatch(secret)
+        or not any(map(str.isalnum, secret))
+        or is_interpolation(secret)
+    )
+
+
+@lru_cache(maxsize=8)
+def _known(secrets: frozenset[str]) -> re.Pattern[str] | None:
+    """Finds what may be a known secret, the longest first."""
+    forms = {form for secret in secrets for form in _forms(secret)}
+    longest_first = sorted(forms, key=lambda form: (-len(form), form))
+    return re.compile("|".join(map(re.escape, longest_first))) if forms else None
+
+
+def _forms(secret: str) -> Iterator[str]:
+    """A secret as it stands in a URL, in JSON or in a repr; of several lines also each one."""
+    yield from (secret, quote(secret, safe=""), json.dumps(secret)[1:-1], repr(secret)[1:-1])
+    lines = secret.splitlines()
+    if len(lines) > 1:
+        yield from (line.strip() for line in lines if len(line.strip()) >= _LONG)
+
+
+def _hide_known(match: re.Match[str]) -> str:
+    """The mask; a word or a number that is a secret stays where it is a part of another."""
+    secret, text = match[0], match.string
+    is_word = secret.isalpha() or secret.isdigit()
+    if len(secret) < (_LONG if is_word else _SHORTEST_WORD):
+        around = text[match.start() - 1 : match.start()] + text[match.end() : match.end() + 1]
+        if any(map(str.isalnum, around)):
+            return secret
+    return MASK

@@ -21,7 +21,7 @@ from flexlock_hydra.hooks import tracking
 from flexlock_hydra.hooks.again import Rerun
 from flexlock_hydra.hooks.options import SaveConfig
 from flexlock_hydra.hooks.survey import Survey, survey
-from flexlock_hydra.hooks.tracking import ActiveRun
+from flexlock_hydra.hooks.tracking import ActiveRun, masked_code, masked_entry
 from flexlock_hydra.ports.gitrepo import GitRepo
 from flexlock_hydra.record import layout, lockfile
 from flexlock_hydra.record.model import (
@@ -117,6 +117,7 @@ def begin(
     without: Collection[str] = (),
     save_config: SaveConfig,
     masker: Masker,
+    variables: Iterable[str] = (),
     rerun: Rerun = Rerun(),
     raise_on_data: bool = False,
     status: str = RUNNING,
@@ -124,6 +125,7 @@ def begin(
     """Build the active run, record the data that the config names, write the lock.
 
     ``without`` names keys of the config that are not the task's: Hydra's own.
+    ``variables`` are environment variables to record beside those that the config reads.
     """
     found = survey(config, without)
     masker = masker.learn(found.unresolved)
@@ -141,7 +143,9 @@ def begin(
         ),
         job=job,
         repos=start.repos,
-        environment=environment.capture(places.root, env_names(found.unresolved), masker),
+        environment=environment.capture(
+            places.root, env_names(found.unresolved).union(variables), masker, _folders(start)
+        ),
         warnings=start.warnings,
     )
     run = ActiveRun(
@@ -223,7 +227,6 @@ def _record_config(run: ActiveRun, found: Survey, save_config: SaveConfig) -> No
 def _mask(run: ActiveRun) -> None:
     """Take secrets out of everything that came from the user's side."""
     masker, lock = run.masker, run.lock
-    command, overrides = lock.job.command, lock.job.overrides
     run.lock = replace(
         lock,
         config=masker.mask(lock.config),
@@ -231,16 +234,36 @@ def _mask(run: ActiveRun) -> None:
         environment=replace(
             lock.environment, variables=masker.mask(lock.environment.variables)
         ),
-        job=replace(
-            lock.job,
-            overrides=replace(
-                overrides,
-                task=tuple(map(masker.assignment, overrides.task)),
-                hydra=tuple(map(masker.assignment, overrides.hydra)),
-            ),
-            command=replace(command, argv=tuple(map(masker.assignment, command.argv))),
-        ),
+        job=_masked_job(lock.job, masker),
+        repos={name: masked_code(state, masker) for name, state in lock.repos.items()},
+        data={name: masked_entry(entry, masker) for name, entry in lock.data.items()},
+        warnings=tuple(map(masker.text, lock.warnings)),
     )
+    places = {f"data {name}": entry.path for name, entry in lock.data.items()}
+    for what, text in {"job": lock.job.name, "folder": str(run.folder), **places}.items():
+        if masker.text(text) != text:
+            run.warn(f"the name of {what} shows a secret, and a name cannot be masked")
+
+
+def _masked_job(job: Job, masker: Masker) -> Job:
+    overrides, command = job.overrides, job.command
+    return replace(
+        job,
+        overrides=replace(
+            overrides,
+            task=tuple(map(masker.assignment, overrides.task)),
+            hydra=tuple(map(masker.assignment, overrides.hydra)),
+        ),
+        choices=masker.mask(job.choices),
+        config_sources=tuple(masker.mask(list(job.config_sources))),
+        command=replace(command, argv=tuple(masker.arguments(command.argv))),
+    )
+
+
+def _folders(start: Start) -> tuple[Path, ...]:
+    """Where a project may keep its lock files: around the cwd and the script."""
+    file = start.command.file
+    return (Path(start.cwd), *([Path(start.root, file).parent] if file else []))
 
 
 def _command(cwd: Path, main: Path | None, root: Path) -> Command:

@@ -133,6 +133,7 @@ class FlexlockCallback(Callback):
             without=_NOT_THE_TASKS,
             save_config=self.save_config,
             masker=self.masker,
+            variables=map(str, settings.job.env_set),
             rerun=rerun,
             raise_on_data=self.strict is Strict.all,
         )
@@ -263,7 +264,7 @@ def _result(value: Any, masker: Masker) -> Json:
             return masker.mask(json.loads(text))
     except (TypeError, ValueError, RecursionError):
         text = ""
-    return {"repr": masker.text(_safely(repr, value)[:1000])}
+    return {"repr": masker.text(_safely(repr, value)[:_RESULT_LIMIT])[:1000]}
 
 
 def _refuse_other_config(rerun: Rerun, now: Json) -> None:

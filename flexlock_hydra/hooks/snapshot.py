@@ -173,7 +173,7 @@ def _add_repo(run: ActiveRun, name: str, path: str) -> None:
     repo = code.find_repo(folder)
     if repo is None:
         raise CodeError(f"{folder} is in no git repository", hint="git init, and commit.")
-    state = code.capture(repo, run.places.original_cwd)
+    state = tracking.masked_code(code.capture(repo, run.places.original_cwd), run.masker)
     key = name if name != path else repo.root.name
     run.lock = replace(run.lock, repos={**run.lock.repos, key: state})
 

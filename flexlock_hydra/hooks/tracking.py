@@ -24,6 +24,7 @@ from flexlock_hydra.record.model import (
     INTERRUPTED,
     PARTIAL,
     CodeState,
+    DataEntry,
     Failure,
     Outputs,
     RunLock,
@@ -160,6 +161,7 @@ class ActiveRun:
             self.add_prevs(given, via=key, found=found)
         except DataError as error:
             recorded = failed_entry(given, self.places, config_key, error)
+            recorded = masked_entry(recorded, self.masker)
             self.warn(f"data {key}: {error}")
         self.lock = replace(self.lock, data={**self.lock.data, key: recorded})
 
@@ -195,7 +197,8 @@ class ActiveRun:
         """Name what the job read as code and the snapshot does not hold."""
         main = self.lock.code
         if main is not None:
-            repos = {**self.lock.repos, "main": with_reasons(main, reasons)}
+            state = masked_code(with_reasons(main, reasons), self.masker)
+            repos = {**self.lock.repos, "main": state}
             self.lock = replace(self.lock, repos=repos)
 
     def write(self) -> None:
@@ -344,6 +347,17 @@ def with_reasons(code: CodeState, reasons: Iterable[str]) -> CodeState:
     """A repository's state with further gaps named."""
     named = tuple(dict.fromkeys((*code.reasons, *reasons)))
     return replace(code, reasons=named, completeness=PARTIAL) if named else code
+
+
+def masked_code(code: CodeState, masker: Masker) -> CodeState:
+    """A repository's state without secrets in its remote's URL or in what is said of it."""
+    remote = code.remote and masker.text(code.remote)
+    return replace(code, remote=remote, reasons=tuple(map(masker.text, code.reasons)))
+
+
+def masked_entry(entry: DataEntry, masker: Masker) -> DataEntry:
+    """An input without secrets in the reason that it could not be recorded for."""
+    return replace(entry, error=masker.text(entry.error)) if entry.error else entry
 
 
 def utc_now() -> datetime:

@@ -197,14 +197,20 @@ class Predecessor(Node):
 
 @dataclass(frozen=True, kw_only=True)
 class Environment(Node):
-    """What the job ran in."""
+    """What the job ran in; ``memory`` is in bytes."""
 
     python: str
     implementation: str
     platform: str
+    libc: str | None = None
     packages: Mapping[str, str] = field(default_factory=dict)
+    conda: Mapping[str, str] | None = None
     lockfiles: Mapping[str, str] = field(default_factory=dict)
+    cpu: Mapping[str, Any] | None = None
+    memory: Mapping[str, int] | None = None
     gpu: tuple[Any, ...] = ()
+    torch: Mapping[str, Any] | None = None
+    container: Mapping[str, str] | None = None
     variables: Mapping[str, str] = field(default_factory=dict)
 
 

@@ -1,0 +1,160 @@
+"""Installed distributions, by the names of their metadata folders: hardly a file is opened.
+
+Nothing is kept between processes, so nothing is ever stale: to read the names costs less
+than to find out whether they have changed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from flexlock_hydra.capture.secrets import Masker
+from flexlock_hydra.ports.gitcmd import redact_url
+
+_EGG = re.compile(r"(?P<name>[^-]+)(?:-(?P<version>[^-]+)(?:-py[\d.]+)?(?:-.+)?)?\.egg-info")
+_VERSION = re.compile(r"^Version: *(\S+)", re.MULTILINE)
+_CHANNEL = re.compile(r'"channel": *"([^"]*)"')
+_CHANNEL_URL = re.compile(r"(?:/t/[^/]+)?/?(?P<name>.*?)(?:/(?:noarch|[a-z]+-[\w]+))?/?")
+_HEAD = 8192
+"""Bytes of a conda record that its channel is looked for in: after them come its files."""
+
+
+def packages() -> Mapping[str, str]:
+    """Normal name -> version of each distribution, with where it came from if not an index.
+
+    The first on ``sys.path`` counts, as for an import.
+    """
+    return _packages(tuple(_stamp(entry or ".") for entry in sys.path))
+
+
+def conda() -> Mapping[str, str] | None:
+    """Name -> ``version=build (channel)`` of the conda packages around this interpreter."""
+    for prefix in (sys.prefix, sys.base_prefix, os.environ.get("CONDA_PREFIX")):
+        if prefix and os.path.isdir(folder := os.path.join(prefix, "conda-meta")):
+            return _conda(_stamp(folder))
+    return None
+
+
+def _stamp(folder: str) -> tuple[str, int]:
+    """A folder as it is now: installing and removing change its time."""
+    path = os.path.abspath(folder)
+    try:
+        return path, os.stat(path).st_mtime_ns
+    except OSError:
+        return path, 0
+
+
+@lru_cache(maxsize=4)
+def _packages(folders: tuple[tuple[str, int], ...]) -> Mapping[str, str]:
+    wheels: dict[str, str] = {}
+    others: dict[str, str] = {}
+    for folder, changed in folders:
+        for name in _names(folder) if changed else ():
+            if name.endswith(".dist-info"):
+                project, _, version = name.removesuffix(".dist-info").rpartition("-")
+                key = _normal(project)
+                if key and key not in wheels and not name.startswith("~"):
+                    wheels[key] = version + _origin(os.path.join(folder, name, "direct_url.json"))
+            elif name.endswith(".egg-info") and (egg := _EGG.fullmatch(name)):
+                version = egg["version"] or _source_version(Path(folder, name))
+                others.setdefault(_normal(egg["name"]), version)
+    return dict(sorted({**others, **wheels}.items()))
+
+
+def _names(folder: str) -> list[str]:
+    try:
+        return sorted(os.listdir(folder))
+    except OSError:  # a zip file, for one
+        return []
+
+
+def _normal(name: str) -> str:
+    """A project's name as PyPI compares it (PEP 503)."""
+    plain = name.lower().replace("_", "-").replace(".", "-")
+    return re.sub("-+", "-", plain) if "--" in plain else plain
+
+
+def _source_version(egg_info: Path) -> str:
+    """The version of a source tree that is on the path itself: what ``develop`` does."""
+    try:
+        found = _VERSION.search((egg_info / "PKG-INFO").read_text("utf-8", "replace"))
+    except OSError:
+        found = None
+    return f"{found[1] if found else 'unknown'} (editable: {egg_info.parent})"
+
+
+def _origin(direct_url: str) -> str:
+    """`` (<where from>)`` of a distribution that was not found on an index (PEP 610)."""
+    if not os.access(direct_url, os.R_OK):  # most have none: this asks at a third of the cost
+        return ""
+    try:
+        with open(direct_url, "rb") as file:
+            origin = json.load(file)
+        return f" ({_place(origin)})"
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        return ""
+
+
+def _place(origin: Mapping[str, Mapping[str, str]]) -> str:
+    """A folder that is edited, or the URL as pip takes it: with the commit, or the hash."""
+    url = str(origin["url"])
+    if origin.get("dir_info", {}).get("editable"):
+        return f"editable: {_folder(urlsplit(url).path)}"
+    url = Masker().text(redact_url(url))
+    if vcs := origin.get("vcs_info"):
+        url = f"{vcs['vcs']}+{url}@{vcs['commit_id']}"
+    notes = [*_hash(origin.get("archive_info", {}))]
+    if folder := origin.get("subdirectory"):
+        notes.append(f"subdirectory={folder}")
+    return "#".join([url, *(["&".join(notes)] if notes else [])])
+
+
+def _folder(path: str) -> str:
+    """The path of a ``file`` URL as a folder of this system."""
+    if os.name != "nt":
+        return unquote(path)
+    from urllib.request import url2pathname  # brings http.client and ssl
+
+    return url2pathname(path)
+
+
+def _hash(archive: Mapping[str, object]) -> Iterator[str]:
+    hashes = archive.get("hashes")
+    if isinstance(hashes, Mapping) and hashes:
+        yield "=".join(next(iter(hashes.items())))
+    elif hashed := archive.get("hash"):
+        yield str(hashed)
+
+
+@lru_cache(maxsize=4)
+def _conda(folder: tuple[str, int]) -> Mapping[str, str]:
+    path, _ = folder
+    found = {}
+    for file in _names(path):
+        name, *rest = file.removesuffix(".json").rsplit("-", 2)
+        if file.endswith(".json") and len(rest) == 2:
+            found[name] = "=".join(rest) + _channel(os.path.join(path, file))
+    return found
+
+
+def _channel(record: str) -> str:
+    """`` (<channel>)`` of a conda record: its name, or its URL where it has another host."""
+    try:
+        with open(record, "rb") as file:
+            found = _CHANNEL.search(file.read(_HEAD).decode("utf-8", "replace"))
+    except OSError:
+        return ""
+    if not found:
+        return ""
+    url = urlsplit(redact_url(found[1]))
+    path = _CHANNEL_URL.fullmatch(url.path)
+    name = path["name"] if path else url.path
+    host = "" if url.netloc in ("", "conda.anaconda.org") else f"{url.scheme}://{url.netloc}/"
+    return f" ({host}{name})"

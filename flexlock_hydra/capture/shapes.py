@@ -1,0 +1,154 @@
+"""What a secret looks like wherever it stands: well-known tokens, URLs, ``name=value``."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+
+MASK = "***"
+
+SHAPES: tuple[tuple[str, str], ...] = (
+    ("AWS access key id", r"A(?:KIA|SIA|BIA|CCA)[0-9A-Z]{16}(?![0-9A-Za-z])"),
+    ("Azure client secret", r"[\w~.-]{3}8Q~(?=[~.]?[\w-]{13})[\w~.-]{31,34}"),
+    ("Azure storage key", r"[A-Za-z0-9+/]{86}=="),
+    ("Databricks", r"dapi[0-9a-f]{32}"),
+    ("DigitalOcean", r"do[oprt]_v1_[0-9a-f]{64}"),
+    ("Discord bot", r"[MNO][\w-]{23,25}\.[\w-]{6}\.[\w-]{27,}"),
+    ("Discord webhook", r"(?<=/api/webhooks/)\d{15,}/[\w-]{20,}"),
+    ("Docker Hub", r"dckr_pat_[\w-]{20,}"),
+    ("GitHub", r"gh[pousr]_[A-Za-z0-9]{36,}|github_pat_\w{22,}"),
+    ("GitLab", r"gl[a-z]{2,5}-[\w-]{20,}"),
+    ("Google API key", r"AIza[\w-]{35}"),
+    ("Google OAuth", r"ya29\.[\w-]{20,}|GOCSPX-[\w-]{20,}"),
+    ("Groq", r"gsk_[A-Za-z0-9]{40,}"),
+    ("HashiCorp Vault", r"hv[brs]\.[\w-]{24,}"),
+    ("Hugging Face", r"(?:hf_|api_org_)[A-Za-z0-9]{30,}"),
+    ("JSON web token", r"eyJ[\w-]{10,}(?:\.[\w-]{8,}){1,4}\.?"),
+    ("Neptune", r"eyJhcGlf[\w+/-]{40,}={0,2}"),
+    ("npm", r"npm_[A-Za-z0-9]{36}"),
+    ("NVIDIA", r"nvapi-[\w-]{40,}"),
+    ("OpenAI, Anthropic",
+     r"sk-(?=[\w-]*\d)(?:(?=[\w-]*[A-Z])[\w-]{20,}|(?:[\w-]*-)?[0-9a-f]{32,})"),
+    ("PyPI", r"pypi-Ag[\w-]{30,}"),
+    ("Replicate", r"r8_[A-Za-z0-9]{37}"),
+    ("SendGrid", r"SG\.[\w-]{16,}\.[\w-]{16,}"),
+    ("Slack", r"xox[abeoprs]-[\w-]{10,}|xapp-[\w-]{20,}"),
+    ("Slack webhook", r"(?<=hooks\.slack\.com/services/)\w{5,}/\w{5,}/\w{16,}"),
+    ("Stripe", r"[rs]k_(?:live|test)_[A-Za-z0-9]{16,}|whsec_[A-Za-z0-9+/]{20,}"),
+    ("Twilio", r"SK[0-9a-f]{32}(?![0-9A-Za-z])"),
+    ("Weights & Biases", r"wandb_v1_[\w-]{30,}"),
+    ("bearer", r"(?<=[Bb]earer[ ])(?=\S*\d)(?=\S*[A-Za-z0-9_-]{13})[\w.~+/-]{16,}={0,2}"),
+    ("private key",
+     r"-----BEGIN[A-Z ]*[ ]PRIVATE[ ]KEY(?:[ ]BLOCK)?-----[\s\S]*?"
+     r"(?:-----END[A-Z ]*[ ]PRIVATE[ ]KEY(?:[ ]BLOCK)?-----|\Z)"),
+)
+"""Name and pattern of each kind of secret that shows itself. What a pattern matches is hidden."""
+
+_RUN = re.compile(r"(?<![A-Za-z0-9_-])[A-Za-z0-9_-]{13}").search
+"""Every shape has such a run in it, and few other texts do."""
+
+_LOGIN = re.compile(
+    r"""(?<=://)(?P<user>[^/\s:@'"\[]*)
+    (?::(?!\$\{)(?P<password>[^/\s'"]*|(?!\d*[/,])[^\s'"]*?))?
+    (?=@)""",
+    re.VERBOSE,
+)
+_TOKEN_AS_USER = re.compile(r"(?=.*\d)[\w-]{16,}")
+_ASSIGNED = r"""
+    {name}
+    (?P<equals>\\*["']?[ ]{{0,2}}[:=][ ]{{0,2}}(?:(?:basic|bearer|token|digest)[ ]+)?)
+    (?:(?P<quote>\\*["'])(?P<quoted>.*?)(?P=quote)|(?P<bare>[^\s"'`\\$,;&|(){{}}\[\]<>]+))
+"""
+_HINTS = "pass|pwd|secret|token|key|cred|auth|sig|bearer"
+_HINT = re.compile(_HINTS).search
+_SECRET_NAME = rf"(?:{_HINTS})[\w-]*"
+_ANY_NAME = r"[A-Za-z_][\w-]*"
+_NAME_BEFORE = re.compile(r"[\w.-]{0,60}\Z")
+_SIGNATURES = frozenset(("sig", "signature", "x-amz-signature", "x-goog-signature"))
+_IDENTIFIER = re.compile(r"[^\W\d][^\W\d.]*(?:\.[^\W\d]+)*")
+_NO_SECRETS = frozenset(("null", "none", "true", "false"))
+_SHORTEST = 4
+
+
+@dataclass(frozen=True)
+class Look:
+    """How to look at ``name=value`` inside a text.
+
+    ``is_secret`` judges a name; ``any_name`` asks it about every one and not only those
+    with a telling word in them. A value without quotes could be a variable in a line of
+    code: it is taken for text when it was ``typed`` on a command line.
+    """
+
+    is_secret: Callable[[str], object]
+    any_name: bool = False
+    typed: bool = False
+
+
+def may_show(text: str) -> bool:
+    """A quick look: whether :func:`hide` could find anything in a text."""
+    return ":" in text or "=" in text or _RUN(text) is not None
+
+
+def hide(text: str, look: Look) -> str:
+    """A text with everything that shows itself as a secret masked."""
+    if _RUN(text):
+        text = _table().sub(MASK, text)
+    if "://" in text and "@" in text:
+        text = _LOGIN.sub(_hide_login, text)
+    if (":" in text or "=" in text) and (look.any_name or _HINT(text.lower())):
+        text = "".join(_hide_assigned(text, look))
+    return text
+
+
+def passwords(text: str) -> Iterator[str]:
+    """The passwords in a text's URLs."""
+    return (match["password"] for match in _LOGIN.finditer(text) if match["password"])
+
+
+@lru_cache(maxsize=1)
+def _table() -> re.Pattern[str]:
+    return re.compile("(?<![A-Za-z0-9])(?:" + "|".join(pattern for _, pattern in SHAPES) + ")")
+
+
+def _hide_login(match: re.Match[str]) -> str:
+    user = MASK if _TOKEN_AS_USER.fullmatch(match["user"]) else match["user"]
+    return f"{user}:{MASK}" if match["password"] else user + match[0][len(match["user"]):]
+
+
+def _hide_assigned(text: str, look: Look) -> Iterator[str]:
+    """The text in pieces, the values of secret names masked."""
+    pattern = _assigned(look.any_name)
+    done = at = 0
+    while match := pattern.search(text, at):
+        start, end = match.span("quoted" if match["quote"] else "bare")
+        if _is_assigned_secret(match, look):
+            yield text[done:start]
+            yield MASK
+            done = at = end
+        else:
+            at = match.end("equals")  # what stands there may be a name as well
+    yield text[done:]
+
+
+def _is_assigned_secret(match: re.Match[str], look: Look) -> bool:
+    text, start, value = match.string, match.start(), match["quoted"] or match["bare"] or ""
+    before = _NAME_BEFORE.search(text, max(0, start - 60), start)
+    first = before.start() if before else start
+    name = text[first : match.start("equals")].rpartition(".")[2].lstrip("-")
+    is_query = text[first - 1 : first] in ("?", "&", ";") if first else False
+    if not look.is_secret(name):
+        return is_query and name.lower() in _SIGNATURES
+    if value.lower() in _NO_SECRETS or value.startswith("${"):
+        return False
+    if match["quote"]:
+        return bool(value)
+    is_text = look.typed or is_query or not _IDENTIFIER.fullmatch(value)
+    return is_text and len(value) >= _SHORTEST
+
+
+@lru_cache(maxsize=2)
+def _assigned(any_name: bool) -> re.Pattern[str]:
+    name = _ANY_NAME if any_name else _SECRET_NAME
+    return re.compile(_ASSIGNED.format(name=name), re.VERBOSE | re.IGNORECASE)
