@@ -51,7 +51,7 @@ _RUN = re.compile(r"(?<![A-Za-z0-9_-])[A-Za-z0-9_-]{13}").search
 
 _LOGIN = re.compile(
     r"""(?<=://)(?P<user>[^/\s:@'"\[]*)
-    (?::(?!\$\{)(?P<password>[^/\s'"]*|(?!\d*[/,])[^\s'"]*?))?
+    (?::(?!\$\{)(?P<password>[^/\s'"]*|(?!\d*[/,])[^\s'"]*))?
     (?=@)""",
     re.VERBOSE,
 )
@@ -59,7 +59,7 @@ _TOKEN_AS_USER = re.compile(r"(?=.*\d)[\w-]{16,}")
 _ASSIGNED = r"""
     {name}
     (?P<equals>\\*["']?[ ]{{0,2}}[:=][ ]{{0,2}}(?:(?:basic|bearer|token|digest)[ ]+)?)
-    (?:(?P<quote>\\*["'])(?P<quoted>.*?)(?P=quote)|(?P<bare>[^\s"'`\\$,;&|(){{}}\[\]<>]+))
+    (?:(?P<quote>\\*["'])(?P<quoted>.*?)(?P=quote)|(?P<bare>(?!\$\{{)[^\s"'`\\,;&|(){{}}\[\]<>][^\s"'`\\,;]*))
 """
 _HINTS = "pass|pwd|secret|token|key|cred|auth|sig|bearer"
 _HINT = re.compile(_HINTS).search
@@ -67,8 +67,8 @@ _SECRET_NAME = rf"(?:{_HINTS})[\w-]*"
 _ANY_NAME = r"[A-Za-z_][\w-]*"
 _NAME_BEFORE = re.compile(r"[\w.-]{0,60}\Z")
 _SIGNATURES = frozenset(("sig", "signature", "x-amz-signature", "x-goog-signature"))
-_IDENTIFIER = re.compile(r"[^\W\d][^\W\d.]*(?:\.[^\W\d]+)*")
-_NO_SECRETS = frozenset(("null", "none", "true", "false"))
+_CODE = re.compile(r"\$?[^\W\d]+(?:\.[^\W\d]+)*(?:[(\[].*)?")
+_NO_SECRETS = frozenset(("", "null", "none", "true", "false"))
 _SHORTEST = 4
 
 
@@ -122,30 +122,39 @@ def _hide_assigned(text: str, look: Look) -> Iterator[str]:
     pattern = _assigned(look.any_name)
     done = at = 0
     while match := pattern.search(text, at):
-        start, end = match.span("quoted" if match["quote"] else "bare")
-        if _is_assigned_secret(match, look):
-            yield text[done:start]
+        at = match.end("equals")  # what stands there may be a name as well
+        if span := _secret_span(match, look):
+            yield text[done : span[0]]
             yield MASK
-            done = at = end
-        else:
-            at = match.end("equals")  # what stands there may be a name as well
+            done = at = span[1]
     yield text[done:]
 
 
-def _is_assigned_secret(match: re.Match[str], look: Look) -> bool:
-    text, start, value = match.string, match.start(), match["quoted"] or match["bare"] or ""
+def _secret_span(match: re.Match[str], look: Look) -> tuple[int, int] | None:
+    """Where the value of an assignment stands, if it is a secret."""
+    name, mark = _name(match)
+    is_query = mark in ("?", "&", ";")
+    if not look.is_secret(name) and not (is_query and name.lower() in _SIGNATURES):
+        return None
+    if match["quote"]:
+        value, start = match["quoted"], match.start("quoted")
+        is_none = value.lower() in _NO_SECRETS or value.startswith("${")
+        return None if is_none else (start, start + len(value))
+    value, start = match["bare"], match.start("bare")
+    value = re.split("[&#]", value)[0] if is_query else value.rstrip(")]}>")
+    is_text = look.typed or is_query or not _CODE.fullmatch(value)
+    if value.lower() in _NO_SECRETS or len(value) < _SHORTEST or not is_text:
+        return None
+    return start, start + len(value)
+
+
+def _name(match: re.Match[str]) -> tuple[str, str]:
+    """The last part of the name that is assigned to, and the character before it all."""
+    text, start = match.string, match.start()
     before = _NAME_BEFORE.search(text, max(0, start - 60), start)
     first = before.start() if before else start
-    name = text[first : match.start("equals")].rpartition(".")[2].lstrip("-")
-    is_query = text[first - 1 : first] in ("?", "&", ";") if first else False
-    if not look.is_secret(name):
-        return is_query and name.lower() in _SIGNATURES
-    if value.lower() in _NO_SECRETS or value.startswith("${"):
-        return False
-    if match["quote"]:
-        return bool(value)
-    is_text = look.typed or is_query or not _IDENTIFIER.fullmatch(value)
-    return is_text and len(value) >= _SHORTEST
+    whole = text[first : match.start("equals")]
+    return whole.rpartition(".")[2].lstrip("-"), text[max(0, first - 1) : first]
 
 
 @lru_cache(maxsize=2)

@@ -239,7 +239,7 @@ def _mask(run: ActiveRun) -> None:
         data={name: masked_entry(entry, masker) for name, entry in lock.data.items()},
         warnings=tuple(map(masker.text, lock.warnings)),
     )
-    places = {f"data {name}": entry.path for name, entry in lock.data.items()}
+    places = {f"data {name}": entry.path for name, entry in run.lock.data.items()}
     for what, text in {"job": lock.job.name, "folder": str(run.folder), **places}.items():
         if masker.text(text) != text:
             run.warn(f"the name of {what} shows a secret, and a name cannot be masked")

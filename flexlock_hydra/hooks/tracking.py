@@ -356,8 +356,10 @@ def masked_code(code: CodeState, masker: Masker) -> CodeState:
 
 
 def masked_entry(entry: DataEntry, masker: Masker) -> DataEntry:
-    """An input without secrets in the reason that it could not be recorded for."""
-    return replace(entry, error=masker.text(entry.error)) if entry.error else entry
+    """An input without secrets, where it could not be recorded; else its path is needed."""
+    if entry.error is None:
+        return entry
+    return replace(entry, path=masker.text(entry.path), error=masker.text(entry.error))
 
 
 def utc_now() -> datetime:
