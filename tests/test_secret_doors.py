@@ -254,10 +254,10 @@ def test_secrets_are_masked_fast() -> None:
         "config = {f's{i}': {f'b{i}_{j}': {'lr': j / 7, 'name': words[(i + j) % 5] + str(j)}\n"
         "                    for j in range(10)} for i in range(500)}\n"
         "def all():\n"
-        "    start = time.perf_counter()\n"
+        "    start = time.process_time()\n"
         "    masker = Masker().learn(config).learn(config)\n"
         "    masker.mask(config), masker.mask(config)\n"
-        "    return time.perf_counter() - start\n"
+        "    return time.process_time() - start\n"
         "print(min(all() for _ in range(7)))\n"
     )
     took = float(Project(Path.cwd(), {}).call(sys.executable, "-c", program).out)
