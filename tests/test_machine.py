@@ -197,3 +197,12 @@ def test_a_module_that_is_no_pytorch_says_nothing(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setitem(sys.modules, "torch", types.ModuleType("torch"))
 
     assert machine.torch() is None
+
+
+def test_a_pytorch_half_imported_says_what_it_can(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A job whose imports failed half way is recorded all the same."""
+    torch = pytorch(initialized=False)
+    del torch.cuda.is_initialized
+    monkeypatch.setitem(sys.modules, "torch", torch)
+
+    assert machine.torch() == {"cuda": "12.4"}

@@ -121,7 +121,9 @@ def wait_until(happened: Callable[[], bool]) -> None:
 
 @pytest.mark.parametrize(("name", "key"), [
     ("SLURM_JOB_ID", "slurm_job_id"), ("SLURM_ARRAY_TASK_ID", "slurm_array_task_id"),
-    ("PBS_JOBID", "pbs_jobid"), ("LSB_JOBID", "lsb_jobid"),
+    ("PBS_JOBID", "pbs_jobid"), ("LSB_JOBID", "lsb_jobid"), ("POD_NAME", "pod_name"),
+    ("TRAINING_JOB_NAME", "training_job_name"), ("CLOUD_ML_JOB_ID", "cloud_ml_job_id"),
+    ("AWS_BATCH_JOB_ID", "aws_batch_job_id"), ("JOB_ID", "job_id"),
 ])
 def test_the_scheduler_is_named(name: str, key: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The id that a scheduler gave the job is recorded under its own name."""
@@ -137,6 +139,7 @@ def test_without_a_scheduler_there_is_none(monkeypatch: pytest.MonkeyPatch) -> N
     for name in process._SCHEDULER_VARIABLES:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("SLURM_JOB_ID", "")
+    monkeypatch.setenv("SGE_TASK_ID", "undefined")
 
     assert process.capture().scheduler is None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Any
 
 import pytest
@@ -218,6 +219,45 @@ def test_any_config_can_be_masked(config: Any) -> None:
     once = masker.mask(config)
 
     assert masker.mask(once) == once
+
+
+def test_other_types_of_values_are_gone_through() -> None:
+    """What a YAML file brings besides texts and numbers: dates, tuples, keys that are numbers."""
+    day = date(2026, 11, 22)
+    config = {1: day, "t": ("a", {"token": "x1y2"}), "password": day, "known": ["is x1y2"]}
+
+    assert Masker().learn(config).mask(config) == {
+        1: day, "t": ["a", {"token": MASK}], "password": MASK, "known": ["is ***"]
+    }
+    assert env_names(config, ("${oc.env:A}", day)) == {"A"}
+
+
+@pytest.mark.parametrize(("words", "masked"), [
+    (["--password", "x", "y"], ["--password", "***", "y"]),
+    (["--api-key", "--verbose"], ["--api-key", "--verbose"]),
+    (["-m", "lr=1,2", "password", "x"], ["-m", "lr=1,2", "password", "x"]),
+    (["--db.password", "x"], ["--db.password", "***"]),
+    (["--tokenizer", "bert"], ["--tokenizer", "bert"]),
+])
+def test_the_word_after_a_secret_option_is_masked(words: list[str], masked: list[str]) -> None:
+    """Of an app that reads options of its own, the value of a secret one is hidden."""
+    assert list(Masker().arguments(words)) == masked
+
+
+@pytest.mark.parametrize(("secret", "text", "shown"), [
+    ("hunter", "thehunters hunter", "thehunters ***"),
+    ("h0rse7", "xh0rse7y", "x***y"),
+    ("ab12", "xab12y ab12", "xab12y ***"),
+    ("correcthorsebattery", "xcorrecthorsebatteryy", "x***y"),
+    ("p@ss/w0rd", "u:p%40ss%2Fw0rd", "u:***"),
+    ('say "h1"', '{"a": "say \\"h1\\""}', '{"a": "***"}'),
+    ("admin", "admin at admin.org", "admin at admin.org"),
+    ("/home/ada/key.json", "see /home/ada/key.json", "see /home/ada/key.json"),
+    ("first line 1\nsecond line 2", "on second line 2", "on ***"),
+])
+def test_how_far_a_known_secret_is_looked_for(secret: str, text: str, shown: str) -> None:
+    """Words are hidden as words, the rest anywhere and as URLs and JSON write it."""
+    assert Masker().learn({"password": secret}).text(text) == shown
 
 
 # Patterns of the user's

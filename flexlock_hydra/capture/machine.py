@@ -10,6 +10,7 @@ import os
 import re
 import sys
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -70,9 +71,10 @@ def torch() -> Mapping[str, Any] | None:
     if module is None or version is None or cuda is None:
         return None
     found = {"cuda": getattr(version, "cuda", None), "hip": getattr(version, "hip", None)}
-    if cuda.is_initialized():
-        found["cudnn"] = module.backends.cudnn.version()
-        found["devices"] = [cuda.get_device_name(i) for i in range(cuda.device_count())]
+    with suppress(AttributeError, RuntimeError):  # half imported; a driver that has gone
+        if cuda.is_initialized():
+            found["devices"] = [cuda.get_device_name(i) for i in range(cuda.device_count())]
+            found["cudnn"] = module.backends.cudnn.version()
     return _known(**found)
 
 

@@ -117,8 +117,10 @@ class Masker:
                 if item is None or kind is bool or not judge(name):
                     continue
                 new = MASK
+            elif (container := _container(item)) is not None:
+                new = self._walk(judge, known, container, name)
             else:
-                new = self.mask(dict(item) if isinstance(item, Mapping) else list(item), name)
+                new = MASK if judge(name) else item
             if new is not item:
                 masked = items.copy() if masked is items else masked
                 masked[place] = new
@@ -185,12 +187,8 @@ def env_names(*configs: Any) -> set[str]:
         if type(value) is str:
             if "oc.env" in value:
                 names.update(_ENV_READ.findall(value))
-        elif type(value) in _SCALARS:
-            continue
-        elif isinstance(value, Mapping):
-            waiting.extend(value.values())
-        else:
-            waiting.extend(value)
+        elif type(value) not in _SCALARS and (container := _container(value)) is not None:
+            waiting.extend(container.values() if type(container) is dict else container)
     return names
 
 
@@ -257,8 +255,15 @@ def _gather(items: Any, key: Any, judge: _Judge, found: set[str]) -> None:
         elif kind in _SCALARS:
             if kind is int and judge(name):
                 found.add(str(item))
-        else:
-            _gather(dict(item) if isinstance(item, Mapping) else list(item), name, judge, found)
+        elif (container := _container(item)) is not None:
+            _gather(container, name, judge, found)
+
+
+def _container(value: Any) -> dict[Any, Any] | list[Any] | None:
+    """A mapping or sequence of any type as a plain one; None for what is neither."""
+    if isinstance(value, Mapping):
+        return dict(value)
+    return list(value) if isinstance(value, (list, tuple, set, frozenset)) else None
 
 
 def _read(text: str, key: str, judge: _Judge) -> Iterator[str]:

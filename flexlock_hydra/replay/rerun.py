@@ -301,7 +301,7 @@ def _environment(lock: RunLock, root: Path) -> dict[str, str]:
     absent = {
         name: value
         for name, value in recorded.items()
-        if name in read and name not in os.environ and value != MASK
+        if name in read and name not in os.environ and MASK not in value
     }
     paths = [str(root / entry) for entry in lock.job.command.import_paths]
     return {**os.environ, **absent, **fixed, "PYTHONPATH": _joined(paths)}
