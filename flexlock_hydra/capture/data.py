@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from flexlock_hydra.capture.digest import Digest, digest
-from flexlock_hydra.errors import DataError
+from flexlock_hydra.capture.beside import Answer, Task
+from flexlock_hydra.capture.globs import Pattern
+from flexlock_hydra.capture.remotes import file_of, masked
+from flexlock_hydra.record.layout import is_url
 from flexlock_hydra.record.model import DataEntry
+
+_DRIVE = re.compile(r"[A-Za-z]:[\\/]")
 
 
 @dataclass(frozen=True)
@@ -25,7 +30,9 @@ class Places:
 
     def locate(self, given: str) -> Path:
         """The absolute path that a given one means; the job's own cwd is tried first."""
-        path = Path(os.path.expanduser(given))
+        path = Path(_expanded(given))
+        if _DRIVE.match(given) and not path.is_absolute():
+            return path  # of a Windows machine, and this is none
         here = self.cwd / path
         if path.is_absolute() or here.exists() or self.cwd == self.original_cwd:
             return Path(os.path.normpath(here))
@@ -42,33 +49,58 @@ def record_path(path: Path, root: Path) -> str:
     A link in the folders above may hide that a path lies below the root; the path's
     own last part stays as given.
     """
+    if _DRIVE.match(str(path)) and not path.is_absolute():
+        return str(path)
     if not path.is_relative_to(root):
         resolved = path.parent.resolve() / path.name
         path = resolved if resolved.is_relative_to(root) else path
     return path.relative_to(root).as_posix() if path.is_relative_to(root) else path.as_posix()
 
 
-def entry(given: str, places: Places, config_key: str | None = None) -> tuple[DataEntry, Digest]:
-    """Hash an input.
-
-    Raises:
-        DataError: it is missing or cannot be read.
-    """
+def describe(
+    given: str, places: Places, config_key: str | None = None, since: int = 0
+) -> tuple[DataEntry, Task]:
+    """The entry of an input as far as it is known before a look at it, and how to look."""
+    if is_url(given) and file_of(given) is None:
+        return DataEntry(path=masked(given), config_key=config_key), Task(given, is_url=True)
     path = places.locate(given)
-    found = digest(path)
-    recorded = DataEntry(
+    pattern = Pattern.parse(path)
+    entry = DataEntry(
         path=places.record(path),
+        given=given if _is_short_for(given) else None,
+        base=places.record(pattern.base) if pattern else None,
+        config_key=config_key,
+    )
+    if pattern:
+        return entry, Task(str(pattern.base), pattern.parts, since)
+    return entry, Task(str(path), since=since)
+
+
+def filled(entry: DataEntry, answer: Answer) -> DataEntry:
+    """The entry with what was found."""
+    found = answer.summary
+    if found is None:
+        return replace(entry, remote=answer.remote, error=answer.error or None)
+    if entry.base is not None and not found.nfiles:
+        return replace(entry, error=f"{entry.path} matches no file")
+    return replace(
+        entry,
         hash={"md5": found.md5},
         size=found.size,
         nfiles=found.nfiles,
-        config_key=config_key,
+        executable=found.executable or None,
+        links=found.links or None,
+        empty=found.empty or None,
+        error=None,
     )
-    return recorded, found
 
 
-def failed_entry(
-    given: str, places: Places, config_key: str | None, error: DataError
-) -> DataEntry:
-    """The entry of an input that could not be recorded, with the reason."""
-    path = places.record(places.locate(given))
-    return DataEntry(path=path, config_key=config_key, error=str(error))
+def _is_short_for(given: str) -> bool:
+    return given.startswith("~") or "$" in given or is_url(given)
+
+
+def _expanded(given: str) -> str:
+    """A given path without ``file://``, ``~`` and environment variables."""
+    path = file_of(given) if is_url(given) else None
+    path = os.path.expanduser(given if path is None else path)
+    return path if "$" not in path or os.path.lexists(path) else os.path.expandvars(path)

@@ -35,7 +35,7 @@ from flexlock_hydra.hooks.begin import (
     observe_task,
     task_name,
 )
-from flexlock_hydra.hooks.options import SaveConfig, Strict
+from flexlock_hydra.hooks.options import SaveConfig, Selection, Strict
 from flexlock_hydra.hooks.survey import survey
 from flexlock_hydra.record import layout
 from flexlock_hydra.record.codec import Json
@@ -70,7 +70,8 @@ class FlexlockCallback(Callback):
         self,
         enabled: bool = True,
         strict: Any = "off",
-        outputs: bool = True,
+        outputs: Any = True,
+        max_output_mb: float | None = None,
         save_config: SaveConfig = SaveConfig.unresolved,
         ignore: Iterable[str] = (),
         secrets: Iterable[str] = (),
@@ -78,7 +79,7 @@ class FlexlockCallback(Callback):
     ) -> None:
         self.enabled = enabled
         self.strict = Strict.parse(strict)
-        self.outputs = outputs
+        self.outputs = Selection.parse(outputs, max_output_mb)
         self.save_config = save_config
         self.ignore = tuple(ignore)
         self.masker = Masker(patterns=tuple(secrets))
@@ -147,8 +148,9 @@ class FlexlockCallback(Callback):
             return
         value = job_return._return_value
         failed = isinstance(value, BaseException) and job_return.status.name == FAILED.upper()
-        left_out = _log_files(settings, run.folder) if self.outputs else None
+        left_out = _log_files(settings, run.folder) if self.outputs.enabled else None
         run.code_is_partial(imported_but_ignored(run.places.root))
+        run.selection = self.outputs
         known = len(run.lock.warnings)
         if failed and isinstance(value, (KeyboardInterrupt, SystemExit)):
             run.finish(INTERRUPTED, error=_failure(value, run.masker))

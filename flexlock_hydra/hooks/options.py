@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
@@ -40,6 +41,35 @@ class SaveConfig(Enum):
     none = 2
 
 
+@dataclass(frozen=True)
+class Selection:
+    """Which files of the output directory are hashed.
+
+    ``only`` holds patterns, None for all files; of files above ``largest`` (bytes) the
+    size alone is recorded.
+    """
+
+    enabled: bool = True
+    only: tuple[str, ...] | None = None
+    largest: int | None = None
+
+    @classmethod
+    def parse(cls, outputs: Any, max_mb: Any = None) -> Selection:
+        """The options ``outputs`` (true, false, patterns) and ``max_output_mb``.
+
+        Raises:
+            FlexlockError: something else.
+        """
+        if max_mb is not None and (isinstance(max_mb, (bool, str)) or not max_mb >= 0):
+            raise FlexlockError(f"max_output_mb is {max_mb!r}, not a number of megabytes")
+        largest = None if max_mb is None else int(max_mb * 1024**2)
+        if isinstance(outputs, bool):
+            return cls(outputs, largest=largest)
+        if isinstance(outputs, str) or not isinstance(outputs, Iterable):
+            raise FlexlockError(f"outputs is {outputs!r}, not true, false or a list of patterns")
+        return cls(True, tuple(map(str, outputs)), largest)
+
+
 @dataclass
 class FlexlockConf:
     """Hydra's config node; each field is an argument of the callback."""
@@ -47,7 +77,8 @@ class FlexlockConf:
     _target_: str = "flexlock_hydra.hooks.callback.FlexlockCallback"
     enabled: bool = True
     strict: Any = "off"
-    outputs: bool = True
+    outputs: Any = True
+    max_output_mb: Any = None
     save_config: SaveConfig = SaveConfig.unresolved
     ignore: list[str] = field(default_factory=list)
     secrets: list[str] = field(default_factory=list)

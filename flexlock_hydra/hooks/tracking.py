@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import os
 import secrets as random
 import threading
@@ -14,20 +15,28 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from flexlock_hydra.capture import lineage
-from flexlock_hydra.capture.data import Places, entry, failed_entry
-from flexlock_hydra.capture.digest import Digest, digest, is_unchanged
+from flexlock_hydra.capture.beside import Answer
+from flexlock_hydra.capture.data import Places, describe, filled
+from flexlock_hydra.capture.digest import Digest, Limits, Summary, fingerprint, summarize
 from flexlock_hydra.capture.secrets import Masker
+from flexlock_hydra.capture.walk import TooLargeError
 from flexlock_hydra.errors import DataError
+from flexlock_hydra.hooks.inputs import FAILED_PATIENCE, Inputs, lies_inside
+from flexlock_hydra.hooks.options import Selection
 from flexlock_hydra.record import layout, lockfile
 from flexlock_hydra.record.codec import Json
 from flexlock_hydra.record.model import (
+    COMPLETED,
+    FAILED,
     INTERRUPTED,
     PARTIAL,
+    RUNNING,
     CodeState,
     DataEntry,
     Failure,
     Outputs,
     RunLock,
+    is_left_out,
 )
 
 
@@ -122,7 +131,9 @@ class ActiveRun:
     scanning: bool = False
     """Whether the config is being walked: then no path is computed anew."""
     written: bool = False
-    outputs: Digest | None = None
+    inputs: Inputs = field(default_factory=Inputs)
+    outputs: Summary | None = None
+    selection: Selection = field(default_factory=Selection)
     left_out: frozenset[str] = frozenset()
     started: float = field(default_factory=time.monotonic)
     pid: int = field(default_factory=os.getpid)
@@ -153,64 +164,122 @@ class ActiveRun:
         return given if original is None else original
 
     def add_data(self, key: str, given: str, config_key: str | None = None) -> None:
-        """Hash an input, find its predecessors, and put both into the lock."""
-        self.drop_data(key)
+        """Put an input and its predecessors into the lock; what is large is hashed later."""
+        with self.mutex:
+            self.drop_data(key)
+            recorded, task = describe(given, self.places, config_key, time.time_ns())
+            wait = self.lock.run.status != RUNNING or (self.raise_on_data and bool(task.parts))
+            try:
+                answer = self.inputs.look(key, task, wait=wait)
+                if not task.is_url:
+                    known = answer.summary.digest if answer and answer.summary else None
+                    self.add_prevs(task.path, via=key, found=known)
+            except DataError as error:
+                answer = Answer(error=str(error))
+            self.lock = replace(self.lock, data={**self.lock.data, key: recorded})
+            if answer is not None:
+                self._record(key, answer)
+            if lies_inside(self.folder, task):
+                self.warn(f"data {key}: the job's own output directory lies inside of it")
+
+    def _record(self, key: str, answer: Answer) -> None:
+        """Complete an entry with what is known of it now."""
+        entry = masked_entry(filled(self.lock.data[key], answer), self.masker)
+        self.lock = replace(self.lock, data={**self.lock.data, key: entry})
+        if entry.error:
+            self.warn(f"data {key}: {entry.error}")
+        if answer.summary:
+            self.warn(*answer.summary.warnings)
+            if answer.summary.late:
+                self.warn(
+                    f"data {key} changed after the job's start, before it was hashed: "
+                    f"{answer.summary.late}"
+                )
+
+    def _answered(self, answers: list[tuple[int, Answer]]) -> None:
+        """Hashes came from beside the job: a job that is killed later still has them."""
+        with self.mutex:
+            for key, answer in self.inputs.current(answers):
+                self._record(key, answer)
+            with contextlib.suppress(OSError):  # the write at the job's end shows what is wrong
+                self.write()
+
+    def _end_inputs(self, status: str) -> bool:
+        """Wait for hashes, and look for changes; whether that was interrupted.
+
+        A completed job waits as long as it takes, a failed one not very long, and one
+        that was cut off not at all.
+        """
+        patience = {COMPLETED: None, FAILED: FAILED_PATIENCE}.get(status, 0.0)
+        cut_off = False
         try:
-            recorded, found = entry(given, self.places, config_key)
-            self.warn(*found.skipped)
-            self.add_prevs(given, via=key, found=found)
-        except DataError as error:
-            recorded = failed_entry(given, self.places, config_key, error)
-            recorded = masked_entry(recorded, self.masker)
-            self.warn(f"data {key}: {error}")
-        self.lock = replace(self.lock, data={**self.lock.data, key: recorded})
+            late = self.inputs.finish(patience)
+        except KeyboardInterrupt:
+            late, cut_off = self.inputs.finish(0.0), True
+        for key, answer in late:
+            if answer is not None:
+                self._record(key, answer)
+            elif self.lock.data[key].is_url:
+                self.warn(f"data {key}: no answer in time from {self.lock.data[key].path}")
+            else:
+                self.warn(f"data {key}: not hashed: the job ended before")
+        if status != INTERRUPTED:
+            for key, names in self.inputs.changed():
+                self.warn(f"data {key} changed during the job, its hash is of the start: {names}")
+        return cut_off
 
     def drop_data(self, key: str) -> None:
         """Take an entry and what it alone led to out of the lock."""
-        data = {name: kept for name, kept in self.lock.data.items() if name != key}
-        prevs = lineage.without_via(self.lock.prevs, key) if key in self.lock.data else None
-        self.lock = replace(
-            self.lock, data=data, prevs=self.lock.prevs if prevs is None else prevs
-        )
+        with self.mutex:
+            self.inputs.forget(key)
+            data = {name: kept for name, kept in self.lock.data.items() if name != key}
+            prevs = lineage.without_via(self.lock.prevs, key) if key in self.lock.data else None
+            self.lock = replace(
+                self.lock, data=data, prevs=self.lock.prevs if prevs is None else prevs
+            )
 
     def add_prevs(self, given: str, via: str, found: Digest | None = None) -> bool:
         """Put the runs that a path comes from into the graph; whether there are any."""
-        trace = lineage.trace(
-            self.lock.prevs,
-            self.places.locate(given),
-            via,
-            lineage.Reader(self.lock.run.id, self.path, self.places.root),
-            found,
-        )
-        self.warn(*trace.warnings)
-        self.lock = replace(self.lock, prevs=trace.prevs)
+        with self.mutex:
+            trace = lineage.trace(
+                self.lock.prevs,
+                self.places.locate(given),
+                via,
+                lineage.Reader(self.lock.run.id, self.path, self.places.root),
+                found,
+            )
+            self.warn(*trace.warnings)
+            self.lock = replace(self.lock, prevs=trace.prevs)
         return trace.direct > 0
 
     def warn(self, *texts: str) -> None:
         """Name what could not be recorded, each thing once."""
         masked = [self.masker.text(text) for text in texts]
-        self.lock = replace(
-            self.lock, warnings=tuple(dict.fromkeys((*self.lock.warnings, *masked)))
-        )
+        with self.mutex:
+            self.lock = replace(
+                self.lock, warnings=tuple(dict.fromkeys((*self.lock.warnings, *masked)))
+            )
 
     def code_is_partial(self, reasons: Iterable[str]) -> None:
         """Name what the job read as code and the snapshot does not hold."""
-        main = self.lock.code
-        if main is not None:
-            state = masked_code(with_reasons(main, reasons), self.masker)
-            repos = {**self.lock.repos, "main": state}
-            self.lock = replace(self.lock, repos=repos)
+        with self.mutex:
+            main = self.lock.code
+            if main is not None:
+                state = masked_code(with_reasons(main, reasons), self.masker)
+                self.lock = replace(self.lock, repos={**self.lock.repos, "main": state})
 
     def write(self) -> None:
         """Write the lock as it is now; aside, where a later run has taken the folder."""
-        self.folder.mkdir(parents=True, exist_ok=True)  # the task may have removed it
-        if not self.written or self._owns_folder():
-            lockfile.write(self.lock, self.path)
-        else:
-            aside = self.folder / layout.superseded_lock(self.lock.run.id)
-            self.warn("a later run writes to the same folder: the outputs are of both")
-            lockfile.write(self.lock, aside)
-        self.written = True
+        with self.mutex:
+            self.folder.mkdir(parents=True, exist_ok=True)  # the task may have removed it
+            if not self.written or self._owns_folder():
+                lockfile.write(self.lock, self.path)
+            else:
+                aside = self.folder / layout.superseded_lock(self.lock.run.id)
+                self.warn("a later run writes to the same folder: the outputs are of both")
+                lockfile.write(self.lock, aside)
+            self.written = True
+            self.inputs.listen(self._answered)
 
     def finish(
         self,
@@ -220,8 +289,13 @@ class ActiveRun:
         result: Json = None,
         leave_out: Iterable[str] | None = None,
     ) -> None:
-        """Write the end of the run; outputs are hashed unless ``leave_out`` is None."""
+        """Write the end of the run; outputs are hashed unless ``leave_out`` is None.
+
+        Raises:
+            KeyboardInterrupt: it came while hashes were waited for; the lock is written.
+        """
         leave(self)
+        cut_off = self._end_inputs(status)
         self.left_out = frozenset(leave_out or ())
         outputs = None if leave_out is None else self._outputs()
         run = replace(
@@ -236,6 +310,8 @@ class ActiveRun:
         self.write()
         if self.outputs and self.lock.job.sweep is None:
             _settling.append(self)
+        if cut_off:
+            raise KeyboardInterrupt
 
     def settle(self) -> None:
         """Hash the outputs again if something wrote to them after the job's end.
@@ -244,7 +320,10 @@ class ActiveRun:
         """
         if self.outputs is None or not self.path.exists() or not self._owns_folder():
             return
-        if not is_unchanged(self.folder, self.outputs, self._leaves_out):
+        now, _ = fingerprint(
+            self.folder, self._leaves_out, since=0, largest=self.selection.largest
+        )
+        if now != self.outputs.fingerprint:
             self.lock = replace(self.lock, outputs=self._outputs())
             self.write()
 
@@ -254,26 +333,42 @@ class ActiveRun:
         return head[1] == self.lock.run.id if head else not self.path.exists()
 
     def _leaves_out(self, name: str) -> bool:
-        return name in self.left_out or layout.is_own_file(name)
+        return is_left_out(name, self.left_out, self.selection.only)
 
     def _outputs(self) -> Outputs | None:
         if self.places.root.is_relative_to(self.folder):
             self.warn("outputs not hashed: the output directory is the project itself")
             return None
         try:
-            found = digest(self.folder, self._leaves_out)
+            found = self._summarize_outputs()
         except DataError as error:
             self.warn(f"outputs not hashed: {error}")
             return None
         self.outputs = found
-        self.warn(*found.skipped)
+        self.warn(*found.warnings)
         return Outputs(
             path=".",
             hash={"md5": found.md5},
             size=found.size,
             nfiles=found.nfiles,
             left_out=tuple(sorted(self.left_out)),
+            only=self.selection.only,
+            unhashed=found.unhashed or None,
+            executable=found.executable or None,
+            links=found.links or None,
+            empty=found.empty or None,
         )
+
+    def _summarize_outputs(self) -> Summary:
+        """Few small files need no index; large ones are not read again by :meth:`settle`."""
+        where, largest = (self.folder, self._leaves_out), self.selection.largest
+        try:
+            return summarize(*where, largest=largest, limits=Limits(256, 4 * 1024**2))
+        except TooLargeError:
+            from flexlock_hydra.capture.index import Index, index_path
+
+            with Index.open(index_path()) as index:
+                return summarize(*where, largest=largest, index=index)
 
     def _knows(self, given: str, name: str | None, config_key: str) -> bool:
         """Whether a path stands under its key already, be it numbered."""

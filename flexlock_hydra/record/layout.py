@@ -20,6 +20,7 @@ RERUN_VARIABLE = "FLEXLOCK_RERUN"
 """Names the file that tells a job which run it repeats."""
 
 RUN_ID = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{8}")
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 _TAG = re.compile(rf"{TAG_PREFIX}/([^/]+)/({RUN_ID.pattern})")
 
 
@@ -58,6 +59,11 @@ def is_own_file(name: str) -> bool:
         or is_sweep_lock(name)
         or name.startswith((f".{LOCK}.", f".{SWEEP_LOCK}."))
     )
+
+
+def is_url(path: str) -> bool:
+    """Whether a text is a URL; the one letter of a Windows drive is no scheme."""
+    return _URL.match(path) is not None
 
 
 def shadow_ref(commit: str) -> str:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any
 
@@ -143,19 +144,35 @@ class DataEntry(Node):
     """An input: where the config says it is, and what was there.
 
     ``hash`` is DVC's object id, ``{"md5": "<md5>"}`` of a file or
-    ``{"md5": "<md5>.dir"}`` of a folder; ``size`` is in bytes.
+    ``{"md5": "<md5>.dir"}`` of a folder; ``size`` is in bytes. A pattern has the hash of
+    a folder that holds its matches alone, by their paths below ``base``. A URL has no
+    hash but ``remote``: what its server says of it.
     """
 
     path: str
+    given: str | None = None
+    """The config's own text, where ``path`` is what ``~`` or a variable in it stands for."""
+    base: str | None = None
     hash: Mapping[str, str] | None = None
     size: int | None = None
     nfiles: int | None = None
+    remote: Mapping[str, str] | None = None
+    executable: tuple[str, ...] | None = None
+    """What DVC's id does not hold: files that are executable, links, empty folders."""
+    links: Mapping[str, str] | None = None
+    empty: tuple[str, ...] | None = None
     config_key: str | None = None
     error: str | None = None
 
     def __post_init__(self) -> None:
         check_path(self.path)
+        check_path(self.base or "")
         check_hash(self.hash)
+
+    @property
+    def is_url(self) -> bool:
+        """Whether it names something that only its server has."""
+        return layout.is_url(self.path)
 
     @property
     def md5(self) -> str | None:
@@ -223,6 +240,13 @@ class Outputs(Node):
     size: int
     nfiles: int
     left_out: tuple[str, ...] = ()
+    only: tuple[str, ...] | None = None
+    """Patterns of the files that are hashed, where not all of them are."""
+    unhashed: Mapping[str, int] | None = None
+    """Files too large to be hashed, and their sizes in bytes."""
+    executable: tuple[str, ...] | None = None
+    links: Mapping[str, str] | None = None
+    empty: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         check_path(self.path)
@@ -232,6 +256,13 @@ class Outputs(Node):
     def md5(self) -> str:
         """DVC's object id of the folder."""
         return self.hash["md5"]
+
+    def leaves_out(self, name: str) -> bool:
+        """Whether a file's path below the folder is none that was hashed.
+
+        The path of a folder ends with a slash: none is left out as a whole.
+        """
+        return is_left_out(name, (*self.left_out, *(self.unhashed or ())), self.only)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -266,6 +297,26 @@ class RunLock(Node):
     def tag(self) -> str:
         """The name of the git tag that a push gives this run."""
         return layout.tag_name(self.job.name, self.run.id)
+
+
+def is_left_out(name: str, names: Container[str], only: Iterable[str] | None) -> bool:
+    """Whether a file of an output directory is none of the hashed ones.
+
+    Args:
+        name: its path below the directory; that of a folder ends with a slash, and no
+            folder is left out as a whole.
+        names: paths that are left out.
+        only: patterns of the paths, or of their last parts, that are hashed; None: all.
+            In them ``*`` stands for slashes too.
+    """
+    if name.endswith("/"):
+        return False
+    if name in names or layout.is_own_file(name):
+        return True
+    last = name.rpartition("/")[2]
+    return only is not None and not any(
+        fnmatchcase(name, each) or fnmatchcase(last, each) for each in only
+    )
 
 
 def check_hash(recorded: Mapping[str, str] | None) -> None:
