@@ -11,6 +11,7 @@ from flexlock_hydra.archive.plan import Piece, is_under
 from flexlock_hydra.archive.runs import RecordedRun, is_pulled, load_run, original_root
 from flexlock_hydra.capture.data import record_path
 from flexlock_hydra.capture.digest import Digest, FileDigest, digest, digest_bytes, of_files
+from flexlock_hydra.capture.globs import outside
 from flexlock_hydra.capture.lineage import read_found
 from flexlock_hydra.errors import DataError, PushError, RunNotFoundError
 from flexlock_hydra.ports.gitrepo import GitRepo, TreeEntry
@@ -44,8 +45,15 @@ def pieces(
         DataError: missing, changed (both hashes are named), or never recorded.
     """
     for name, entry in run.lock.data.items():
-        if not (inherited and committed(run, entry)):
-            yield _input(run, home, name, entry)
+        if entry.is_url or ((inherited or _at_root(entry)) and committed(run, entry)):
+            continue
+        if _at_root(entry):
+            raise DataError(
+                f"data {name}: what {entry.path} matches in the project's own folder and git "
+                "does not track cannot travel",
+                hint="Put it into a folder, or under git, and run the job again.",
+            )
+        yield _input(run, home, name, entry)
     if outputs and run.lock.outputs is not None:
         yield Piece(
             run.lock.run.id,
@@ -53,7 +61,8 @@ def pieces(
             restore_path(run.folder, home),
             digest_outputs(run, run.lock.outputs),
             run.folder,
-            frozenset(run.lock.outputs.left_out),
+            frozenset((*run.lock.outputs.left_out, *(run.lock.outputs.unhashed or ()))),
+            partial=run.lock.outputs.only is not None,
         )
 
 
@@ -63,9 +72,18 @@ def digest_outputs(run: RecordedRun, recorded: Outputs) -> Digest:
     Raises:
         DataError: the folder is gone or unreadable, or holds something else by now.
     """
-    found = digest(
-        run.folder, lambda name: name in recorded.left_out or layout.is_own_file(name)
-    )
+    found = digest(run.folder, recorded.leaves_out)
+    resized = {
+        name: f"{size} bytes"
+        for name, size in (recorded.unhashed or {}).items()
+        if _size(run.folder / name) != size
+    }
+    if resized:
+        raise DataError(
+            f"the outputs of {run.lock.run.id} in {run.folder} changed since the run: "
+            f"recorded {resized!r:.200}",
+            hint="Put them back, or push without the outputs: --no-outputs",
+        )
     if found.md5 != recorded.md5:
         raise DataError(
             f"the outputs of {run.lock.run.id} in {run.folder} changed since the run: "
@@ -74,6 +92,10 @@ def digest_outputs(run: RecordedRun, recorded: Outputs) -> Digest:
             "A push can go without them: --no-outputs",
         )
     return found
+
+
+def _size(path: Path) -> int | None:
+    return path.stat().st_size if path.is_file() else None
 
 
 def restore_path(path: Path, root: Path) -> str:
@@ -105,10 +127,11 @@ def locate(run: RecordedRun, name: str, entry: DataEntry) -> tuple[Path, Digest]
     """
     if entry.md5 is None:
         raise DataError(
-            f"data {name} ({entry.path}) was not recorded: {entry.error}",
+            f"data {name} ({entry.path}) was not recorded: "
+            f"{entry.error or 'the job ended before it was hashed'}",
             hint="Put it in place and run the job again.",
         )
-    there = [path for path in places(run, entry.path) if path.exists()]
+    there = [path for path in places(run, entry.place) if path.exists()]
     if not there:
         raise DataError(
             f"data {name}: {entry.path} is missing; recorded as {entry.md5}",
@@ -116,7 +139,7 @@ def locate(run: RecordedRun, name: str, entry: DataEntry) -> tuple[Path, Digest]
         )
     found = None
     for path in there:
-        found = digest(path)
+        found = digest(path, outside(entry.parts))
         if found.md5 == entry.md5:
             return path, found
     assert found is not None
@@ -134,11 +157,20 @@ def committed(run: RecordedRun, entry: DataEntry) -> bool:
     if not run.repo.has_object(f"{run.lock.code.commit}^{{tree}}"):
         return False
     tree = run.repo.ls_tree(run.lock.code.commit)
-    files = GitFiles(run.repo, tree).below(lambda path: is_under(path, entry.path))
-    if set(files) == {entry.path}:
-        return files[entry.path].md5 == entry.md5
-    below = {path[len(entry.path) + 1:]: file for path, file in files.items()}
+    place = "" if _at_root(entry) else entry.place
+    files = GitFiles(run.repo, tree).below(lambda path: not place or is_under(path, place))
+    if set(files) == {place}:
+        return files[place].md5 == entry.md5
+    passed_over = outside(entry.parts)
+    below = {path[len(place) + 1 if place else 0:]: file for path, file in files.items()}
+    if passed_over is not None:
+        below = {name: file for name, file in below.items() if not passed_over(name)}
     return of_files(below).md5 == entry.md5
+
+
+def _at_root(entry: DataEntry) -> bool:
+    """Whether a pattern is matched in the project's own folder."""
+    return entry.base == "."
 
 
 @dataclass(frozen=True)
@@ -186,11 +218,11 @@ def _check_lock(run_id: str, prev: Predecessor, sha256: str, folder: Path) -> No
 
 
 def _input(run: RecordedRun, home: Path, name: str, entry: DataEntry) -> Piece:
-    foreign = Path(entry.path).is_absolute() or run.root != home
-    absolute = posixpath.join(original_root(run.lock), entry.path)
-    restored = layout.fsroot_path(absolute) if foreign else entry.path
+    foreign = Path(entry.place).is_absolute() or run.root != home
+    absolute = posixpath.join(original_root(run.lock), entry.place)
+    restored = layout.fsroot_path(absolute) if foreign else entry.place
     path, found = locate(run, name, entry)
-    return Piece(run.lock.run.id, name, restored, found, path)
+    return Piece(run.lock.run.id, name, restored, found, path, partial=entry.base is not None)
 
 
 def _inside(recorded: str) -> str:

@@ -27,12 +27,15 @@ class Piece:
     source: Path
     left_out: frozenset[str] = frozenset()
     """Paths below it of which it says nothing: Hydra's log in an output directory."""
+    partial: bool = False
+    """Whether it is a part of its folder alone: the matches of a pattern."""
 
     def says_nothing_of(self, path: str) -> bool:
         """Whether a file may lie there beside the piece's own: a lock, a log."""
         return (
             layout.is_lock(PurePosixPath(path).name)
             or path.removeprefix(f"{self.path}/") in self.left_out
+            or (self.partial and path.removeprefix(f"{self.path}/") not in self.digest.files)
         )
 
     def files(self) -> dict[str, FileDigest]:

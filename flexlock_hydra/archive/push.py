@@ -234,6 +234,12 @@ def _warnings(run: RecordedRun, url: str | None, remote: RemoteSpec) -> tuple[st
     if remote.is_local:
         said.append(f"the data is in {remote.url}, a folder that only this machine may reach")
     said += [text for text in run.lock.warnings if " left out: " in text]
+    for name, entry in run.lock.data.items():
+        if entry.is_url:
+            said.append(f"data {name} stays where it is: {entry.path}")
+    if run.lock.outputs and run.lock.outputs.unhashed:
+        large = ", ".join(run.lock.outputs.unhashed)
+        said.append(f"outputs that were not hashed do not travel: {large}")
     for name, code in run.lock.repos.items():
         if code.completeness != EXACT:
             said.append(f"the code of {name} is {code.completeness}: {'; '.join(code.reasons)}")

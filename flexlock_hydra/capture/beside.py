@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from flexlock_hydra.capture.digest import Summary, summarize
-from flexlock_hydra.capture.globs import Pattern
+from flexlock_hydra.capture.globs import outside
 from flexlock_hydra.errors import DataError
 
 _START = """
@@ -57,7 +57,7 @@ class Task:
     @property
     def leave_out(self) -> Callable[[str], bool] | None:
         """What of a folder is passed over."""
-        return Pattern(Path(self.path), self.parts).leaves_out if self.parts else None
+        return outside(self.parts)
 
 
 @dataclass(frozen=True)

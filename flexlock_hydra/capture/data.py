@@ -30,13 +30,17 @@ class Places:
 
     def locate(self, given: str) -> Path:
         """The absolute path that a given one means; the job's own cwd is tried first."""
-        path = Path(_expanded(given))
+        path = Path(expanded(given))
         if _DRIVE.match(given) and not path.is_absolute():
             return path  # of a Windows machine, and this is none
         here = self.cwd / path
         if path.is_absolute() or here.exists() or self.cwd == self.original_cwd:
             return Path(os.path.normpath(here))
         return Path(os.path.normpath(self.original_cwd / path))
+
+    def written(self, given: str) -> str:
+        """What the lock writes for a given path or URL."""
+        return masked(given) if is_remote(given) else self.record(self.locate(given))
 
     def record(self, path: Path) -> str:
         """A path as the lock writes it: POSIX, relative below the root, else absolute."""
@@ -61,12 +65,12 @@ def describe(
     given: str, places: Places, config_key: str | None = None, since: int = 0
 ) -> tuple[DataEntry, Task]:
     """The entry of an input as far as it is known before a look at it, and how to look."""
-    if is_url(given) and file_of(given) is None:
+    if is_remote(given):
         return DataEntry(path=masked(given), config_key=config_key), Task(given, is_url=True)
     path = places.locate(given)
     pattern = Pattern.parse(path)
     entry = DataEntry(
-        path=places.record(path),
+        path=places.written(given),
         given=given if _is_short_for(given) else None,
         base=places.record(pattern.base) if pattern else None,
         config_key=config_key,
@@ -95,11 +99,16 @@ def filled(entry: DataEntry, answer: Answer) -> DataEntry:
     )
 
 
+def is_remote(given: str) -> bool:
+    """Whether a text is a URL of something that is no file of this machine."""
+    return is_url(given) and file_of(given) is None
+
+
 def _is_short_for(given: str) -> bool:
     return given.startswith("~") or "$" in given or is_url(given)
 
 
-def _expanded(given: str) -> str:
+def expanded(given: str) -> str:
     """A given path without ``file://``, ``~`` and environment variables."""
     path = file_of(given) if is_url(given) else None
     path = os.path.expanduser(given if path is None else path)

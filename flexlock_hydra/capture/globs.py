@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
@@ -34,6 +34,11 @@ class Pattern:
     def leaves_out(self, name: str) -> bool:
         """Whether nothing at or below a path can match; a folder's path ends with a slash."""
         return not _leads(name.rstrip("/").split("/"), self.parts, name.endswith("/"))
+
+
+def outside(parts: Sequence[str]) -> Callable[[str], bool] | None:
+    """What of a folder is passed over for a pattern's parts; None for no pattern."""
+    return Pattern(Path(), tuple(parts)).leaves_out if parts else None
 
 
 def _leads(names: Sequence[str], parts: Sequence[str], folder: bool) -> bool:

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 from flexlock_hydra.capture import lineage
 from flexlock_hydra.capture.beside import Answer
-from flexlock_hydra.capture.data import Places, describe, filled
+from flexlock_hydra.capture.data import Places, describe, expanded, filled
 from flexlock_hydra.capture.digest import Digest, Limits, Summary, fingerprint, summarize
 from flexlock_hydra.capture.secrets import Masker
 from flexlock_hydra.capture.walk import TooLargeError
@@ -372,7 +372,7 @@ class ActiveRun:
 
     def _knows(self, given: str, name: str | None, config_key: str) -> bool:
         """Whether a path stands under its key already, be it numbered."""
-        path = self.places.record(self.places.locate(given))
+        path = self.places.written(given)
         return any(
             kept.path == path
             and key.split("#")[0] == (name or config_key)
@@ -401,7 +401,7 @@ class ActiveRun:
     def _raise_if_strict(self, given: str) -> None:
         if not self.raise_on_data or self.scanning:
             return
-        path = self.places.record(self.places.locate(given))
+        path = self.places.written(given)
         for key, kept in self.lock.data.items():
             if kept.path == path and kept.error:
                 raise DataError(
@@ -423,8 +423,8 @@ class Relocation:
 
     def __call__(self, given: str) -> str:
         """The path here, as given where nothing is known of it."""
-        if os.path.isabs(given):
-            return self._moved(given) or given
+        if os.path.isabs(path := expanded(given)):
+            return self._moved(path) or given
         if self.cwd is None or ".." not in Path(given).parts:
             return given
         absolute = os.path.normpath(os.path.join(self.cwd, given))

@@ -170,6 +170,18 @@ class DataEntry(Node):
         check_hash(self.hash)
 
     @property
+    def place(self) -> str:
+        """The file or folder that holds it: the base of a pattern."""
+        return self.path if self.base is None else self.base
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """What a pattern asks for below its base; empty where there is no pattern."""
+        if self.base is None:
+            return ()
+        return PurePosixPath(self.path).parts[len(PurePosixPath(self.base).parts):]
+
+    @property
     def is_url(self) -> bool:
         """Whether it names something that only its server has."""
         return layout.is_url(self.path)

@@ -34,7 +34,8 @@ def result_files(run: RecordedRun) -> dict[str, FileDigest]:
             f"the outputs of {run.lock.run.id} were not recorded",
             hint="Run it with hydra.callbacks.flexlock.outputs=true and let it end.",
         )
-    return _without_hydra(collect.digest_outputs(run, recorded).files)
+    by_size = {name: FileDigest("", size) for name, size in (recorded.unhashed or {}).items()}
+    return _without_hydra({**collect.digest_outputs(run, recorded).files, **by_size})
 
 
 def compare_files(old: Mapping[str, FileDigest], new: Mapping[str, FileDigest]) -> FileChanges:

@@ -77,7 +77,7 @@ def rerun(
     inputs = {
         name: collect.locate(run, name, entry)
         for name, entry in lock.data.items()
-        if not collect.committed(run, entry)
+        if not (entry.is_url or collect.committed(run, entry))
     }
     arguments = _arguments(lock, overrides)
     with repo.worktree(_commit(run, repo)) as tree, tempfile.TemporaryDirectory() as scratch:
@@ -173,7 +173,7 @@ def _place_inputs(
     old_root = original_root(run.lock)
     moves = {old_root: str(root)}
     for name, (source, found) in inputs.items():
-        path = run.lock.data[name].path
+        path = run.lock.data[name].place
         if Path(path).is_absolute():
             moves[path] = str(source)
             continue
