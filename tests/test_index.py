@@ -1,0 +1,485 @@
+"""The index of hashes: never stale, never in the way. The walk: any size in little memory."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import random
+import shutil
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from flexlock_hydra.capture import walk
+from flexlock_hydra.capture.digest import digest, summarize
+from flexlock_hydra.capture.index import Index, index_path
+
+TICK_NS = 30_000_000
+"""Above one tick of the clock of any file system that these tests run on."""
+
+
+@pytest.fixture
+def short_grain(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files settle within one tick, so that no test has to wait for two seconds."""
+    monkeypatch.setattr(walk, "_GRAIN_NS", TICK_NS)
+
+
+@pytest.fixture
+def data(tmp_path: Path, short_grain: None) -> Path:
+    """Some settled files."""
+    for name in ("a", "b.txt", "sub/a", "sub/c", "sub.x"):
+        path = tmp_path / "data" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(name.encode() * 3)
+    settle()
+    return tmp_path / "data"
+
+
+def settle() -> None:
+    """Let the files that were written be older than the grain."""
+    time.sleep(2 * TICK_NS / 1e9)
+
+
+def indexed(folder: Path, index: Path) -> str:
+    """The id of a folder, with the index taken as it is."""
+    with Index.open(index) as opened:
+        return summarize(folder, index=opened).md5
+
+
+def rows(index: Path) -> dict[str, bytes]:
+    """All rows of an index: name -> value."""
+    db = sqlite3.connect(index)
+    found = dict(db.execute("SELECT name, value FROM files").fetchall())
+    db.close()
+    return found
+
+
+def test_what_was_read_is_kept(data: Path, tmp_path: Path) -> None:
+    """Every settled file has a row after it was hashed."""
+    indexed(data, tmp_path / "i")
+
+    assert sorted(rows(tmp_path / "i")) == ["a", "b.txt", "sub.x", "sub/a", "sub/c"]
+
+
+def test_an_unchanged_file_is_not_read_again(data: Path, tmp_path: Path) -> None:
+    """The md5 of an unchanged file comes from its row, whatever stands in it."""
+    indexed(data, tmp_path / "i")
+    with Index.open(tmp_path / "i") as index:
+        folder = index.folder(str(data))
+        assert folder is not None
+        stamped = walk.stamp((data / "a").stat())
+        folder.keep([("a", folder.value("a", stamped, "0" * 32))], ())
+        assert summarize(data, index=index).md5 != digest(data).md5
+        assert digest(data, index=index).files["a"].md5 == "0" * 32
+
+
+def test_a_row_with_a_wrong_sum_is_not_believed(data: Path, tmp_path: Path) -> None:
+    """A row in which one bit of the md5 differs is not used."""
+    indexed(data, tmp_path / "i")
+    db = sqlite3.connect(tmp_path / "i")
+    value = bytearray(rows(tmp_path / "i")["a"])
+    value[45] ^= 1
+    db.execute("UPDATE files SET value = ? WHERE name = 'a'", (bytes(value),))
+    db.execute("UPDATE files SET value = 'text' WHERE name = 'sub/a'")
+    db.commit()
+    db.close()
+
+    assert indexed(data, tmp_path / "i") == digest(data).md5
+
+
+def test_a_row_is_of_its_folder(data: Path, tmp_path: Path) -> None:
+    """A row that came under another folder's number is not used there."""
+    indexed(data, tmp_path / "i")
+    other = tmp_path / "other"
+    other.mkdir()
+    os.link(data / "a", other / "a")
+    settle()
+    indexed(other, tmp_path / "i")
+    db = sqlite3.connect(tmp_path / "i")
+    (first, second) = db.execute("SELECT value FROM files WHERE name = 'a'").fetchall()
+    db.close()
+
+    assert first[0][56:] != second[0][56:]
+
+
+def test_a_fresh_file_is_not_kept(tmp_path: Path) -> None:
+    """A file that changed within the last two seconds, or in the future, has no row."""
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "fresh").write_text("1")
+    (tmp_path / "data" / "future").write_text("1")
+    os.utime(tmp_path / "data" / "future", (4e9, 4e9))
+    indexed(tmp_path / "data", tmp_path / "i")
+
+    assert rows(tmp_path / "i") == {}
+
+
+def test_a_vanished_file_has_no_row(data: Path, tmp_path: Path) -> None:
+    """Rows of files that are gone are dropped: in front, in between and at the end."""
+    indexed(data, tmp_path / "i")
+    for name in ("a", "sub/a", "sub/c"):
+        (data / name).unlink()
+    indexed(data, tmp_path / "i")
+
+    assert sorted(rows(tmp_path / "i")) == ["b.txt", "sub.x"]
+
+
+def test_a_single_file_shares_nothing_with_its_neighbours(data: Path, tmp_path: Path) -> None:
+    """Hashing one file keeps the rows of the others in its folder."""
+    indexed(data, tmp_path / "i")
+    assert indexed(data / "b.txt", tmp_path / "i") == digest(data / "b.txt").md5
+    assert len(rows(tmp_path / "i")) == 5
+
+
+# Attacks
+
+
+def rewrite(path: Path, content: bytes) -> None:
+    """New bytes in the same file, mtime put back."""
+    info = path.stat()
+    path.write_bytes(content)
+    os.utime(path, ns=(info.st_atime_ns, info.st_mtime_ns))
+
+
+def replace_by_rename(path: Path, content: bytes) -> None:
+    """Another file under the name, with the mtime of the first."""
+    info = path.stat()
+    new = path.with_name("new")
+    new.write_bytes(content)
+    os.utime(new, ns=(info.st_atime_ns, info.st_mtime_ns))
+    os.replace(new, path)
+
+
+def write_mapped(path: Path, content: bytes) -> None:
+    """New bytes through a descriptor that writes in the middle."""
+    fd = os.open(path, os.O_WRONLY)
+    os.pwrite(fd, content, 0)
+    os.close(fd)
+
+
+def swap(path: Path, content: bytes) -> None:
+    """Two files change their names."""
+    other = path.with_name("other")
+    other.write_bytes(content)
+    os.rename(path, path.with_name("third"))
+    os.rename(other, path)
+    os.rename(path.with_name("third"), other)
+
+
+def touch(path: Path, content: bytes) -> None:
+    """The same bytes at another time."""
+    os.utime(path)
+
+
+CHANGES = [rewrite, replace_by_rename, write_mapped, swap, touch]
+steps = st.lists(
+    st.tuples(st.sampled_from(CHANGES), st.sampled_from("ab"), st.booleans()), max_size=6
+)
+
+
+@given(steps)
+@settings(max_examples=25, deadline=None)
+def test_no_hash_is_ever_stale(changes: list[tuple[Any, str, bool]]) -> None:
+    """After any rewrites of equal size with the mtime put back, ids are those of the bytes."""
+    folder = Path(tempfile.mkdtemp())
+    before, walk._GRAIN_NS = walk._GRAIN_NS, TICK_NS
+    try:
+        (folder / "data").mkdir()
+        for name in "ab":
+            (folder / "data" / name).write_bytes(name.encode() * 8)
+        for number, (change, name, wait) in enumerate(changes):
+            if wait:
+                settle()
+            assert indexed(folder / "data", folder / "i") == digest(folder / "data").md5
+            change(folder / "data" / name, f"{number:08}".encode())
+        assert indexed(folder / "data", folder / "i") == digest(folder / "data").md5
+    finally:
+        walk._GRAIN_NS = before
+        shutil.rmtree(folder)
+
+
+@pytest.mark.parametrize("change", [rewrite, replace_by_rename, write_mapped])
+def test_a_rewrite_with_the_mtime_put_back_is_seen(
+    change: Any, data: Path, tmp_path: Path
+) -> None:
+    """A settled, indexed file that is rewritten behind its mtime gets its new hash."""
+    indexed(data, tmp_path / "i")
+    assert "a" in rows(tmp_path / "i")
+    change(data / "a", b"xyz")
+    settle()
+
+    assert indexed(data, tmp_path / "i") == digest(data).md5
+
+
+# Damage
+
+
+def cut_off(index: Path) -> None:
+    index.write_bytes(index.read_bytes()[:5000])
+
+
+def empty(index: Path) -> None:
+    index.write_bytes(b"")
+
+
+def noise(index: Path) -> None:
+    index.write_bytes(random.Random(1).randbytes(20_000))
+
+
+def noise_within(index: Path) -> None:
+    content = bytearray(index.read_bytes())
+    content[4096:9000] = random.Random(2).randbytes(4904)
+    index.write_bytes(content)
+
+
+def other_schema(index: Path) -> None:
+    index.unlink()
+    db = sqlite3.connect(index)
+    db.execute("CREATE TABLE files (x)")
+    db.close()
+
+
+def a_folder(index: Path) -> None:
+    index.unlink()
+    index.mkdir()
+
+
+DAMAGE = [cut_off, empty, noise, noise_within, other_schema, a_folder]
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_damaged_index_does_no_harm(damage: Any, data: Path, tmp_path: Path) -> None:
+    """Whatever became of the index file, ids are right and nothing raises."""
+    index = tmp_path / "i"
+    indexed(data, index)
+    for suffix in ("-wal", "-shm"):
+        Path(f"{index}{suffix}").unlink(missing_ok=True)
+    damage(index)
+
+    assert indexed(data, index) == digest(data).md5
+    assert indexed(data, index) == digest(data).md5
+
+
+@pytest.mark.parametrize("damage", [cut_off, empty, noise])
+def test_a_damaged_index_is_made_anew(damage: Any, data: Path, tmp_path: Path) -> None:
+    """After at most two uses a damaged index knows the files again."""
+    index = tmp_path / "i"
+    indexed(data, index)
+    for suffix in ("-wal", "-shm"):
+        Path(f"{index}{suffix}").unlink(missing_ok=True)
+    damage(index)
+    indexed(data, index)
+    indexed(data, index)
+
+    assert len(rows(index)) == 5
+
+
+@pytest.mark.parametrize("place", ["/proc/none/index", "/dev/null/index"])
+def test_no_place_for_an_index(place: str, data: Path) -> None:
+    """Where no index can be made, files are hashed all the same."""
+    assert indexed(data, Path(place)) == digest(data).md5
+
+
+def test_a_full_disk(data: Path, tmp_path: Path) -> None:
+    """Where the index cannot grow, files are hashed all the same."""
+    program = (
+        "import resource, sys, pathlib\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (9000, 9000))\n"
+        "from flexlock_hydra.capture.index import Index\n"
+        "from flexlock_hydra.capture.digest import summarize\n"
+        "with Index.open(pathlib.Path(sys.argv[2])) as index:\n"
+        "    print(summarize(pathlib.Path(sys.argv[1]), index=index).md5)\n"
+    )
+    for i in range(300):
+        (data / f"{i:0200}").write_text(str(i))
+
+    assert run(program, data, tmp_path / "i") == digest(data).md5
+
+
+def test_a_locked_index(data: Path, tmp_path: Path) -> None:
+    """Behind another writer the write is given up after a while, the id is right."""
+    index = tmp_path / "i"
+    indexed(data, index)
+    (data / "new").write_text("x")
+    settle()
+    db = sqlite3.connect(index)
+    db.execute("BEGIN EXCLUSIVE")
+    try:
+        assert indexed(data, index) == digest(data).md5
+    finally:
+        db.close()
+
+
+CROWD = """
+import os, pathlib, sys, time
+from flexlock_hydra.capture import walk
+from flexlock_hydra.capture.digest import summarize
+from flexlock_hydra.capture.index import Index
+walk._BATCH = 16
+data, index, go = map(pathlib.Path, sys.argv[1:])
+children = []
+for _ in range(200):
+    pid = os.fork()
+    if pid == 0:
+        while not go.exists():
+            time.sleep(0.01)
+        with Index.open(index) as opened:
+            found = summarize(data, index=opened).md5
+        os._exit(found != go.read_text())
+    children.append(pid)
+from flexlock_hydra.capture.digest import digest
+want = digest(data).md5
+(go.parent / "new").write_text(want)
+os.rename(go.parent / "new", go)
+print(sum(os.waitpid(pid, 0)[1] for pid in children))
+"""
+
+
+def run(program: str, *arguments: Path | str) -> str:
+    """What a program prints."""
+    done = subprocess.run(
+        [sys.executable, "-c", program, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def test_two_hundred_processes_at_once(tmp_path: Path) -> None:
+    """200 processes that begin with no index get the same id, and leave a sound index."""
+    data = tmp_path / "data"
+    data.mkdir()
+    for i in range(100):
+        (data / str(i)).write_text(str(i))
+    time.sleep(2.1)
+    failed = run(CROWD, data, tmp_path / "i", tmp_path / "go")
+
+    db = sqlite3.connect(tmp_path / "i")
+    assert failed == "0"
+    assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    assert db.execute("SELECT count(*) FROM files").fetchone() == (100,)
+    db.close()
+
+
+def test_the_index_has_a_place_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """FLEXLOCK_CACHE moves the index, and its name tells the machine."""
+    monkeypatch.setenv("FLEXLOCK_CACHE", "/somewhere")
+
+    assert index_path().parent == Path("/somewhere")
+    assert os.uname().nodename.split(".")[0] in index_path().name
+
+
+# The walk
+
+
+def test_a_huge_folder_is_sorted_through_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The id does not depend on how many names fit into memory, nor on the batches."""
+    names = ["a.b", "a/b", "a-b", "ab", "A", "B/c", "é", "z\nz", "_", "aa/a", "sub/" + "x" * 200]
+    for name in [*names, *(f"n{i}" for i in range(50)), ".git/x"]:
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(name)
+    whole = summarize(tmp_path)
+    monkeypatch.setattr(walk, "_SPILL", 3)
+    monkeypatch.setattr(walk, "_BATCH", 2)
+    in_parts = summarize(tmp_path)
+
+    assert (in_parts.md5, in_parts.nfiles) == (whole.md5, whole.nfiles) == (digest(tmp_path).md5, 61)
+
+
+MEMORY = """
+import pathlib, resource, sys
+from flexlock_hydra.capture import walk
+walk._SPILL = 2000
+from flexlock_hydra.capture.digest import summarize
+from flexlock_hydra.capture.index import Index
+with Index.open(pathlib.Path(sys.argv[2])) as index:
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert summarize(pathlib.Path(sys.argv[1]), index=index).nfiles == 40_000
+    after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+print(after - before)
+"""
+
+
+def test_memory_does_not_grow_with_the_number_of_files(tmp_path: Path) -> None:
+    """40,000 files with names of 200 letters, 8 MB in names alone, take less than 12 MB more.
+
+    Their names and md5s in memory would take twenty.
+    """
+    (tmp_path / "data").mkdir()
+    for i in range(40_000):
+        os.close(os.open(tmp_path / "data" / f"{i:0200}", os.O_CREAT | os.O_WRONLY))
+
+    assert int(run(MEMORY, tmp_path / "data", tmp_path / "i")) < 12 * 1024  # KiB
+
+
+def test_a_file_that_changes_while_it_is_read_is_told(tmp_path: Path) -> None:
+    """A file that another process writes to all the time is named in the warnings."""
+    (tmp_path / "data").mkdir()
+    file = tmp_path / "data" / "moving"
+    file.write_bytes(bytes(1000))
+    writer = subprocess.Popen(
+        [sys.executable, "-c", "import sys\nwith open(sys.argv[1], 'ab', 0) as f:\n"
+         "    while True: f.write(b'x' * 100)", str(file)]
+    )
+    try:
+        while file.stat().st_size < 5_000_000:
+            time.sleep(0.01)
+        found = summarize(tmp_path / "data")
+    finally:
+        writer.kill()
+        writer.wait()
+
+    assert found.warnings == (f"{file} changed while it was read",)
+
+
+def test_a_large_file_is_read_in_pieces(tmp_path: Path) -> None:
+    """A file of many blocks and a rest has the md5 of its bytes."""
+    content = random.Random(3).randbytes(3 * 1024 * 1024 + 17)
+    (tmp_path / "x").write_bytes(content)
+
+    assert summarize(tmp_path / "x").md5 == hashlib.md5(content).hexdigest()
+
+
+def test_what_dvc_does_not_hold_is_recorded(tmp_path: Path) -> None:
+    """Executable files, links with their targets and empty folders are told by name."""
+    (tmp_path / "sub" / "empty").mkdir(parents=True)
+    (tmp_path / "run").write_text("#!/bin/sh\n")
+    (tmp_path / "run").chmod(0o755)
+    (tmp_path / "link").symlink_to("run")
+    (tmp_path / "broken").symlink_to("nowhere")
+    found = summarize(tmp_path)
+
+    assert found.executable == ("link", "run")
+    assert dict(found.links) == {"broken": "nowhere", "link": "run"}
+    assert found.empty == ("sub/empty",)
+    assert found.warnings == (f"{tmp_path}/broken left out: a broken link",)
+
+
+def test_many_oddities_are_counted(tmp_path: Path) -> None:
+    """Of a thousand links and more, and of many pipes, the number is told."""
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "x").write_text("x")
+    for i in range(1001):
+        (tmp_path / "data" / f"link{i}").symlink_to("x")
+    for i in range(30):
+        os.mkfifo(tmp_path / "data" / f"pipe{i}")
+    found = summarize(tmp_path / "data")
+
+    assert len(found.warnings) == 22
+    assert found.warnings[20:] == (
+        f"{tmp_path}/data: 10 more left out",
+        f"{tmp_path}/data has 1,001 links, they are recorded as the files that they lead to",
+    )
