@@ -323,7 +323,7 @@ def test_an_output_directory_inside_of_an_input(project: Project) -> None:
 
 
 def test_a_busy_job_is_hardly_slowed(large: Project) -> None:
-    """A job that computes does not need a third more CPU time while a gigabyte is hashed beside it."""
+    """A job needs less than a third more CPU time while a gigabyte is hashed beside it."""
     os.truncate(large.path("data/table.csv"), 1 << 30)
     body = """
 began = time.process_time(), time.perf_counter()

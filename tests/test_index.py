@@ -396,7 +396,8 @@ def test_a_huge_folder_is_sorted_through_files(
     monkeypatch.setattr(walk, "_BATCH", 2)
     in_parts = summarize(tmp_path)
 
-    assert (in_parts.md5, in_parts.nfiles) == (whole.md5, whole.nfiles) == (digest(tmp_path).md5, 61)
+    assert (in_parts.md5, in_parts.nfiles) == (whole.md5, 61)
+    assert whole.md5 == digest(tmp_path).md5
 
 
 MEMORY = """

@@ -21,8 +21,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from flexlock_hydra.capture import code, data, environment, lineage, process
+from flexlock_hydra.capture.beside import identify
 from flexlock_hydra.capture.secrets import Masker
-from flexlock_hydra.errors import DataError, LockError, RunNotFoundError
+from flexlock_hydra.errors import LockError, RunNotFoundError
 from flexlock_hydra.ports.gitrepo import GitRepo
 from flexlock_hydra.record import layout, lockfile
 from flexlock_hydra.record.codec import Node
@@ -880,6 +881,7 @@ def test_what_the_capture_builds_fits_the_schema(project: Project, tmp_path: Pat
     repo = GitRepo.find(project.root)
     assert repo is not None
     project.write("edited.py", "x = 1\n")
+    project.write("run.sh", "").chmod(0o755)
     older = tmp_path / "project" / "outputs" / "a" / "run.lock"
     older.parent.mkdir(parents=True)
     lockfile.write(FULL, older)
@@ -894,9 +896,9 @@ def test_what_the_capture_builds_fits_the_schema(project: Project, tmp_path: Pat
             ).to_dict(),
             "repos": {"main": code.capture(repo, project.root).to_dict()},
             "data": {
-                "table": data.entry("data/table.csv", places_, "table")[0].to_dict(),
-                "folder": data.entry("data", places_)[0].to_dict(),
-                "gone": data.failed_entry("x", places_, None, DataError("missing")).to_dict(),
+                given: data.filled(entry, identify(task)).to_dict()
+                for given in ("data/table.csv", "data", "data/*", "~/gone", "none://x", "run.sh")
+                for entry, task in [data.describe(given, places_, "key")]
             },
             "prevs": {
                 key: prev.to_dict()

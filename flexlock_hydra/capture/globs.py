@@ -47,8 +47,10 @@ def _leads(names: Sequence[str], parts: Sequence[str], folder: bool) -> bool:
     if not names:
         return folder
     hidden = names[0].startswith(".")
+    if list(parts) == ["**"]:
+        return not any(name.startswith(".") for name in names)
     if parts[0] == "**":
-        here = _leads(names, parts[1:], folder) and not (hidden and len(parts) == 1)
+        here = _leads(names, parts[1:], folder)
         return here or (not hidden and _leads(names[1:], parts, folder))
     if hidden and not parts[0].startswith("."):
         return False

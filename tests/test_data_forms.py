@@ -1,0 +1,458 @@
+"""Every form in which a config can name data, and which outputs are hashed."""
+
+from __future__ import annotations
+
+import hashlib
+import http.server
+import os
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flexlock_hydra.capture.data import Places
+from flexlock_hydra.capture.digest import digest
+from flexlock_hydra.capture.globs import Pattern
+from flexlock_hydra.capture.remotes import file_of, identify_url, masked
+from flexlock_hydra.errors import DataError
+from tests.conftest import Project
+
+APP = '''
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Dict, List, Optional
+
+import hydra
+from hydra.core.config_store import ConfigStore
+from hydra.utils import to_absolute_path
+from omegaconf import DictConfig, OmegaConf
+
+
+@dataclass
+class Typed:
+    path: Path = "${snapshot:data/a.csv}"
+    maybe: Optional[str] = "${snapshot:data/a.csv}"
+    table: Dict[str, Path] = field(default_factory=lambda: {"x": "${snapshot:data/b.csv}"})
+    parts: List[str] = field(default_factory=lambda: ["${snapshot:data/a.csv}"])
+
+
+ConfigStore.instance().store(group="typed", name="base", node=Typed)
+
+
+@hydra.main(version_base=None, config_path="conf", config_name="config")
+def main(cfg: DictConfig) -> dict:
+    plain = OmegaConf.to_container(cfg, resolve=True)
+    plain["late"] = [str(cfg.url), os.path.exists(to_absolute_path(cfg.plain))]
+    return {key: str(value) for key, value in plain.items()}
+
+
+if __name__ == "__main__":
+    main()
+'''
+CONFIG = """
+defaults:
+  - typed: base
+  - _self_
+  - override /hydra/callbacks: flexlock
+name: a
+folder: data
+outside: OUTSIDE
+plain: ${snapshot:data/a.csv}
+quoted: ${snapshot:'data/odd, name=1.csv'}
+nested: ${snapshot:${folder}/${name}.csv}
+nest:
+  here: b
+  relative: ${snapshot:data/${.here}.csv}
+  up: ${snapshot:data/${..name}.csv}
+two: ${snapshot:data/a.csv} and ${snapshot:data/b.csv}
+listed: ['${snapshot:data/a.csv}', '${snapshot:data/b.csv}']
+inline: ${snapshot:[data/a.csv,data/b.csv]}
+selected: ${oc.select:nowhere,${snapshot:data/a.csv}}
+whole: ${snapshot:data}
+pattern: ${snapshot:data/*.csv}
+deep: ${snapshot:'data/**/*.txt'}
+nothing: ${snapshot:data/*.nothing}
+missing: ${snapshot:data/missing.csv}
+away: ${snapshot:${outside}/x.bin}
+home: ${snapshot:'~/in-home.csv'}
+variable: ${snapshot:'$FORMS_FOLDER/x.bin'}
+url: ${snapshot:'URL/data.bin'}
+lost: ${snapshot:'URL/lost.bin'}
+file: ${snapshot:'file://OUTSIDE/x.bin'}
+windows: ${snapshot:'D:\\data\\x.csv'}
+"""
+A = {"md5": hashlib.md5(b"a").hexdigest()}
+B = {"md5": hashlib.md5(b"bb").hexdigest()}
+X = {"md5": hashlib.md5(b"xyz").hexdigest()}
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    """Tells of a file of five bytes; its content was never asked for in these tests."""
+
+    def do_HEAD(self) -> None:  # noqa: N802
+        self.server.asked.append(self.path)  # type: ignore[attr-defined]
+        self.send_response(404 if "lost" in self.path else 200)
+        for name, value in (("ETag", '"abc"'), ("Content-Length", "5"),
+                            ("Last-Modified", "Mon, 23 Nov 2026 10:00:00 GMT")):
+            self.send_header(name, value)
+        self.end_headers()
+
+    def do_GET(self) -> None:  # noqa: N802
+        self.server.asked.append(f"GET {self.path}")  # type: ignore[attr-defined]
+
+    def log_message(self, *_: Any) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[http.server.ThreadingHTTPServer]:
+    """A web server on loopback that remembers what it was asked."""
+    running = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    running.asked = []  # type: ignore[attr-defined]
+    threading.Thread(target=running.serve_forever, daemon=True).start()
+    yield running
+    running.shutdown()
+
+
+@dataclass
+class Ran:
+    """A run of the app with every form in its config."""
+
+    project: Project
+    lock: dict[str, Any]
+    outside: Path
+    url: str
+    asked: list[str]
+
+
+@pytest.fixture(params=[False, True], ids=["stay", "chdir"])
+def ran(
+    request: pytest.FixtureRequest, project: Project, tmp_path: Path, server: Any
+) -> Ran:
+    """The app, run once, with ``hydra.job.chdir`` false and true."""
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "x.bin").write_text("xyz")
+    Path(project.env["HOME"], "in-home.csv").write_text("a")
+    files = {"a.csv": "a", "b.csv": "bb", "odd, name=1.csv": "a", "t/one.txt": "1",
+             "t/u/two.txt": "2", ".hidden.csv": "h"}
+    for name, text in files.items():
+        project.write(f"data/{name}", text)
+    project.path("data/table.csv").unlink()
+    url = f"http://127.0.0.1:{server.server_port}"
+    project.write("app.py", APP)
+    project.write(
+        "conf/config.yaml",
+        CONFIG.replace("OUTSIDE", outside.as_posix()).replace("URL", url.replace("//", "//u:pw@")),
+    )
+    server.asked.clear()
+    project.app(f"hydra.job.chdir={request.param}", FORMS_FOLDER=str(outside), no_proxy="*")
+    return Ran(project, project.lock(), outside, url, list(server.asked))
+
+
+@pytest.mark.hydra
+def test_every_form(ran: Ran) -> None:
+    """Each form of a path is found, hashed, recorded and returned as it was given."""
+    data, given = ran.lock["data"], ran.lock["run"]["result"]
+    hashes = {key: entry.get("hash") for key, entry in data.items()}
+    folder = ran.project.path("data")
+
+    for key in ("plain", "nested", "nest.up", "listed[0]", "inline[0]", "selected", "two",
+                "typed.path", "typed.maybe", "typed.parts[0]", "quoted", "home"):
+        assert hashes[key] == A, key
+    for key in ("nest.relative", "two#2", "listed[1]", "inline[1]", "typed.table.x"):
+        assert hashes[key] == B, key
+    for key in ("away", "variable", "file"):
+        assert hashes[key] == X, key
+    assert hashes["whole"] == {"md5": digest(folder).md5}
+    assert given["pattern"] == "data/*.csv"
+    assert given["home"] == "~/in-home.csv"
+    assert given["variable"] == "$FORMS_FOLDER/x.bin"
+    assert given["two"] == "data/a.csv and data/b.csv"
+    assert given["late"] == f"['{ran.url.replace('//', '//u:pw@')}/data.bin', True]".replace(
+        "u:pw", "u:***"
+    )
+    assert "PosixPath('data/a.csv')" in given["typed"]
+
+
+@pytest.mark.hydra
+def test_every_form_is_one_entry(ran: Ran) -> None:
+    """Reading the config during the job adds nothing to what was found before it."""
+    keys = [key.partition("#")[0] for key in ran.lock["data"]]
+
+    assert sorted(set(keys)) == sorted([
+        "plain", "quoted", "nested", "nest.relative", "nest.up", "two", "listed[0]", "listed[1]",
+        "inline[0]", "inline[1]", "selected", "whole", "pattern", "deep", "nothing", "missing",
+        "away", "home", "variable", "url", "lost", "file", "windows", "typed.path",
+        "typed.maybe", "typed.table.x", "typed.parts[0]",
+    ])
+    assert len(keys) == len(set(keys)) + 1  # two#2
+
+
+@pytest.mark.hydra
+def test_patterns(ran: Ran) -> None:
+    """A pattern is one entry: its text, its base, the id of a folder with its matches."""
+    data = ran.lock["data"]
+    only = ran.project.root / "only"
+    for name in ("a.csv", "b.csv", "odd, name=1.csv"):
+        (only / name).parent.mkdir(exist_ok=True)
+        (only / name).write_bytes(ran.project.path(f"data/{name}").read_bytes())
+
+    assert data["pattern"] == {
+        "path": "data/*.csv",
+        "base": "data",
+        "hash": {"md5": digest(only).md5},
+        "size": 4,
+        "nfiles": 3,
+        "config_key": "pattern",
+    }
+    assert (data["deep"]["path"], data["deep"]["nfiles"]) == ("data/**/*.txt", 2)
+    assert data["nothing"]["error"] == "data/*.nothing matches no file"
+
+
+@pytest.mark.hydra
+def test_urls(ran: Ran) -> None:
+    """A URL has what its server tells, asked for without a download; its password is masked."""
+    data = ran.lock["data"]
+    shown = ran.url.replace("//", "//u:***@")
+
+    assert data["url"] == {
+        "path": f"{shown}/data.bin",
+        "remote": {"etag": "abc", "size": "5", "modified": "Mon, 23 Nov 2026 10:00:00 GMT"},
+        "config_key": "url",
+    }
+    assert data["lost"]["error"].startswith(f"{shown}/lost.bin cannot be looked up: HTTP Error 404")
+    assert sorted(ran.asked) == ["/data.bin", "/lost.bin"]
+    assert "u:pw" not in ran.project.newest().read_text()
+
+
+@pytest.mark.hydra
+def test_what_cannot_be_recorded_is_named(ran: Ran) -> None:
+    """Missing data, patterns without a match and other machines' paths are warnings."""
+    data = ran.lock["data"]
+    keys = [text.partition(":")[0] for text in ran.lock["warnings"]]
+
+    assert sorted(keys) == ["data lost", "data missing", "data nothing", "data windows"]
+    assert data["missing"]["error"].endswith("missing.csv is missing")
+    assert data["windows"]["path"] == "D:\\data\\x.csv"
+    assert ran.lock["run"]["status"] == "completed"
+
+
+@pytest.mark.hydra
+def test_short_forms_keep_what_was_given(ran: Ran) -> None:
+    """``~``, variables and ``file://`` are recorded as the path they stand for, and as given."""
+    data = ran.lock["data"]
+    home = ran.project.env["HOME"]
+
+    assert (data["home"]["path"], data["home"]["given"]) == (f"{home}/in-home.csv",
+                                                             "~/in-home.csv")
+    assert data["variable"]["path"] == data["file"]["path"] == f"{ran.outside}/x.bin"
+    assert data["variable"]["given"] == "$FORMS_FOLDER/x.bin"
+
+
+@pytest.mark.hydra
+@pytest.mark.parametrize("path", ["data/gone.csv", "data/*.gone"])
+def test_strict_stops_the_job_that_asks(project: Project, path: str) -> None:
+    """Under strict=all data that is not there raises inside the task."""
+    done = project.app(f"table='${{snapshot:{path}}}'", "hydra.callbacks.flexlock.strict=all",
+                       check=False)
+
+    assert done.code == 1
+    assert project.lock()["run"]["status"] == "failed"
+    assert project.lock()["run"]["error"]["type"] in ("InterpolationResolutionError", "DataError")
+
+
+@pytest.mark.hydra
+def test_a_pattern_travels(project: Project, store: Path) -> None:
+    """A pattern's matches are pushed, pulled, and used by a rerun, without their neighbours."""
+    for name in ("x.csv", "y.csv", "z.txt"):
+        project.write(f"data/{name}", name)
+    project.write("app.py", project.path("app.py").read_text().replace(
+        "Path(cfg.table).read_text()",
+        "''.join(p.read_text() for p in sorted(Path().glob(cfg.table)))",
+    ))
+    project.write("conf/config.yaml", "defaults: [_self_, override /hydra/callbacks: flexlock]\n"
+                  "table: ${snapshot:'data/?.csv'}\nlr: 0.1\n")
+    project.commit()
+    project.app()
+    run = project.lock()["run"]["id"]
+    again = project.flexlock("rerun", run, "--json").json
+    tag = project.flexlock("push", run, "--remote", str(store), "--json").json["tag"]
+    target = project.root.parent / "pulled"
+    project.flexlock("pull", tag, "--into", str(target))
+
+    assert again["verdict"] == "identical"
+    assert sorted(path.name for path in (target / "data").iterdir()) == ["x.csv", "y.csv"]
+
+
+# Outputs
+
+
+def outputs(project: Project, *overrides: str) -> dict[str, Any]:
+    """The outputs section of a run."""
+    project.app(*(f"hydra.callbacks.flexlock.{override}" for override in overrides))
+    found: dict[str, Any] = project.lock()["outputs"]
+    return found
+
+
+@pytest.mark.hydra
+def test_patterns_choose_the_outputs(project: Project) -> None:
+    """With patterns, the files that fit one are hashed, by path or by name."""
+    found = outputs(project, "outputs=[model.txt,'sub/*']")
+    folder = project.newest().parent
+    expected = hashlib.md5()
+    names = ("model.txt", "sub/n.txt")
+    listing = ", ".join(
+        f'{{"md5": "{hashlib.md5((folder / name).read_bytes()).hexdigest()}", '
+        f'"relpath": "{name}"}}' for name in names
+    )
+    expected.update(f"[{listing}]".encode())
+
+    assert found["only"] == ["model.txt", "sub/*"]
+    assert found["nfiles"] == 2
+    assert found["hash"] == {"md5": f"{expected.hexdigest()}.dir"}
+
+
+@pytest.mark.hydra
+def test_large_outputs_are_kept_by_size(project: Project, store: Path) -> None:
+    """Above max_output_mb a file has a size alone; a push says so, a rerun compares the size."""
+    project.write("app.py", project.path("app.py").read_text().replace(
+        "return {", "(out / 'big.ckpt').write_bytes(bytes(50_000))\n    return {"
+    ))
+    project.commit()
+    found = outputs(project, "max_output_mb=0.02")
+    run = project.lock()["run"]["id"]
+    again = project.flexlock("rerun", run, "--json").json
+    pushed = project.flexlock("push", run, "--remote", str(store), "--json").json
+    (project.locks()[0].parent / "big.ckpt").write_bytes(b"")
+    refused = project.flexlock("push", run, "--remote", str(store), check=False)
+
+    assert found["unhashed"] == {"big.ckpt": 50_000}
+    assert found["nfiles"] == 5
+    assert again["verdict"] == "identical"
+    assert "outputs that were not hashed do not travel: big.ckpt" in pushed["warnings"]
+    assert "changed since the run" in refused.err
+
+
+@pytest.mark.hydra
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [("outputs=3", "not true, false or a list"), ("max_output_mb=-1", "not a number"),
+     ("max_output_mb=big", "not a number")],
+)
+def test_a_wrong_option(project: Project, override: str, said: str) -> None:
+    """A wrong value is an error before the task runs."""
+    done = project.app(f"hydra.callbacks.flexlock.{override}", check=False)
+
+    assert done.code == 1
+    assert said in done.err
+    assert project.locks() == []
+
+
+@pytest.mark.hydra
+def test_no_outputs(project: Project) -> None:
+    """With false nothing is hashed."""
+    project.app("hydra.callbacks.flexlock.outputs=false")
+    assert "outputs" not in project.lock()
+
+
+@pytest.mark.hydra
+def test_late_writers_are_hashed(project: Project) -> None:
+    """A file that is written after the job's end, until the process ends, is in the outputs."""
+    project.write("app.py", project.path("app.py").read_text().replace(
+        "    if cfg.lr < 0:",
+        "    import atexit\n    atexit.register(lambda: (out / 'late.txt').write_text('late'))\n"
+        "    if cfg.lr < 0:",
+    ))
+    project.app()
+    folder = project.newest().parent
+    left = {"run.lock", "app.log"}
+
+    assert project.lock()["outputs"]["nfiles"] == sum(
+        path.is_file() and path.name not in left for path in folder.rglob("*")
+    )
+
+
+# Pieces
+
+
+@pytest.mark.parametrize(
+    ("pattern", "matches"),
+    [
+        ("*.csv", ["a.csv"]),
+        ("**", ["a.csv", "b.txt", "s/a.csv", "s/t/a.csv"]),
+        ("**/*.csv", ["a.csv", "s/a.csv", "s/t/a.csv"]),
+        ("s", ["s/.h", "s/a.csv", "s/t/a.csv"]),
+        ("s/*", ["s/a.csv", "s/t/a.csv"]),
+        ("?.csv", ["a.csv"]),
+        ("[ab].*", ["a.csv", "b.txt"]),
+        (".*", [".h.csv"]),
+        ("*/t/*", ["s/t/a.csv"]),
+    ],
+)
+def test_patterns_match_as_glob_does(pattern: str, matches: list[str], tmp_path: Path) -> None:
+    """A pattern has the files that ``glob.glob`` finds, and all in the folders it finds."""
+    for name in ("a.csv", "b.txt", ".h.csv", "s/a.csv", "s/t/a.csv", "s/.h"):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(name)
+    parsed = Pattern(tmp_path, tuple(pattern.split("/")))
+
+    assert sorted(digest(tmp_path, parsed.leaves_out).files) == sorted(matches)
+
+
+def test_a_name_with_magic_is_a_name(tmp_path: Path) -> None:
+    """A path that exists is no pattern, whatever its letters."""
+    (tmp_path / "a[1].csv").write_text("1")
+
+    assert Pattern.parse(tmp_path / "a[1].csv") is None
+    assert Pattern.parse(tmp_path / "b[1].csv") == Pattern(tmp_path, ("b[1].csv",))
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("s3://bucket/key", "s3://bucket/key"),
+        ("https://u:pw@h/x?a=1", "https://u:***@h/x?a=1"),
+        ("https://h/x?X-Amz-Signature=abc&y=2", "https://h/x?X-Amz-Signature=***&y=2"),
+        ("https://h/x?sv=1&sig=abc%3D", "https://h/x?sv=1&sig=***"),
+        ("https://h/a/../b", "https://h/a/%2E%2E/b"),
+    ],
+)
+def test_urls_show_no_secret(url: str, shown: str) -> None:
+    """Passwords and signatures in a URL are masked, the rest stays."""
+    assert masked(url) == shown
+
+
+@pytest.mark.parametrize(
+    ("url", "path"),
+    [("file:///a%20b/c", "/a b/c"), ("file:///C:/x", "C:/x"), ("https://h/x", None)],
+)
+def test_file_urls_are_paths(url: str, path: str | None) -> None:
+    """A file:// URL is the path that it means."""
+    assert file_of(url) == path
+
+
+def test_fsspec_is_asked(tmp_path: Path) -> None:
+    """A URL of a scheme that fsspec knows is looked up through it; of no other."""
+    (tmp_path / "x").write_text("12345")
+
+    assert identify_url(f"local://{tmp_path}/x")["size"] == "5"
+    with pytest.raises(DataError, match="nosuch://x cannot be looked up"):
+        identify_url("nosuch://x")
+
+
+def test_variables_and_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """``~`` and variables are expanded, unless a path has such a name itself."""
+    places = Places(tmp_path, tmp_path, tmp_path)
+    monkeypatch.setenv("HERE", str(tmp_path / "there"))
+    (tmp_path / "$HERE").mkdir()
+    monkeypatch.chdir(tmp_path)
+
+    assert places.locate("$HERE/x") == tmp_path / "there" / "x"
+    assert places.locate("$HERE") == tmp_path / "$HERE"
+    assert places.locate("~/x") == Path(os.environ["HOME"], "x")
