@@ -515,6 +515,30 @@ def test_a_copy_of_the_own_lock_is_named(root: Path) -> None:
     assert "is a copy of this run's own" in traced.warnings[0]
 
 
+@pytest.mark.parametrize("order", [1, -1])
+def test_what_is_known_of_a_runs_end_counts(order: int, root: Path) -> None:
+    """Two predecessors saw a third, one while it ran: its end is kept, in either order."""
+    base = put(root, 1)
+    early = replace(base.lock, run=replace(base.lock.run, status="running"))
+    running = replace(base, lock=early, sha256=f"sha256:{'f' * 64}")
+    paths = [put(root, 2, running).folder, put(root, 3, base).folder]
+    prevs: Graph = {}
+    for path in paths[::order]:
+        prevs = trace(root, path, prevs, path.name).prevs
+
+    assert (prevs[run_id(1)].status, prevs[run_id(1)].lock) == ("completed", base.sha256)
+
+
+def test_a_run_that_nothing_leads_to_is_left_out(root: Path) -> None:
+    """Of a lock's graph the runs count that its own data led to, not whatever else it holds."""
+    path = craft(root, 1, 2, 3, direct=(2,))
+    lock = lockfile.read(path.parent / "run.lock")
+    alone = {key: replace(prev, prevs=()) for key, prev in lock.prevs.items()}
+    lockfile.write(replace(lock, prevs=alone), path.parent / "run.lock")
+
+    assert numbers(trace(root, path).prevs) == {1, 2}
+
+
 # Random graphs
 
 
@@ -769,6 +793,15 @@ def test_a_large_output_is_told_by_its_time(root: Path) -> None:
         "its input raw (data/raw) was written after its end",
         "m.pt was written after its end",
     )
+
+
+def test_what_is_written_before_the_lock_is_not_late(root: Path) -> None:
+    """Loggers write after a job's recorded end: later than the lock's own writing is late."""
+    folder = finished(root, {"m.pt": BIG})
+    os.utime(folder / "m.pt")
+    os.utime(folder / "run.lock", (AFTER, AFTER))
+
+    assert stale(root, folder / "m.pt") == ()
 
 
 def test_times_say_nothing_in_a_pulled_project(root: Path) -> None:
