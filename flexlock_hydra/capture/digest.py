@@ -13,7 +13,7 @@ import re
 import stat
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from json.encoder import encode_basestring_ascii as _quoted
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -104,10 +104,6 @@ class Summary:
     def digest(self) -> Digest | None:
         """The digest with each file, where they were few."""
         return None if self.files is None else Digest(self.md5, self.files)
-
-    def to_dict(self) -> dict[str, Any]:
-        """As plain data."""
-        return asdict(self)
 
     @classmethod
     def parse(cls, plain: Mapping[str, Any]) -> Summary:

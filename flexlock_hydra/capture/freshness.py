@@ -16,7 +16,7 @@ from pathlib import Path
 from flexlock_hydra.capture.digest import FileDigest, digest, digest_file, of_files
 from flexlock_hydra.errors import DataError
 from flexlock_hydra.record import layout
-from flexlock_hydra.record.model import DataEntry, Outputs
+from flexlock_hydra.record.model import DataEntry, Outputs, is_left_out
 from flexlock_hydra.record.summary import Summary
 
 _HASHED = 8 * 1024**2
@@ -57,7 +57,7 @@ def stale(
 
 
 def _all_outputs(recorded: Outputs, files: Mapping[str, FileDigest]) -> Iterator[str]:
-    kept = {name: file for name, file in files.items() if not _leaves_out(recorded, name)}
+    kept = {name: file for name, file in files.items() if not recorded.leaves_out(name)}
     if (now := of_files(kept).md5) != recorded.md5:
         yield f"its outputs changed: recorded {recorded.md5}, now {now}"
 
@@ -73,22 +73,21 @@ def _some_outputs(
         if not _is_restored(folder):
             yield f"{(path / name).relative_to(folder).as_posix()} was written after its end"
         return
-    now = _outputs_now(folder, recorded.left_out, file.mtime_ns)
+    names = (*recorded.left_out, *(recorded.unhashed or ()))
+    now = _outputs_now(folder, names, recorded.only, file.mtime_ns)
     if now is not None and now != recorded.md5:
         yield f"its outputs changed: recorded {recorded.md5}, now {now}"
 
 
 @lru_cache(maxsize=1024)
-def _outputs_now(folder: Path, left_out: tuple[str, ...], newest: int | None) -> str | None:
+def _outputs_now(
+    folder: Path, names: tuple[str, ...], only: tuple[str, ...] | None, newest: int | None
+) -> str | None:
     """DVC's id of an output directory, hashed once for each time of its latest file."""
     try:
-        return digest(folder, lambda name: name in left_out or layout.is_own_file(name)).md5
+        return digest(folder, lambda name: is_left_out(name, names, only)).md5
     except DataError:
         return None
-
-
-def _leaves_out(recorded: Outputs, name: str) -> bool:
-    return name in recorded.left_out or layout.is_own_file(name)
 
 
 def _inputs(lock: Summary, root: Path, ended: int) -> Iterator[str]:
