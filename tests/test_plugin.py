@@ -119,20 +119,6 @@ def test_failed_job(project: Project) -> None:
     assert 'raise ValueError(f"lr is {cfg.lr}")' in run["error"]["traceback"]
 
 
-def test_exception_whose_text_raises(project: Project) -> None:
-    """An exception that cannot be shown is recorded all the same."""
-    project.write(
-        "app.py",
-        project.path("app.py").read_text().replace(
-            "if cfg.lr < 0:",
-            "class Odd(Exception):\n        def __str__(self):\n            1 / 0\n"
-            "    raise Odd()\n    if cfg.lr < 0:",
-        ),
-    )
-    project.app(check=False)
-    assert project.lock()["run"]["error"]["type"] == "Odd"
-
-
 def test_lock_is_there_while_the_job_runs(project: Project) -> None:
     """The lock at start says running, and names the data before the task touches it."""
     project.write(
@@ -147,25 +133,6 @@ def test_lock_is_there_while_the_job_runs(project: Project) -> None:
     assert seen["run"]["status"] == "running"
     assert "ended" not in seen["run"]
     assert seen["data"]["table"]["size"] == 8
-
-
-def test_killed_job_reads_interrupted(project: Project) -> None:
-    """A job that was killed cannot write its end; show judges it."""
-    source = project.path("app.py").read_text()
-    kill = "import os\n    os.kill(os.getpid(), 9)\n    if 0:"
-    project.write("app.py", source.replace("if cfg.lr < 0:", kill))
-    project.app(check=False)
-    assert project.lock()["run"]["status"] == "running"
-    assert project.flexlock("show", "@latest", "--json").json["run"]["status"] == "interrupted"
-
-
-@pytest.mark.parametrize("how", ["raise KeyboardInterrupt", "raise SystemExit(3)"])
-def test_cut_off_job_is_interrupted(project: Project, how: str) -> None:
-    """Ctrl-C and SystemExit end the lock as interrupted."""
-    source = project.path("app.py").read_text()
-    project.write("app.py", source.replace("if cfg.lr < 0:", f"{how}\n    if 0:"))
-    project.app(check=False)
-    assert project.lock()["run"]["status"] == "interrupted"
 
 
 def test_late_output_is_in_the_hash(project: Project) -> None:

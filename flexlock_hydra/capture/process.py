@@ -7,6 +7,7 @@ import socket
 from dataclasses import replace
 from pathlib import Path
 
+from flexlock_hydra.capture import slurm
 from flexlock_hydra.record.model import INTERRUPTED, RUNNING, Process, RunLock
 
 _SCHEDULER_VARIABLES = (
@@ -22,6 +23,9 @@ AWS Batch, SageMaker, Vertex AI, Azure ML, torchrun."""
 
 _NO_IDS = ("", "undefined")  # SGE says so of a job that is in no array
 
+UNKNOWN = "unknown"
+"""What a reader says of a run that cannot be judged; no lock says so itself."""
+
 
 def capture() -> Process:
     """This process."""
@@ -35,6 +39,7 @@ def capture() -> Process:
         host=socket.gethostname(),
         pid=pid,
         boot_id=_boot_id(),
+        pid_namespace=_pid_namespace(),
         start_ticks=_start_ticks(pid),
         scheduler=scheduler or None,
     )
@@ -43,8 +48,10 @@ def capture() -> Process:
 def judge(lock: RunLock) -> RunLock:
     """The lock with its status as judged now: a killed process cannot write its end.
 
-    A run of another host stays as it was written: from here nobody can tell.
+    A run that cannot be judged from here stays as it was written, see :func:`status_now`.
     """
+    if lock.run.status != RUNNING:
+        return lock
     return ended(lock) if is_alive(lock.run.process) is False else lock
 
 
@@ -55,12 +62,48 @@ def ended(lock: RunLock) -> RunLock:
     return replace(lock, run=replace(lock.run, status=INTERRUPTED))
 
 
+def status_now(lock: RunLock) -> str:
+    """The status of a judged lock; ``unknown`` where nobody here can tell if it still runs."""
+    if lock.run.status == RUNNING and is_alive(lock.run.process) is None:
+        return UNKNOWN
+    return lock.run.status
+
+
 def is_alive(process: Process) -> bool | None:
-    """Whether the process runs now; None where that cannot be told from here."""
+    """Whether the process runs now; None where that cannot be told from here.
+
+    On another host the scheduler is asked, where it is at hand.
+    """
     if process.host != socket.gethostname():
-        return None
+        return slurm.is_alive((process.scheduler or {}).get("slurm_job_id"))
     if process.boot_id and (now := _boot_id()) and now != process.boot_id:
         return False
+    if process.pid_namespace and process.pid_namespace != _pid_namespace():
+        return None
+    return _is_alive_here(process)
+
+
+def is_above(process: Process) -> bool:
+    """Whether a living process started this one, at any depth."""
+    here = capture()
+    if (process.host, process.boot_id) != (here.host, here.boot_id) or (
+        process.pid_namespace != here.pid_namespace
+    ):
+        return False
+    return process.pid in _ancestors() and _is_alive_here(process) is True
+
+
+def is_further_rank() -> bool:
+    """Whether a launcher of distributed training calls this process other than its first.
+
+    ``LOCAL_RANK`` is set by torchrun, Lightning and accelerate; ``RANK`` counts over all
+    nodes, and only beside ``WORLD_SIZE`` does it mean that.
+    """
+    names = ["LOCAL_RANK", *(["RANK"] if os.environ.get("WORLD_SIZE") else [])]
+    return any(os.environ.get(name, "0").strip() not in ("", "0", "-1") for name in names)
+
+
+def _is_alive_here(process: Process) -> bool | None:
     ticks = _start_ticks(process.pid)
     if ticks == 0:
         return False
@@ -77,6 +120,14 @@ def is_alive(process: Process) -> bool | None:
     return True
 
 
+def _ancestors() -> list[int]:
+    """The parent of this process, its parent, and so on; without /proc the first alone."""
+    found = [os.getppid()]
+    while (stat := _stat(found[-1])) and (parent := int(stat[1])) and parent not in found:
+        found.append(parent)
+    return found
+
+
 def _boot_id() -> str | None:
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
@@ -84,10 +135,24 @@ def _boot_id() -> str | None:
         return None
 
 
-def _start_ticks(pid: int) -> int | None:
-    """Field 22 of /proc/PID/stat (proc(5)): clock ticks since boot; of a zombie 0."""
+def _pid_namespace() -> str | None:
     try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return os.readlink("/proc/self/ns/pid").removeprefix("pid:").strip("[]")
     except OSError:
         return None
-    return 0 if fields[0] in "ZX" else int(fields[19])
+
+
+def _start_ticks(pid: int) -> int | None:
+    """Clock ticks from boot to a process's start; of a zombie 0."""
+    stat = _stat(pid)
+    if stat is None:
+        return None
+    return 0 if stat[0] in "ZX" else int(stat[19])
+
+
+def _stat(pid: int) -> list[str] | None:
+    """Fields 3 (state) and on of /proc/PID/stat, see proc(5)."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return None

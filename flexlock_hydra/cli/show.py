@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from flexlock_hydra.archive.runs import RecordedRun, RecordedSweep, find_run, find_sweep
+from flexlock_hydra.capture import process
 from flexlock_hydra.cli import render
 from flexlock_hydra.record.model import STATUSES, RunLock
 from flexlock_hydra.record.sweep import SweepLock
@@ -28,7 +29,9 @@ def command(run: str, as_json: bool) -> None:
         return
     found = find_run(run)
     if as_json:
-        render.as_json({**found.lock.to_dict(), "path": str(found.folder)})
+        plain = found.lock.to_dict()
+        plain["run"]["status"] = process.status_now(found.lock)
+        render.as_json({**plain, "path": str(found.folder)})
     else:
         _show(found)
 
@@ -93,10 +96,9 @@ def _show(found: RecordedRun) -> None:
 
 def _summary(found: RecordedRun) -> Iterator[tuple[str, str]]:
     lock = found.lock
-    took = "" if lock.run.duration is None else f" in {lock.run.duration:.1f} s"
     yield "run", lock.run.id
     yield "job", lock.job.name
-    yield "status", f"{lock.run.status}{took}"
+    yield "status", _status(lock)
     yield "started", f"{lock.run.started} on {lock.run.process.host}"
     if lock.run.error:
         yield "error", f"{lock.run.error.type}: {lock.run.error.message}"
@@ -105,6 +107,13 @@ def _summary(found: RecordedRun) -> Iterator[tuple[str, str]]:
     yield "code", _code(lock)
     yield "outputs", _outputs(lock)
     yield "folder", str(found.folder)
+
+
+def _status(lock: RunLock) -> str:
+    if process.status_now(lock) == process.UNKNOWN:
+        return f"{lock.run.status} (on {lock.run.process.host}; cannot be judged from here)"
+    took = "" if lock.run.duration is None else f" in {lock.run.duration:.1f} s"
+    return f"{lock.run.status}{took}"
 
 
 def _code(lock: RunLock) -> str:

@@ -64,6 +64,30 @@ def observe_start(scope: Scope) -> Start:
     return Start(_command(cwd, main, root), str(cwd), str(root), repos, warnings)
 
 
+def bystander_start() -> Start:
+    """The command alone: another process of the same run observes the code."""
+    cwd = Path.cwd()
+    return Start(_command(cwd, _main_file(), cwd), str(cwd), str(cwd), {})
+
+
+def is_bystander(folder: Path | None = None) -> bool:
+    """Whether another process records the run that this process takes part in.
+
+    It does where launchers of distributed training say that this is not the first process
+    (torchrun, Lightning, accelerate), and where a process above this one runs the job whose
+    lock lies in the same output directory.
+    """
+    if process.is_further_rank():
+        return True
+    if folder is None or not (folder / layout.LOCK).exists():
+        return False
+    try:
+        found = lockfile.read(folder / layout.LOCK).run
+    except LockError:
+        return False
+    return found.status == RUNNING and process.is_above(found.process)
+
+
 def imported_but_ignored(root: Path) -> list[str]:
     """Why the snapshot lacks modules that this process imported: git ignores them."""
     files = {
@@ -121,8 +145,9 @@ def begin(
     rerun: Rerun = Rerun(),
     raise_on_data: bool = False,
     status: str = RUNNING,
+    kind: type[ActiveRun] = ActiveRun,
 ) -> ActiveRun:
-    """Build the active run, record the data that the config names, write the lock.
+    """Build the active run and record the data that the config names; write nothing yet.
 
     ``without`` names keys of the config that are not the task's: Hydra's own.
     ``variables`` are environment variables to record beside those that the config reads.
@@ -148,17 +173,25 @@ def begin(
         ),
         warnings=start.warnings,
     )
-    run = ActiveRun(
+    run = kind(
         folder, lock, places, masker, raise_on_data, relocate=rerun.relocation
     )
     tracking.enter(run)
     if config is not None:
         _record_config(run, found, save_config)
     _mask(run)
-    folder.mkdir(parents=True, exist_ok=True)
+    return run
+
+
+def publish(run: ActiveRun) -> None:
+    """Write the first lock of a run; that of an earlier run in the folder is moved aside.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    run.folder.mkdir(parents=True, exist_ok=True)
     supersede(run)
     run.write()
-    return run
 
 
 def named_data(config: Container, without: Collection[str] = ()) -> tuple[Path, ...]:

@@ -6,53 +6,50 @@ problem here never stops a job; a refusal under ``strict`` is a SystemExit.
 
 from __future__ import annotations
 
-import json
 import logging
 import sys
-import traceback
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import hydra
-from hydra.core.hydra_config import HydraConfig
 from hydra.core.utils import JobReturn
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
 from flexlock_hydra.capture.code import Scope
 from flexlock_hydra.capture.secrets import Masker
-from flexlock_hydra.hooks import sweep, tracking
+from flexlock_hydra.hooks import ending, sweep, tracking
 from flexlock_hydra.hooks.again import Rerun, changed_keys
 from flexlock_hydra.hooks.begin import (
     Start,
     begin,
+    bystander_start,
     foreign_code,
     imported_but_ignored,
+    is_bystander,
     named_data,
     observe_start,
     observe_task,
+    publish,
     task_name,
 )
+from flexlock_hydra.hooks.ending import End
 from flexlock_hydra.hooks.options import SaveConfig, Selection, Strict
 from flexlock_hydra.hooks.survey import survey
+from flexlock_hydra.hooks.tracking import MISSING_DATA_HINT, ActiveRun, Bystander
 from flexlock_hydra.record import layout
 from flexlock_hydra.record.codec import Json
 from flexlock_hydra.record.model import (
-    COMPLETED,
     EXACT,
     FAILED,
     INTERRUPTED,
     Command,
-    Failure,
     Job,
     Overrides,
     Sweep,
 )
-
-_RESULT_LIMIT = 100_000
-"""Characters of JSON above which a result is kept as the beginning of its repr."""
 
 _NOT_THE_TASKS = ("hydra",)
 """Keys of the config that the task gets it without."""
@@ -89,13 +86,13 @@ class FlexlockCallback(Callback):
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Observe the code, once, in the main process."""
-        if self.enabled:
+        if self.enabled and not is_bystander():
             self.start = self._observe(config, [config.hydra.run.dir])
             self._refuse_inexact_code()
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """The same for a sweep: Hydra carries what is set here to every worker."""
-        if self.enabled:
+        if self.enabled and not is_bystander():
             folder = Path(config.hydra.sweep.dir).absolute()
             self.sweep = Sweep(id=tracking.new_run_id(), dir=str(folder))
             self.start = self._observe(config, [folder])
@@ -112,53 +109,98 @@ class FlexlockCallback(Callback):
             sweep.end(self.sweep)
 
     def on_job_start(self, config: DictConfig, *, task_function: Any, **kwargs: Any) -> None:
-        """Write the lock with status ``running``."""
+        """Write the lock with status ``running``.
+
+        The job's own config says where: HydraConfig is one for all threads of a process.
+        """
         if not self.enabled:
             return
-        settings = HydraConfig.get()
-        folder = Path(settings.runtime.output_dir)
-        name, source = task_name(task_function)
-        start = self.start or self._observe(config, [folder])
-        if not start.repos and source is not None:
-            start = observe_task(start, source, self._scope([folder], ()))
-        start = self._with_gaps(start, settings, source)
-        job = _job(settings, replace(start.command, task=name), self._sweep_of(start))
-        rerun = Rerun.from_environment()
-        if rerun.unresolved is not None:
-            _refuse_other_config(rerun, survey(config, _NOT_THE_TASKS).unresolved)
-        run = begin(
-            start,
-            job,
-            folder,
-            config,
-            without=_NOT_THE_TASKS,
-            save_config=self.save_config,
-            masker=self.masker,
-            variables=map(str, settings.job.env_set),
-            rerun=rerun,
-            raise_on_data=self.strict is Strict.all,
-        )
+        folder = Path(config.hydra.runtime.output_dir)
+        ending.watch(lambda error: self._notice(config, error))
+        if is_bystander(folder):
+            self._begin(config, task_function, bystander_start(), Bystander)
+            return
+        run = self._begin(config, task_function, self._start(config, task_function), ActiveRun)
+        self._publish(run)
+        self._refuse_missing_data(run)
         self._log_warnings(run)
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
         """Write the lock with the job's end, result and outputs."""
-        settings = HydraConfig.get()
-        run = tracking.active(Path(settings.runtime.output_dir)) if self.enabled else None
+        run = tracking.active(Path(config.hydra.runtime.output_dir))
         if run is None:
             return
         value = job_return._return_value
         failed = isinstance(value, BaseException) and job_return.status.name == FAILED.upper()
-        left_out = _log_files(settings, run.folder) if self.outputs.enabled else None
+        self._finish(
+            run,
+            config,
+            End.by_error(value, run.masker) if failed else End.by_return(value, run.masker),
+        )
+
+    def _notice(self, config: DictConfig, error: BaseException | None) -> None:
+        """The job is over: write its end where Hydra did not tell :meth:`on_job_end`."""
+        run = tracking.active(Path(config.hydra.runtime.output_dir))
+        if run is not None and error is not None:
+            self._finish(run, config, End.by_error(error, run.masker))
+
+    def _finish(self, run: ActiveRun, config: DictConfig, end: End) -> None:
+        """Write the end; the outputs of a run that was cut off are not hashed."""
+        hashed = self.outputs.enabled and end.status != INTERRUPTED
         run.code_is_partial(imported_but_ignored(run.places.root))
         run.selection = self.outputs
         known = len(run.lock.warnings)
-        if failed and isinstance(value, (KeyboardInterrupt, SystemExit)):
-            run.finish(INTERRUPTED, error=_failure(value, run.masker))
-        elif failed:
-            run.finish(FAILED, error=_failure(value, run.masker), leave_out=left_out)
-        else:
-            run.finish(COMPLETED, result=_result(value, run.masker), leave_out=left_out)
+        run.finish(
+            end.status,
+            error=end.error,
+            result=end.result,
+            leave_out=_log_files(config.hydra, run.folder) if hashed else None,
+        )
         self._log_warnings(run, after=known)
+
+    def _start(self, config: DictConfig, task_function: Any) -> Start:
+        """What the main process saw, or where no hook ran there, what is here now."""
+        folder = Path(config.hydra.runtime.output_dir)
+        source = task_name(task_function)[1]
+        start = self.start or self._observe(config, [folder])
+        if not start.repos and source is not None:
+            start = observe_task(start, source, self._scope([folder], ()))
+        return self._with_gaps(start, config.hydra, source)
+
+    def _begin(
+        self, config: DictConfig, task_function: Any, start: Start, kind: type[ActiveRun]
+    ) -> ActiveRun:
+        command = replace(start.command, task=task_name(task_function)[0])
+        rerun = Rerun.from_environment()
+        if rerun.unresolved is not None:
+            _refuse_other_config(rerun, survey(config, _NOT_THE_TASKS).unresolved)
+        return begin(
+            start,
+            _job(config.hydra, command, self._sweep_of(start)),
+            Path(config.hydra.runtime.output_dir),
+            config if kind is ActiveRun else None,
+            without=_NOT_THE_TASKS,
+            save_config=self.save_config,
+            masker=self.masker,
+            variables=map(str, config.hydra.job.env_set),
+            rerun=rerun,
+            raise_on_data=self.strict is Strict.all,
+            kind=kind,
+        )
+
+    def _publish(self, run: ActiveRun) -> None:
+        try:
+            publish(run)
+        except OSError as error:
+            reason = f"{run.path} cannot be written: {error.strerror}"
+            if self.strict is Strict.all:
+                run.lock = replace(run.lock, warnings=(*run.lock.warnings, reason))
+                _refuse(
+                    reason,
+                    "Free space or change its permissions, choose another hydra.run.dir or "
+                    "hydra.sweep.dir, or run with hydra.callbacks.flexlock.strict=code",
+                )
+            run.warn(f"at the start of the job {reason}")
 
     def _observe(self, config: DictConfig, folders: Iterable[str | Path]) -> Start:
         start = observe_start(self._scope(folders, named_data(config, _NOT_THE_TASKS)))
@@ -202,7 +244,18 @@ class FlexlockCallback(Callback):
                 "Commit or remove what is named, or run with hydra.callbacks.flexlock.strict=off",
             )
 
-    def _log_warnings(self, run: tracking.ActiveRun, after: int = 0) -> None:
+    def _refuse_missing_data(self, run: ActiveRun) -> None:
+        """Under ``strict=all``, before a single job runs; in a sweep that job alone fails.
+
+        There the resolver raises inside the task: an exit would end the whole sweep.
+        """
+        if self.strict is not Strict.all or self.sweep is not None:
+            return
+        gaps = [f"data {key}: {entry.error}" for key, entry in run.lock.data.items() if entry.error]
+        if gaps:
+            _refuse("; ".join(gaps), MISSING_DATA_HINT)
+
+    def _log_warnings(self, run: ActiveRun, after: int = 0) -> None:
         if self.strict is not Strict.off:
             for text in run.lock.warnings[after:]:
                 log.warning(text)
@@ -237,38 +290,6 @@ def _log_files(settings: Any, folder: Path) -> list[str]:
     return [path.relative_to(folder).as_posix() for path in names if path.is_relative_to(folder)]
 
 
-def _failure(error: BaseException, masker: Masker) -> Failure:
-    return Failure(
-        type=type(error).__name__,
-        message=masker.text(_safely(str, error)),
-        traceback=masker.text("".join(_safely(_format_traceback, error))),
-    )
-
-
-def _format_traceback(error: BaseException) -> str:
-    return "".join(traceback.format_exception(type(error), error, error.__traceback__))
-
-
-def _safely(render: Any, value: Any) -> str:
-    """What a user's own ``__str__`` or ``__repr__`` says, or that it raised."""
-    try:
-        return str(render(value))
-    except Exception as error:  # the user's code runs here
-        return f"<{type(value).__name__}: {type(error).__name__} while it was shown>"
-
-
-def _result(value: Any, masker: Masker) -> Json:
-    if value is None:
-        return None
-    try:
-        text = json.dumps(value)
-        if len(text) <= _RESULT_LIMIT:
-            return masker.mask(json.loads(text))
-    except (TypeError, ValueError, RecursionError):
-        text = ""
-    return {"repr": masker.text(_safely(repr, value)[:_RESULT_LIMIT])[:1000]}
-
-
 def _refuse_other_config(rerun: Rerun, now: Json) -> None:
     keys = changed_keys(rerun.unresolved, now)
     if keys:
@@ -278,6 +299,6 @@ def _refuse_other_config(rerun: Rerun, now: Json) -> None:
         )
 
 
-def _refuse(reason: str, hint: str) -> None:
+def _refuse(reason: str, hint: str) -> NoReturn:
     sys.stderr.write(f"flexlock-hydra: {reason}\n{hint}\n")
     raise SystemExit(2)

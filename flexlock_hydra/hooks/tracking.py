@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import logging
 import os
 import secrets as random
 import threading
@@ -39,9 +40,15 @@ from flexlock_hydra.record.model import (
     is_left_out,
 )
 
+MISSING_DATA_HINT = "Put it there, or run with hydra.callbacks.flexlock.strict=code"
+
+log = logging.getLogger("flexlock_hydra")
+
 
 class Sink(Protocol):
     """What the resolver tells of each path that it is asked for."""
+
+    owner: Owner
 
     def see(
         self, given: str, name: str | None, config_key: str, original: Any = None
@@ -49,11 +56,20 @@ class Sink(Protocol):
         """Take note of a path; return what the resolver returns."""
 
 
+@dataclass(frozen=True)
+class Owner:
+    """The process and the thread that a sink works for."""
+
+    pid: int = field(default_factory=os.getpid)
+    thread: int = field(default_factory=threading.get_ident)
+
+
 @dataclass
 class Collector:
     """Notes paths and does nothing else: which data a config names, before any job."""
 
     given: list[str] = field(default_factory=list)
+    owner: Owner = field(default_factory=Owner)
 
     def see(self, given: str, name: str | None, config_key: str, original: Any = None) -> Any:
         """Take note of a path."""
@@ -62,15 +78,24 @@ class Collector:
 
 
 _stack: list[Sink] = []
-_settling: list[ActiveRun] = []
+_ended: list[ActiveRun] = []
+"""Runs whose lock may have to be written again before the process ends."""
 _last: list[Callable[[], None]] = []
 _exit_registered = False
 
 
 def current() -> Sink | None:
-    """The innermost sink of this process; none in a child that a job started."""
-    sink = _stack[-1] if _stack else None
-    return None if isinstance(sink, ActiveRun) and sink.pid != os.getpid() else sink
+    """The innermost sink of this thread, else the one job's whose thread this may be.
+
+    None in a child that a job started, and in a further thread where several jobs run: it
+    could be of any of them.
+    """
+    here = Owner()
+    sinks = [sink for sink in _stack if sink.owner.pid == here.pid]
+    mine = [sink for sink in sinks if sink.owner == here]
+    if mine:
+        return mine[-1]
+    return sinks[-1] if len({sink.owner for sink in sinks}) == 1 else None
 
 
 def enter(sink: Sink) -> None:
@@ -91,12 +116,22 @@ def leave(sink: Sink) -> None:
     _stack[:] = [other for other in _stack if other is not sink]
 
 
+def active_runs() -> list[ActiveRun]:
+    """The runs in progress that this process itself began, the innermost last."""
+    pid = os.getpid()
+    return [sink for sink in _stack if isinstance(sink, ActiveRun) and sink.owner.pid == pid]
+
+
 def active(output_dir: Path) -> ActiveRun | None:
-    """The active run of an output directory."""
-    for sink in reversed(_stack):
-        if isinstance(sink, ActiveRun) and sink.folder == output_dir and sink.pid == os.getpid():
-            return sink
-    return None
+    """The active run of an output directory, the innermost."""
+    runs = [run for run in active_runs() if run.folder == output_dir]
+    return runs[-1] if runs else None
+
+
+def interrupt() -> None:
+    """Every run in progress ends here and now."""
+    for run in active_runs():
+        run.finish(INTERRUPTED)
 
 
 def _register_exit() -> None:
@@ -108,17 +143,15 @@ def _register_exit() -> None:
 
 def _at_exit() -> None:
     """A run that nobody ended was cut off; late writers may have added to an ended one."""
-    for sink in list(_stack):
-        if isinstance(sink, ActiveRun) and sink.pid == os.getpid():
-            sink.finish(INTERRUPTED)
-    for run in _settling:
-        if run.pid == os.getpid():
+    interrupt()
+    for run in _ended:
+        if run.owner.pid == os.getpid():
             run.settle()
     for function in _last:
         function()
 
 
-@dataclass
+@dataclass(eq=False)
 class ActiveRun:
     """A run in progress: its lock so far, and where it is written."""
 
@@ -130,13 +163,14 @@ class ActiveRun:
     relocate: Relocation = field(default_factory=lambda: Relocation())
     scanning: bool = False
     """Whether the config is being walked: then no path is computed anew."""
-    written: bool = False
+    saved: RunLock | None = None
+    """The lock as it was last written."""
     inputs: Inputs = field(default_factory=Inputs)
     outputs: Summary | None = None
     selection: Selection = field(default_factory=Selection)
     left_out: frozenset[str] = frozenset()
     started: float = field(default_factory=time.monotonic)
-    pid: int = field(default_factory=os.getpid)
+    owner: Owner = field(default_factory=Owner)
     mutex: threading.RLock = field(default_factory=threading.RLock)
 
     @property
@@ -272,13 +306,13 @@ class ActiveRun:
         """Write the lock as it is now; aside, where a later run has taken the folder."""
         with self.mutex:
             self.folder.mkdir(parents=True, exist_ok=True)  # the task may have removed it
-            if not self.written or self._owns_folder():
+            if self.saved is None or self._owns_folder():
                 lockfile.write(self.lock, self.path)
             else:
                 aside = self.folder / layout.superseded_lock(self.lock.run.id)
                 self.warn("a later run writes to the same folder: the outputs are of both")
                 lockfile.write(self.lock, aside)
-            self.written = True
+            self.saved = self.lock
             self.inputs.listen(self._answered)
 
     def finish(
@@ -291,13 +325,14 @@ class ActiveRun:
     ) -> None:
         """Write the end of the run; outputs are hashed unless ``leave_out`` is None.
 
+        What cannot be written now is tried once more at the exit of the process.
+
         Raises:
             KeyboardInterrupt: it came while hashes were waited for; the lock is written.
         """
         leave(self)
+        _ended.append(self)
         cut_off = self._end_inputs(status)
-        self.left_out = frozenset(leave_out or ())
-        outputs = None if leave_out is None else self._outputs()
         run = replace(
             self.lock.run,
             status=status,
@@ -306,25 +341,35 @@ class ActiveRun:
             error=error,
             result=result,
         )
-        self.lock = replace(self.lock, run=run, outputs=outputs)
-        self.write()
-        if self.outputs and self.lock.job.sweep is None:
-            _settling.append(self)
+        self.lock = replace(self.lock, run=run)
+        if leave_out is not None:
+            self.left_out = frozenset(leave_out)
+            self._record_outputs()
+        try:
+            self.write()
+        except OSError as problem:
+            log.warning("%s cannot be written: %s", self.path, problem.strerror)
+        else:
+            if self.outputs is None or self.lock.job.sweep is not None:
+                _ended.remove(self)
         if cut_off:
             raise KeyboardInterrupt
 
     def settle(self) -> None:
-        """Hash the outputs again if something wrote to them after the job's end.
+        """At exit: write what could not be written; hash outputs that something wrote to since.
 
         Loggers and other callbacks do so until the process ends.
         """
+        if self.saved is not self.lock:
+            with contextlib.suppress(OSError):  # said at the end of the job
+                self.write()
         if self.outputs is None or not self.path.exists() or not self._owns_folder():
             return
         now, _ = fingerprint(
             self.folder, self._leaves_out, since=0, largest=self.selection.largest
         )
         if now != self.outputs.fingerprint:
-            self.lock = replace(self.lock, outputs=self._outputs())
+            self._record_outputs()
             self.write()
 
     def _owns_folder(self) -> bool:
@@ -334,6 +379,10 @@ class ActiveRun:
 
     def _leaves_out(self, name: str) -> bool:
         return is_left_out(name, self.left_out, self.selection.only)
+
+    def _record_outputs(self) -> None:
+        outputs = self._outputs()  # first: it may add warnings to the lock
+        self.lock = replace(self.lock, outputs=outputs)
 
     def _outputs(self) -> Outputs | None:
         if self.places.root.is_relative_to(self.folder):
@@ -406,8 +455,28 @@ class ActiveRun:
             if kept.path == path and kept.error:
                 raise DataError(
                     f"data {key}: {kept.error}",
-                    hint="Put it there, or run with hydra.callbacks.flexlock.strict=code",
+                    hint=MISSING_DATA_HINT,
                 )
+
+
+class Bystander(ActiveRun):
+    """A job of one more process of a run that another process records: nothing is added."""
+
+    def see(self, given: str, name: str | None, config_key: str, original: Any = None) -> Any:
+        """Return the path, moved where a rerun moves it."""
+        moved = self.relocate(given)
+        return moved if moved != given or original is None else original
+
+    def add_data(self, key: str, given: str, config_key: str | None = None) -> None:
+        """The recording process does."""
+
+    def add_prevs(self, given: str, via: str) -> bool:
+        """The recording process does."""
+        return True
+
+    def write(self) -> None:
+        """The lock is the recording process's."""
+        self.saved = self.lock
 
 
 @dataclass(frozen=True)

@@ -37,6 +37,8 @@ class Process(Node):
     host: str
     pid: int
     boot_id: str | None = None
+    pid_namespace: str | None = None
+    """Linux: the namespace that ``pid`` is of; a container has its own."""
     start_ticks: int | None = None
     scheduler: Mapping[str, str] | None = None
 

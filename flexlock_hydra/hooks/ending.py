@@ -1,0 +1,187 @@
+"""How a job ends, whatever ends it.
+
+Callbacks hear of a task's return and of its exceptions; of SystemExit and KeyboardInterrupt
+Hydra 1.3 tells them nothing. But Hydra's ``run_job`` puts the HydraConfig singleton back in a
+``finally``: in the process and thread of the job, with the exception still in flight. That
+assignment is watched while a job runs. A signal that would kill the process is caught where
+nobody else catches it. What is left, a kill, is judged by whoever reads the lock.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import FrameType
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+
+from flexlock_hydra.capture.secrets import Masker
+from flexlock_hydra.hooks import tracking
+from flexlock_hydra.record.codec import Json
+from flexlock_hydra.record.model import COMPLETED, FAILED, INTERRUPTED, Failure
+
+_RESULT_LIMIT = 100_000
+"""Characters of JSON above which a result is kept as the beginning of its repr."""
+
+_SIGNALS = ("SIGTERM", "SIGHUP")
+
+Told = Callable[["BaseException | None"], None]
+_jobs: dict[FrameType, Told] = {}
+_mutex = threading.Lock()
+_forks_are_noticed = False
+
+log = logging.getLogger("flexlock_hydra")
+
+
+@dataclass(frozen=True)
+class End:
+    """How a job ended: its status, what it raised, what it returned."""
+
+    status: str
+    error: Failure | None = None
+    result: Json = None
+
+    @classmethod
+    def by_return(cls, value: Any, masker: Masker) -> End:
+        """The end of a task that returned a value."""
+        return cls(COMPLETED, result=_result(value, masker))
+
+    @classmethod
+    def by_error(cls, error: BaseException, masker: Masker) -> End:
+        """The end of a task that an exception left; ``sys.exit()`` is no failure."""
+        if isinstance(error, KeyboardInterrupt):
+            return cls(INTERRUPTED)
+        if isinstance(error, SystemExit) and error.code in (None, 0):
+            return cls(COMPLETED)
+        return cls(FAILED, error=_failure(error, masker))
+
+
+class _WatchedConfig(HydraConfig):
+    """HydraConfig while a job runs: it notices who assigns it."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(name, value)
+        if name == "cfg":
+            _notice(sys._getframe(1), sys.exc_info()[1])
+
+
+def watch(told: Told) -> None:
+    """Call ``told`` at the end of the Hydra job that this is called from.
+
+    It gets the exception that ends the job, None where none is in flight. To be called from
+    a callback of the job; anywhere else nothing is watched.
+    """
+    frame = _frame_of_job()
+    if frame is not None:
+        with _mutex:
+            _jobs[frame] = told
+            HydraConfig.instance().__class__ = _WatchedConfig
+        _catch_signals()
+
+
+def _frame_of_job() -> FrameType | None:
+    """The nearest call of Hydra's run_job, which 1.4 splits in two."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        if frame.f_globals.get("__name__") == "hydra.core.utils" and (
+            frame.f_code.co_name in ("run_job", "_run_job")
+        ):
+            return frame
+        frame = frame.f_back
+    return None
+
+
+def _notice(frame: FrameType, error: BaseException | None) -> None:
+    """A job's own frame assigns the config once: at the end (the start is set_config's)."""
+    with _mutex:
+        told = _jobs.pop(frame, None)
+        if not _jobs:
+            HydraConfig.instance().__class__ = HydraConfig
+    if told is None:
+        return
+    try:
+        told(error)
+    except Exception as problem:  # as for Hydra's callbacks: what ends the job must get through
+        log.warning("the end of a job could not be recorded: %s", problem)
+    if not _jobs:
+        _release_signals()
+
+
+def _catch_signals() -> None:
+    """Handle what would end the process now, only where it does and Python lets us."""
+    global _forks_are_noticed
+    if threading.current_thread() is not threading.main_thread():
+        return
+    if not _forks_are_noticed and hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=_forget)
+        _forks_are_noticed = True
+    for number in _numbers():
+        if signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, _on_signal)
+
+
+def _release_signals() -> None:
+    """Give back the handlers that are still ours."""
+    if threading.current_thread() is threading.main_thread():
+        for number in _numbers():
+            if signal.getsignal(number) is _on_signal:
+                signal.signal(number, signal.SIG_DFL)
+
+
+def _on_signal(number: int, _: FrameType | None) -> None:
+    """Write the end of every run, then die of the signal as if it had not been caught."""
+    signal.signal(number, signal.SIG_DFL)
+    try:
+        tracking.interrupt()
+    finally:
+        os.kill(os.getpid(), number)
+
+
+def _forget() -> None:
+    """In a forked child: its parent's jobs and handlers are none of its own."""
+    _jobs.clear()
+    _release_signals()
+
+
+def _numbers() -> list[signal.Signals]:
+    return [getattr(signal, name) for name in _SIGNALS if hasattr(signal, name)]
+
+
+def _failure(error: BaseException, masker: Masker) -> Failure:
+    return Failure(
+        type=type(error).__name__,
+        message=masker.text(_safely(str, error)),
+        traceback=masker.text(_safely(_format_traceback, error)),
+    )
+
+
+def _format_traceback(error: BaseException) -> str:
+    return "".join(traceback.format_exception(type(error), error, error.__traceback__))
+
+
+def _safely(render: Callable[[Any], str], value: Any) -> str:
+    """What a user's own ``__str__`` or ``__repr__`` says, or that it raised."""
+    try:
+        return str(render(value))
+    except Exception as error:  # the user's code runs here
+        return f"<{type(value).__name__}: {type(error).__name__} while it was shown>"
+
+
+def _result(value: Any, masker: Masker) -> Json:
+    if value is None:
+        return None
+    try:
+        text = json.dumps(value)
+        if len(text) <= _RESULT_LIMIT:
+            return masker.mask(json.loads(text))
+    except (TypeError, ValueError, RecursionError):
+        text = ""
+    return {"repr": masker.text(_safely(repr, value)[:1000])}
