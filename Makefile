@@ -9,6 +9,8 @@ VENV_PEER := .venv-peer
 BIN := $(VENV)/bin
 BIN_NEXT := $(VENV_NEXT)/bin
 WORKERS ?= 2
+NEXT := hydra-core hydra-joblib-launcher hydra-submitit-launcher hydra-ray-launcher \
+	hydra-optuna-sweeper
 
 .PHONY: test demo bench lint typecheck pytest pytest-next constraints clean
 
@@ -56,7 +58,7 @@ constraints:
 	echo 'hydra-core==1.3.8' | uv pip compile --quiet --universal --python-version 3.10 \
 		--all-extras --no-annotate --no-emit-package flexlock-hydra \
 		--constraint - --output-file constraints/hydra-1.3.txt pyproject.toml
-	echo 'hydra-core==1.4.0rc3' | uv pip compile --quiet --universal --python-version 3.10 \
+	printf '%s==1.4.0rc3\n' $(NEXT) | uv pip compile --quiet --universal --python-version 3.10 \
 		--all-extras --no-annotate --prerelease if-necessary-or-explicit \
 		--no-emit-package flexlock-hydra \
 		--override - --output-file constraints/hydra-1.4.txt pyproject.toml

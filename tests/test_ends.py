@@ -88,7 +88,7 @@ ENDS: dict[str, tuple[str, int, str, tuple[str, str] | None]] = {
         "limit(resource.RLIMIT_AS, 2 << 30); bytearray(8 << 30)", 1, "failed", ("MemoryError", "")
     ),
     "out of memory bit by bit": (
-        "limit(resource.RLIMIT_AS, 1 << 30)\nkept = []\nwhile True: kept.append([len(kept)] * 50)",
+        "limit(resource.RLIMIT_AS, 1 << 30)\nkept = []\nwhile True: kept.append(bytes(1 << 20))",
         1, "failed", ("MemoryError", ""),
     ),
 }

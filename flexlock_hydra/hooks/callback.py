@@ -20,6 +20,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from flexlock_hydra.capture.code import Scope
 from flexlock_hydra.capture.secrets import Masker
+from flexlock_hydra.errors import DataError
 from flexlock_hydra.hooks import ending, sweep, tracking
 from flexlock_hydra.hooks.again import Rerun, changed_keys
 from flexlock_hydra.hooks.begin import (
@@ -122,7 +123,7 @@ class FlexlockCallback(Callback):
             return
         run = self._begin(config, task_function, self._start(config, task_function), ActiveRun)
         self._publish(run)
-        self._refuse_missing_data(run)
+        self._refuse_missing_data(run, config)
         self._log_warnings(run)
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
@@ -194,7 +195,7 @@ class FlexlockCallback(Callback):
         except OSError as error:
             reason = f"{run.path} cannot be written: {error.strerror}"
             if self.strict is Strict.all:
-                run.lock = replace(run.lock, warnings=(*run.lock.warnings, reason))
+                tracking.leave(run)
                 _refuse(
                     reason,
                     "Free space or change its permissions, choose another hydra.run.dir or "
@@ -244,7 +245,7 @@ class FlexlockCallback(Callback):
                 "Commit or remove what is named, or run with hydra.callbacks.flexlock.strict=off",
             )
 
-    def _refuse_missing_data(self, run: ActiveRun) -> None:
+    def _refuse_missing_data(self, run: ActiveRun, config: DictConfig) -> None:
         """Under ``strict=all``, before a single job runs; in a sweep that job alone fails.
 
         There the resolver raises inside the task: an exit would end the whole sweep.
@@ -253,7 +254,9 @@ class FlexlockCallback(Callback):
             return
         gaps = [f"data {key}: {entry.error}" for key, entry in run.lock.data.items() if entry.error]
         if gaps:
-            _refuse("; ".join(gaps), MISSING_DATA_HINT)
+            reason = "; ".join(gaps)
+            self._finish(run, config, End.by_error(DataError(reason), run.masker))
+            _refuse(reason, MISSING_DATA_HINT)
 
     def _log_warnings(self, run: ActiveRun, after: int = 0) -> None:
         if self.strict is not Strict.off:
