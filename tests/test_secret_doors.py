@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from flexlock_hydra.capture import environment
 from flexlock_hydra.capture.secrets import MASK, Masker
 from flexlock_hydra.capture.shapes import SHAPES
-from flexlock_hydra.hooks.callback import _failure, _result
+from flexlock_hydra.hooks.ending import _failure, _result
 from tests.conftest import Project
 from tests.secret_corpus import ORDINARY, SECRETS, Planted
 

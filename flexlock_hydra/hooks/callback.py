@@ -185,7 +185,7 @@ class FlexlockCallback(Callback):
             masker=self.masker,
             variables=map(str, config.hydra.job.env_set),
             rerun=rerun,
-            raise_on_data=self.strict is Strict.all,
+            raise_on_data=self.strict is Strict.all and kind is ActiveRun,
             kind=kind,
         )
 

@@ -184,4 +184,4 @@ def _result(value: Any, masker: Masker) -> Json:
             return masker.mask(json.loads(text))
     except (TypeError, ValueError, RecursionError):
         text = ""
-    return {"repr": masker.text(_safely(repr, value)[:1000])}
+    return {"repr": masker.text(_safely(repr, value)[:_RESULT_LIMIT])[:1000]}

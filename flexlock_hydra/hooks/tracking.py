@@ -470,7 +470,7 @@ class Bystander(ActiveRun):
     def add_data(self, key: str, given: str, config_key: str | None = None) -> None:
         """The recording process does."""
 
-    def add_prevs(self, given: str, via: str) -> bool:
+    def add_prevs(self, given: str, via: str, found: Digest | None = None) -> bool:
         """The recording process does."""
         return True
 
