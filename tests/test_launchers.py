@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -117,44 +114,3 @@ def test_optuna(project: Project) -> None:
         "hydra.sweeper.storage=null",
     )
     assert len({lock["config"]["x"] for lock in locks}) == 3
-
-
-# Ray: a cluster of two nodes, each a tree of real processes
-
-HEAD = '''
-import sys
-from ray.cluster_utils import Cluster
-
-cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
-cluster.add_node(num_cpus=1)
-print(cluster.address, flush=True)
-sys.stdin.read()
-cluster.shutdown()
-'''
-
-
-@pytest.fixture
-def cluster(env: dict[str, str], tmp_path: Path) -> Iterator[str]:
-    """The address of a running Ray cluster."""
-    with subprocess.Popen(
-        [sys.executable, "-c", HEAD], env={**env, "RAY_TMPDIR": "/tmp"}, text=True,
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-    ) as head:
-        assert head.stdout is not None and head.stdin is not None
-        yield next(line.strip() for line in head.stdout if line.count(":") == 1)
-        head.stdin.close()
-        head.wait(60)
-
-
-@pytest.mark.slow
-def test_ray(project: Project, cluster: str) -> None:
-    """Jobs on two nodes of Ray, one that fails and one that is killed: each lock is right."""
-    locks = sweep(
-        project, "hydra/launcher=ray", f"hydra.launcher.ray.init.address={cluster}",
-        "+hydra.launcher.ray.remote.max_retries=0", "+nap=3", "lr=1,2,5,4",
-    )
-    assert ends(project, 0, 1, 2, 3)[:2] == ["completed", "failed"]
-    assert locks[1]["run"]["error"]["message"] == "two"
-    assert len(locks) == 4
-    assert ends(project, 3) == ["interrupted"]
-    assert len({lock["repos"]["main"]["commit"] for lock in locks}) == 1
