@@ -102,8 +102,8 @@ def test_the_code_is_observed_once(project: Project, launcher: str, tmp_path: Pa
     path = f"{tools}:{project.env['PATH']}"
     locks = sweep(project, *LAUNCHERS[launcher], "lr=1,5,6", PATH=path)
     assert len(locks) == 3
-    statuses = [line for line in calls.read_text().splitlines() if " status" in f" {line}"]
-    assert len(statuses) == 1
+    asked = [line for line in calls.read_text().splitlines() if "branch.main.remote" in line]
+    assert len(asked) == 1
 
 
 def test_optuna(project: Project) -> None:
