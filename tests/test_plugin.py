@@ -507,14 +507,14 @@ def test_repo_root_name_with_spaces_and_unicode(project: Project, tmp_path: Path
 
 
 def test_plugin_costs_under_ten_milliseconds_and_loads_no_git_or_dvc(project: Project) -> None:
-    """Importing the package and the plugin costs a Hydra app under 10 ms."""
+    """Importing the package and the plugin costs a Hydra app under 10 ms of its processor."""
     code = (
         "import sys, time, json, hydra, hydra.main, hydra._internal.hydra\n"
         "from hydra.core.config_search_path import ConfigSearchPath\n"
         "from hydra.plugins.search_path_plugin import SearchPathPlugin\n"
-        "start = time.perf_counter()\n"
+        "start = time.process_time()\n"
         "import flexlock_hydra, hydra_plugins.flexlock_hydra.search_path\n"
-        "took = time.perf_counter() - start\n"
+        "took = time.process_time() - start\n"
         "heavy = [n for n in sys.modules if n.split('.')[0] in ('git', 'dvc', 'click', 'yaml.x')]\n"
         "print(json.dumps([took, heavy]))\n"
     )
