@@ -13,7 +13,7 @@ from typing import Any
 from omegaconf import Container
 
 from flexlock_hydra.capture import code, environment, process
-from flexlock_hydra.capture.code import Scope
+from flexlock_hydra.capture.scope import Scope
 from flexlock_hydra.capture.data import Places, record_path
 from flexlock_hydra.capture.secrets import Masker, env_names
 from flexlock_hydra.errors import FlexlockError, LockError

@@ -21,7 +21,7 @@ from hydra.core.utils import JobReturn
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
-from flexlock_hydra.capture.code import Scope
+from flexlock_hydra.capture.scope import Scope
 from flexlock_hydra.capture.secrets import Masker
 from flexlock_hydra.hooks import sweep, tracking
 from flexlock_hydra.hooks.again import Rerun, changed_keys

@@ -11,7 +11,7 @@ from typing import Any, Union
 from omegaconf import Container, DictConfig, OmegaConf
 
 from flexlock_hydra.capture import code
-from flexlock_hydra.capture.code import Scope
+from flexlock_hydra.capture.scope import Scope
 from flexlock_hydra.capture.secrets import Masker
 from flexlock_hydra.errors import CodeError, DataError, FlexlockError
 from flexlock_hydra.hooks import tracking
