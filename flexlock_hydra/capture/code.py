@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from flexlock_hydra.capture.scope import Scope, is_bytecode, pick
@@ -64,28 +64,34 @@ def take(repo: GitRepo, cwd: Path, scope: Scope = Scope()) -> Snapshot:
     Raises:
         GitError: git refused.
     """
-    return take_all({"": repo}, cwd, scope)[""]
+    return _take(repo, repo.look(), time.time_ns(), cwd, scope)
 
 
 def take_all(
     repos: Mapping[str, GitRepo], cwd: Path, scope: Scope
-) -> dict[str, Snapshot]:
-    """Snapshots of several repositories, at which git looks side by side.
-
-    Raises:
-        GitError: git refused.
-    """
+) -> tuple[dict[str, Snapshot], dict[str, Exception]]:
+    """Snapshots of several repositories, at which git looks side by side; failures apart."""
     now = time.time_ns()
     looking = {name: repo.look() for name, repo in repos.items()}
-    return {name: _take(repo, looking[name], now, cwd, scope) for name, repo in repos.items()}
+    taken: dict[str, Snapshot] = {}
+    failed: dict[str, Exception] = {}
+    for name, repo in repos.items():
+        try:
+            taken[name] = _take(repo, looking[name], now, cwd, scope)
+        except (GitError, OSError) as error:
+            failed[name] = error
+    return taken, failed
 
 
-def flatten(name: str, snapshot: Snapshot, prefix: str = "") -> dict[str, Snapshot]:
-    """A snapshot under its name, those of the repositories inside by their paths."""
-    found = {name: snapshot}
+def flatten(name: str, snapshot: Snapshot) -> dict[str, Snapshot]:
+    """A snapshot by its name and those of the repositories inside by name and path.
+
+    Those inside ``main`` are named by their path alone.
+    """
+    found = {name: replace(snapshot, inner={})}
     for path, inner in snapshot.inner.items():
-        place = f"{prefix}{path}"
-        found |= flatten(f"./{place}" if place == "main" else place, inner, f"{place}/")
+        place = f"./{path}" if path == "main" else path
+        found |= flatten(place if name == "main" else f"{name}/{path}", inner)
     return found
 
 
@@ -160,7 +166,7 @@ def _take(repo: GitRepo, looking: Looking, now: int, cwd: Path, scope: Scope) ->
     tree, lost = write_tree(repo, look, again, links, converts=look.converts)
     commit = _commit(repo, look, tree)
     repo.update_ref(layout.shadow_ref(commit), commit)
-    reasons = [*picked.reasons, *unread, *_name_each(lost, "would be checked out with other bytes")]
+    reasons = [*picked.reasons, *unread, *name_each(lost, "would be checked out with other bytes")]
     dirty = _dirty(repo, look, tree)
     return Snapshot(
         repo=repo,
@@ -207,7 +213,7 @@ def _take_inner(
     return inner, reasons
 
 
-def _name_each(paths: Sequence[str], what: str) -> list[str]:
+def name_each(paths: Sequence[str], what: str) -> list[str]:
     """A sentence for each path; one for all that go beyond a few."""
     named = [f"{path} {what}" for path in paths[:_MANY]]
     more = len(paths) - _MANY

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from flexlock_hydra.errors import GitError
 from flexlock_hydra.ports.gitcmd import git, redact_url, run, start, text
 from flexlock_hydra.ports.gitlook import GITLINK, Looking, has_line_ends
+from flexlock_hydra.record import layout
 
 if TYPE_CHECKING:
     import git as gitpython
@@ -340,6 +341,26 @@ class GitRepo:
             return f"\n{oid} {ref}\n".encode() in (self.common_dir / "packed-refs").read_bytes()
         except OSError:
             return False
+
+    def fetch_snapshot(self, source: GitRepo, commit: str) -> None:
+        """Bring a snapshot commit and its history here from another repository.
+
+        Raises:
+            GitError: it has another object format, or a history that is cut off.
+        """
+        ref = layout.shadow_ref(commit)
+        if not self.has_object(f"{commit}^{{tree}}"):
+            source.update_ref(ref, commit)
+            self.git("fetch", "--quiet", "--no-tags", "--no-write-fetch-head",
+                     str(source.root), f"{ref}:{ref}")
+
+    def unpack(self, commit: str, place: Path) -> None:
+        """A repository of its own at a new or empty place, checked out at a commit of ours."""
+        git(self.root, "init", "--quiet", "--", str(place))
+        inner = GitRepo.find(place)
+        assert inner is not None
+        inner.fetch_snapshot(self, commit)
+        inner.git("checkout", "--quiet", "--detach", commit)
 
     def push_tag(self, url: str, tag: str, oid: str) -> None:
         """Push one tag, atomically; the tag on the remote must be new or the same."""
