@@ -160,7 +160,8 @@ class GitRepo:
 
     def diff(self, old: str, new: str) -> TreeDiff:
         """The paths in which two commits differ."""
-        raw = git(self.root, "diff-tree", "-r", "-z", "--no-renames", "--name-status", old, new)
+        how = ("-r", "-z", "--no-renames", "--ignore-submodules=none", "--name-status")
+        raw = git(self.root, "diff-tree", *how, old, new)
         words = [os.fsdecode(word) for word in raw.split(b"\0")[:-1]]
         pairs = list(zip(words[0::2], words[1::2], strict=True))
         return TreeDiff(
