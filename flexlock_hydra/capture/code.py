@@ -11,7 +11,7 @@ from pathlib import Path
 from flexlock_hydra.capture.scope import Scope, is_bytecode, pick
 from flexlock_hydra.errors import GitError
 from flexlock_hydra.ports.gitcmd import redact_url
-from flexlock_hydra.ports.gitlook import Look, Looking
+from flexlock_hydra.ports.gitlook import Index, Look, Looking
 from flexlock_hydra.ports.gitrepo import GitRepo, TreeEntry
 from flexlock_hydra.record import layout
 from flexlock_hydra.record.model import EXACT, PARTIAL, CodeState
@@ -30,6 +30,8 @@ class Snapshot:
     scope: Scope
     taken_at: int
     """Nanoseconds since the epoch, before git looked."""
+    index: Index
+    head_tree: str | None
     again: tuple[str, ...] = ()
     """Paths that git does not name by itself: untracked, overlooked, with odd line ends."""
     gone: tuple[str, ...] = ()
@@ -115,19 +117,18 @@ def ignored(root: Path, files: Iterable[str]) -> list[str]:
 
 def write_tree(
     repo: GitRepo,
-    look: Look,
-    again: Sequence[str],
+    index: Index,
+    paths: Sequence[str],
     links: Mapping[str, str],
     *,
     converts: bool,
 ) -> tuple[str, list[str]]:
-    """The tree of the working tree, and the files that a checkout gives other bytes."""
-    paths = [*look.status.changed, *again]
-    paths = [path for path in paths if not is_bytecode(path)]
-    if look.head_tree and not (paths or look.status.differs or look.index.links):
-        return look.head_tree, []
+    """The tree of the index with paths as they are in the working tree.
+
+    Also the files that a checkout gives other bytes.
+    """
     with repo.temporary_index() as env:
-        repo.unhide(look.index.overlooked, env)
+        repo.unhide(index.overlooked, env)
         repo.stage(paths, env)
         repo.put_links(links, env)
         lost = keep_bytes(repo, paths, env) if converts else []
@@ -163,7 +164,10 @@ def _take(repo: GitRepo, looking: Looking, now: int, cwd: Path, scope: Scope) ->
     links = {path: inner[path].state.commit for path in index.links if path in inner}
     odd = repo.other_line_ends(look.config) if look.converts else []
     again = (*index.overlooked, *picked.files, *odd)
-    tree, lost = write_tree(repo, look, again, links, converts=look.converts)
+    paths = [path for path in (*status.changed, *again) if not is_bytecode(path)]
+    tree, lost = look.head_tree, list[str]()
+    if tree is None or paths or status.differs or index.links:
+        tree, lost = write_tree(repo, index, paths, links, converts=look.converts)
     commit = _commit(repo, look, tree)
     repo.update_ref(layout.shadow_ref(commit), commit)
     reasons = [*picked.reasons, *unread, *name_each(lost, "would be checked out with other bytes")]
@@ -183,6 +187,8 @@ def _take(repo: GitRepo, looking: Looking, now: int, cwd: Path, scope: Scope) ->
         ),
         scope=scope,
         taken_at=now,
+        index=index,
+        head_tree=look.head_tree,
         again=again,
         gone=tuple(path for path in dirty if not os.path.lexists(repo.root / path)),
         links=links,

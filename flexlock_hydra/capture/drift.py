@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from flexlock_hydra.capture import code
 from flexlock_hydra.capture.code import Snapshot
+from flexlock_hydra.capture.scope import is_bytecode
+from flexlock_hydra.ports.gitlook import Asking, Status
 from flexlock_hydra.ports.gitrepo import TreeDiff
 
 _CLOCK_SLACK = 20_000_000
@@ -16,8 +18,19 @@ Drift = dict[str, list[str]]
 """Name of a repository -> what changed in it, in words."""
 
 
-def compare(snapshots: Mapping[str, Snapshot], read: Iterable[str]) -> Drift:
-    """What changed since the snapshots were taken: every file is looked at, by git.
+def ask(snapshots: Mapping[str, Snapshot]) -> dict[str, Asking]:
+    """Begin to look at every file of the repositories.
+
+    Raises:
+        GitError: git cannot be started.
+    """
+    return {name: kept.repo.ask_status(untracked=False) for name, kept in snapshots.items()}
+
+
+def compare(
+    snapshots: Mapping[str, Snapshot], asked: Mapping[str, Asking], read: Iterable[str]
+) -> Drift:
+    """What changed since the snapshots were taken, of all that git sees.
 
     Args:
         read: absolute paths of files that the job reads as code; of the others, those
@@ -26,15 +39,21 @@ def compare(snapshots: Mapping[str, Snapshot], read: Iterable[str]) -> Drift:
     Raises:
         GitError: git refused.
     """
-    looking = {name: kept.repo.look(untracked=False) for name, kept in snapshots.items()}
     files = by_repo(snapshots, read)
     found = {}
     for name, kept in snapshots.items():
-        look = looking[name].finish()
-        again = (*kept.again, *look.index.overlooked, *_touched(kept, files[name]))
-        tree, _ = code.write_tree(kept.repo, look, again, kept.links, converts=kept.converts)
-        found[name] = _changes(kept, tree, files[name])
+        status = asked[name].finish()
+        paths = [*status.changed, *kept.again, *_touched(kept, files[name])]
+        found[name] = _changes(kept, _tree_now(kept, status, paths), files[name])
     return {name: changes for name, changes in found.items() if changes}
+
+
+def _tree_now(kept: Snapshot, status: Status, paths: list[str]) -> str:
+    if status.head == kept.state.head and not (paths or status.differs or kept.index.links):
+        return kept.head_tree or kept.state.tree
+    paths = [path for path in paths if not is_bytecode(path)]
+    tree, _ = code.write_tree(kept.repo, kept.index, paths, kept.links, converts=kept.converts)
+    return tree
 
 
 def glance(snapshots: Mapping[str, Snapshot], read: Iterable[str]) -> Drift:

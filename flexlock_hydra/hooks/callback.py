@@ -75,7 +75,7 @@ class FlexlockCallback(Callback):
         ignore: Iterable[str] = (),
         secrets: Iterable[str] = (),
         max_untracked_mb: int = 50,
-        repos: Any = (),
+        repos: Any = None,
         editable: bool = True,
     ) -> None:
         self.enabled = enabled

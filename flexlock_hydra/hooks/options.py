@@ -75,7 +75,10 @@ class Selection:
 
 
 def named(paths: Paths) -> dict[str, str]:
+def named(paths: Paths | None) -> dict[str, str]:
     """Names and paths of any accepted form; a path without a name is its own."""
+    if paths is None:
+        return {}
     if isinstance(paths, Mapping):
         return {str(name): os.fspath(path) for name, path in paths.items()}
     if isinstance(paths, (str, os.PathLike)):
@@ -96,7 +99,7 @@ class FlexlockConf:
     ignore: list[str] = field(default_factory=list)
     secrets: list[str] = field(default_factory=list)
     max_untracked_mb: int = 50
-    repos: Any = field(default_factory=list)
+    repos: Any = None
     editable: bool = True
 
 

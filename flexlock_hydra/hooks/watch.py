@@ -39,7 +39,7 @@ def further_repos(
     """
     found: dict[str, GitRepo] = {}
     warnings = []
-    folders = [(name, Path(path).absolute(), True) for name, path in asked.items()]
+    folders = [(name, Path(os.path.abspath(path)), True) for name, path in asked.items()]
     if editable:
         installed = editable_installs().items()
         folders += [(name, path, False) for name, path in installed if name not in asked]
@@ -104,11 +104,15 @@ def look_again(
     roots = [str(kept.repo.root) for kept in run.code.values()]
     read = [*imported(roots), *config_files(sources, choices, roots)]
     try:
+        asked = drift.ask(run.code) if closely else None
         for name, reasons in _ignored_of(run.code, read).items():
             run.code_differs(name, reasons)
         run.code_differs(MAIN, foreign_imports(roots))
-        compare = drift.compare if closely else drift.glance
-        for name, reasons in compare(run.code, read).items():
+        if asked is None:
+            drifted = drift.glance(run.code, read)
+        else:
+            drifted = drift.compare(run.code, asked, read)
+        for name, reasons in drifted.items():
             run.code_differs(name, reasons, DRIFTED)
     except (FlexlockError, OSError) as error:
         run.code_differs(MAIN, [f"code not compared at the job's end: {error}"])

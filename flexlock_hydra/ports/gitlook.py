@@ -63,6 +63,21 @@ class Look:
 
 
 @dataclass(frozen=True)
+class Asking:
+    """A ``git status`` that runs beside the caller."""
+
+    process: Started
+
+    def finish(self) -> Status:
+        """Wait for the answer.
+
+        Raises:
+            GitError: git refused.
+        """
+        return _parse_status(self.process.output())
+
+
+@dataclass(frozen=True)
 class Looking:
     """A look that was begun: git's processes run side by side until it is finished."""
 
@@ -71,7 +86,7 @@ class Looking:
     index: Started
     config: Started
     head: Started
-    status: Started
+    status: Asking
 
     def finish(self) -> Look:
         """Wait for the answers.
@@ -82,7 +97,7 @@ class Looking:
         index = _parse_index(self.root, self.index.output())
         config = _parse_config(self.config.output())
         commit = self.head.output(b"HEAD\n")
-        status = _parse_status(self.status.output())
+        status = self.status.finish()
         if status.head and not commit.startswith(status.head.encode()):  # it moved meanwhile
             commit = git(self.root, "cat-file", "--batch", stdin=f"{status.head}\n".encode())
         tree, date = _parse_commit(commit) if status.head else (None, "")

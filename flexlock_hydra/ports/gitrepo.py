@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from flexlock_hydra.errors import GitError
 from flexlock_hydra.ports.gitcmd import git, redact_url, run, start, text
-from flexlock_hydra.ports.gitlook import GITLINK, Looking, has_line_ends
+from flexlock_hydra.ports.gitlook import GITLINK, Asking, Looking, has_line_ends
 from flexlock_hydra.record import layout
 
 if TYPE_CHECKING:
@@ -101,16 +101,11 @@ class GitRepo:
 
     # Reading
 
-    def look(self, *, untracked: bool = True) -> Looking:
+    def ask_status(self, *, untracked: bool = True) -> Asking:
         """Begin to ask what differs from HEAD and the index; nothing of the user's is written."""
         which = "all" if untracked else "no"
-        return Looking(
-            root=self.root,
-            common_dir=self.common_dir,
-            index=start(self.root, "ls-files", "-v", "-s", "-z"),
-            config=start(self.root, "config", "--list", "-z"),
-            head=start(self.root, "cat-file", "--batch", reads=True),
-            status=start(
+        return Asking(
+            start(
                 self.root,
                 "status",
                 "--porcelain=v2",
@@ -119,7 +114,18 @@ class GitRepo:
                 f"--untracked-files={which}",
                 "--ignore-submodules=all",
                 "--no-renames",
-            ),
+            )
+        )
+
+    def look(self) -> Looking:
+        """Begin to look at the working tree."""
+        return Looking(
+            root=self.root,
+            common_dir=self.common_dir,
+            index=start(self.root, "ls-files", "-v", "-s", "-z"),
+            config=start(self.root, "config", "--list", "-z"),
+            head=start(self.root, "cat-file", "--batch", reads=True),
+            status=self.ask_status(),
         )
 
     def rev_parse(self, name: str) -> str | None:
@@ -350,10 +356,12 @@ class GitRepo:
             GitError: it has another object format, or a history that is cut off.
         """
         ref = layout.shadow_ref(commit)
-        if not self.has_object(f"{commit}^{{tree}}"):
-            source.update_ref(ref, commit)
+        source.update_ref(ref, commit)
+        if self.rev_parse(ref) is None:
             self.git("fetch", "--quiet", "--no-tags", "--no-write-fetch-head",
                      str(source.root), f"{ref}:{ref}")
+        if self.rev_parse(ref) is None:  # of a shallow repository git says so and exits with 0
+            raise GitError(f"the history of {source.root} is cut off: git fetch --unshallow")
 
     def unpack(self, commit: str, place: Path) -> None:
         """A repository of its own at a new or empty place, checked out at a commit of ours."""
