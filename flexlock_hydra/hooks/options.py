@@ -74,7 +74,6 @@ class Selection:
         return cls(True, tuple(map(str, outputs)), largest)
 
 
-def named(paths: Paths) -> dict[str, str]:
 def named(paths: Paths | None) -> dict[str, str]:
     """Names and paths of any accepted form; a path without a name is its own."""
     if paths is None:
