@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping
@@ -24,6 +25,9 @@ _DOTENV_READERS = ("dotenv", "environs", "decouple")
 _YAML = (".yaml", ".yml")
 _NO_CONFIG = frozenset({"outputs", "multirun", "node_modules", "__pycache__"})
 _OWN_PACKAGES = frozenset({"flexlock_hydra", "hydra_plugins"})
+
+_PYTHONS_OWN = f"{Path(os.__file__).parents[1]}{os.sep}"
+"""Where the standard library lies: ``lib``, with its extension modules and its zip file."""
 
 _ignored: dict[str, bool] = {}
 """File -> whether git ignores it, of all that this process asked about."""
@@ -121,16 +125,16 @@ def look_again(
 def imported(roots: Iterable[str]) -> list[str]:
     """Files of the imported modules that lie below a root, installed ones left out."""
     prefixes = tuple(f"{root}{os.sep}" for root in roots)
-    return [file for _, file in module_files(prefixes) if not _is_installed(file)]
+    return [file for _, file in module_files(prefixes)]
 
 
 def module_files(prefixes: tuple[str, ...]) -> list[tuple[str, str]]:
-    """Imported modules whose files begin with a prefix: name and file."""
+    """Imported modules whose files begin with a prefix, installed ones left out: name, file."""
     files = [(name, getattr(module, "__file__", None)) for name, module in [*sys.modules.items()]]
     return [
         (name, file)
         for name, file in files
-        if isinstance(file, str) and file.startswith(prefixes)
+        if isinstance(file, str) and file.startswith(prefixes) and not _is_installed(file)
     ]
 
 
@@ -153,14 +157,14 @@ def import_paths(root: Path) -> Iterator[str]:
 
 
 def package_home(name: str, file: Path) -> Path:
-    """The folder that holds a module's top-level package."""
+    """The folder that holds a module's top-level package, by the module's name."""
     depth = name.count(".") + (file.name == "__init__.py")
-    return file.parents[depth]
+    return file.parents[min(depth, len(file.parents) - 1)]  # a module may have any name
 
 
 def foreign_imports(roots: Iterable[str]) -> list[str]:
     """Entries of ``sys.path`` that modules came from and that nothing records."""
-    known = tuple(f"{root}{os.sep}" for root in (*roots, sys.prefix, sys.base_prefix))
+    known = tuple(f"{root}{os.sep}" for root in roots)
     paths = {os.path.abspath(entry or os.curdir) for entry in sys.path}
     entries = {
         path
@@ -253,10 +257,9 @@ def _free_name(name: str, taken: Iterable[str]) -> str:
     return name if name not in names else next(other for other in numbered if other not in names)
 
 
+@functools.cache
 def _is_installed(path: str) -> bool:
+    """Whether a file or folder belongs to Python itself or to an installed distribution."""
     parts = Path(path).parts
-    return (
-        path.startswith(f"{sys.prefix}{os.sep}")
-        or "site-packages" in parts
-        or "dist-packages" in parts
-    )
+    installed = "site-packages" in parts or "dist-packages" in parts
+    return installed or path.startswith(_PYTHONS_OWN)
