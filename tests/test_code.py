@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from flexlock_hydra.capture import code
-from flexlock_hydra.capture.code import Scope
+from flexlock_hydra.capture.scope import Scope
 from flexlock_hydra.ports.gitrepo import GitRepo
 from flexlock_hydra.record.model import CodeState
 from tests.conftest import Project, fingerprint
@@ -507,7 +507,6 @@ CONFIG = {
     "status.showStash": "true",
     "status.submoduleSummary": "true",
     "status.aheadBehind": "false",
-    "core.autocrlf": "true",
     "core.eol": "crlf",
     "core.safecrlf": "true",
     "core.quotePath": "true",
@@ -974,64 +973,6 @@ def test_globs_take_no_tracked_file_out(rich: Project) -> None:
     edited(rich)
 
     assert paths(rich, Scope(ignore=("lib/", "*.py"))) == {"lib/a.py"}
-
-
-@pytest.mark.parametrize("commits", [0, 1])
-def test_a_repository_inside_is_named(commits: int, rich: Project) -> None:
-    """A nested repository is not in the snapshot, which says so and is partial."""
-    inner = Project(rich.path("libs/inner"), rich.env)
-    inner.write("x.py", "x")
-    inner.git("init", "-q")
-    for _ in range(commits):
-        inner.commit()
-    state = snapshot(rich.root)
-
-    assert state.completeness == "partial"
-    assert state.reasons == ("repository libs/inner inside this one left out",)
-    assert state.dirty == ()
-
-
-@pytest.fixture
-def superproject(rich: Project, tmp_path: Path) -> Project:
-    """A project with a submodule."""
-    library = Project(tmp_path / "library", rich.env)
-    library.write("x.py", "x = 1\n")
-    library.git("init", "-q")
-    library.commit()
-    allow = ("-c", "protocol.file.allow=always")
-    rich.git(*allow, "submodule", "--quiet", "add", str(library.root), "libs/x")
-    rich.commit("submodule")
-    return rich
-
-
-@pytest.mark.parametrize("name", ["x.py", "untracked.py"])
-@pytest.mark.parametrize("key", ["core.bare", "diff.ignoreSubmodules", "submodule.libs/x.ignore"])
-def test_a_dirty_submodule_is_named(key: str, name: str, superproject: Project) -> None:
-    """Edits inside a submodule are not in the snapshot, which says so whatever git ignores."""
-    superproject.git("config", key, "false" if key == "core.bare" else "all")
-    superproject.write(f"libs/x/{name}", "edited")
-    state = snapshot(superproject.root)
-
-    assert (state.completeness, state.reasons) == ("partial", ("submodule libs/x is dirty",))
-
-
-def test_a_clean_submodule_is_named(superproject: Project) -> None:
-    """A submodule at its recorded commit changes nothing, but its files are elsewhere."""
-    state = snapshot(superproject.root)
-
-    assert (state.commit, state.completeness) == (state.head, "partial")
-    assert state.reasons == ("submodule libs/x is recorded by its commit alone",)
-
-
-def test_a_moved_submodule_is_in_the_snapshot(superproject: Project) -> None:
-    """A submodule at another commit is recorded at that commit."""
-    inner = Project(superproject.path("libs/x"), superproject.env)
-    inner.write("x.py", "x = 2\n")
-    head = inner.commit()
-    state = snapshot(superproject.root)
-
-    assert state.dirty == ("libs/x",)
-    assert superproject.git("rev-parse", f"{state.commit}:libs/x") == head
 
 
 def test_a_pipe_is_no_code(rich: Project) -> None:

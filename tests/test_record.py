@@ -108,6 +108,7 @@ FULL = RunLock(
             dirty=("new.py", "train.py"),
             completeness="partial",
             reasons=("submodule libs/x is dirty",),
+            import_paths=("src",),
         )
     },
     data={"training_data": ENTRY},
@@ -246,7 +247,7 @@ KEYS = {
     "job/overrides": "task hydra",
     "job/sweep": "id dir",
     "job/command": "executable argv cwd module file task import_paths",
-    "repos/main": "path remote branch head commit tree dirty completeness reasons",
+    "repos/main": "path remote branch head commit tree dirty completeness reasons import_paths",
     "data/training_data": "path hash size nfiles config_key",
     f"prevs/{PREV_ID}": "job path direct via status stale lock repos data prevs",
     f"prevs/{PREV_ID}/repos/main": "commit tree",

@@ -6,13 +6,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from flexlock_hydra.archive import collect
+from flexlock_hydra.archive import collect, repos
 from flexlock_hydra.archive.plan import Plan, is_under, join, make_plan
 from flexlock_hydra.archive.runs import RecordedRun
 from flexlock_hydra.capture.digest import FileDigest, digest_bytes, tree_object
-from flexlock_hydra.errors import CodeError
+from flexlock_hydra.errors import CodeError, GitError
 from flexlock_hydra.ports.gitrepo import GitRepo
-from flexlock_hydra.record import layout
 
 
 @dataclass(frozen=True)
@@ -30,6 +29,8 @@ class Cargo:
     leaves: tuple[str, ...]
     files: Mapping[str, tuple[Path, FileDigest]]
     contents: Mapping[str, bytes]
+    left: tuple[str, ...] = ()
+    """Repositories whose commits do not travel, in words."""
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -53,13 +54,15 @@ def load_cargo(run: RecordedRun, repo: GitRepo, *, outputs: bool) -> Cargo:
         for piece in collect.pieces(each, run.root, outputs=outputs, inherited=each is not run)
     ]
     commits = _commits(repo, runs)
+    more, left = _further_commits(repo, runs)
     tree = repo.ls_tree(commits[0])
     roots = {piece.path for piece in pieces}
     tracked = collect.GitFiles(repo, tree).below(lambda path: _is_below(path, roots))
     tracked |= {path: digest_bytes(content) for path, content in locks.items()}
     plan = make_plan(pieces, tracked, tree)
     files, contents = _objects(repo, plan, locks, commits[0])
-    return Cargo(run, plan, locks, tuple(commits), tuple(tree), files, contents)
+    commits = list(dict.fromkeys((*commits, *more)))
+    return Cargo(run, plan, locks, tuple(commits), tuple(tree), files, contents, tuple(left))
 
 
 def _is_below(path: str, roots: set[str]) -> bool:
@@ -74,14 +77,39 @@ def _commits(repo: GitRepo, runs: Iterable[RecordedRun]) -> list[str]:
         if code is None or repo.has_object(f"{code.commit}^{{tree}}"):
             continue
         if each.repo and each.repo != repo and each.repo.has_object(code.commit):
-            repo.git("fetch", "--quiet", "--no-tags", "--no-write-fetch-head",
-                     str(each.repo.root), layout.shadow_ref(code.commit))
+            repo.fetch_snapshot(each.repo, code.commit)
             continue
         raise CodeError(
             f"the code of run {each.lock.run.id}, commit {code.commit}, is not in {repo.root}",
             hint="Fetch it: git fetch --all --tags; or push from where the run was made.",
         )
     return commits
+
+
+def _further_commits(
+    repo: GitRepo, runs: Iterable[RecordedRun]
+) -> tuple[list[str], list[str]]:
+    """The snapshot commits of all runs' further repositories, brought into this one.
+
+    Also, in words, those that cannot be: their repository is gone, shallow, or of another
+    object format.
+    """
+    commits, left = [], []
+    for run in runs:
+        for each in repos.further(run.lock):
+            store = repos.store_of(run, each)
+            if store is None:
+                left.append(f"repository {each.name} of {run.lock.run.id} does not travel: "
+                            f"commit {each.state.commit} is not here any more")
+                continue
+            try:
+                repo.fetch_snapshot(store, each.state.commit)
+                commits.append(each.state.commit)
+            except GitError as error:
+                left.append(
+                    f"repository {each.name} of {run.lock.run.id} does not travel: {error}"
+                )
+    return commits, left
 
 
 def _lock_path(run: RecordedRun, home: Path) -> str:

@@ -20,7 +20,7 @@ REMOTE_NAME = "flexlock"
 MANIFEST_FORMAT = 1
 
 _DVC_IGNORE = "/config.local\n/tmp\n/cache\n"
-_ARCHIVE_IGNORE = "/fsroot/\n/runs/*/**\n"
+_ARCHIVE_IGNORE = "/fsroot/\n/repos/\n/runs/*/**\n"
 _NOT_IGNORED = "\n!/.flexlock/\n!/.flexlock/**\n!/.flexlock/data/*.dvc\n"
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from flexlock_hydra.archive import metafiles
+from flexlock_hydra.archive import metafiles, repos, runs
 from flexlock_hydra.archive.remote import choose_git_remote, with_settings
 from flexlock_hydra.capture.digest import digest_file, parse_tree_object
 from flexlock_hydra.errors import DataError, GitError, RunNotFoundError, TargetError
@@ -76,11 +76,12 @@ def pull(
             repo = _add_worktree(here, source, tag, target, branch)
         else:
             repo = GitRepo.clone_tag(_source(here, source, tag), tag, target, branch)
+        unpacked = _unpack_repos(repo, tag, named[1])
         wanted = _wanted(repo, here or repo) if data else ({}, None)
         for path in wanted[0]:
             _check_place(repo.root, path)
     restored, missing = _restore(repo.root, *wanted, progress)
-    return Pulled(str(repo.root), tag, branch, restored, tuple(missing))
+    return Pulled(str(repo.root), tag, branch, restored, (*unpacked, *missing))
 
 
 def as_json(pulled: Pulled) -> dict[str, Any]:
@@ -172,6 +173,20 @@ def _add_worktree(
     found = GitRepo.find(target)
     assert found is not None
     return found
+
+
+def _unpack_repos(repo: GitRepo, tag: str, run_id: str) -> list[str]:
+    """Check the run's further repositories out in their places; those that did not travel."""
+    _, lock = runs.lock_of_tag(repo, tag, run_id)
+    missing = []
+    for each in repos.further(lock):
+        if each.inside is not None:
+            _check_place(repo.root, each.inside)
+        if repo.has_object(f"{each.state.commit}^{{tree}}"):
+            repo.unpack(each.state.commit, repo.root / each.restored)
+        else:
+            missing.append(f"{each.restored}: the code of repository {each.name}")
+    return missing
 
 
 def _wanted(repo: GitRepo, here: GitRepo) -> tuple[dict[str, str], Store | None]:

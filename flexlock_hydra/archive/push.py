@@ -88,7 +88,7 @@ def push(
         bytes=sum(cargo.sizes.values()),
         sent_objects=len(absent),
         sent_bytes=sum(absent.values()),
-        warnings=(*_warnings(run, url, store.spec), *_secrets(cargo)),
+        warnings=(*_warnings(run, url, store.spec), *cargo.left, *_secrets(cargo)),
     )
 
 
@@ -243,8 +243,6 @@ def _warnings(run: RecordedRun, url: str | None, remote: RemoteSpec) -> tuple[st
     for name, code in run.lock.repos.items():
         if code.completeness != EXACT:
             said.append(f"the code of {name} is {code.completeness}: {'; '.join(code.reasons)}")
-        if name != "main":
-            said.append(f"repository {name} is recorded but does not travel")
     return tuple(said)
 
 

@@ -192,12 +192,22 @@ def _by_tag(root: Path, tag: str, run_id: str) -> RecordedRun:
         repo = GitRepo.find(root)
         if repo is None or tag not in repo.tags(tag):
             raise
+    path, lock = lock_of_tag(repo, tag, run_id)
+    return RecordedRun(root / path, process.judge(lock), root, repo)
+
+
+def lock_of_tag(repo: GitRepo, tag: str, run_id: str) -> tuple[str, RunLock]:
+    """The lock of the run that a tag stands for, and its path in the tag's tree.
+
+    Raises:
+        RunNotFoundError: the tag holds none. LockError: it cannot be read.
+    """
     commit = f"refs/tags/{tag}^{{commit}}"
     for path in repo.ls_tree(commit):
         if layout.is_lock(posixpath.basename(path)):
             lock = lockfile.loads(repo.read_file(commit, path) or b"", f"{tag}:{path}")
             if lock.run.id == run_id:
-                return RecordedRun(root / path, process.judge(lock), root, repo)
+                return path, lock
     raise RunNotFoundError(
         f"tag {tag} holds no lock of run {run_id}", hint="It was not made by a push."
     )

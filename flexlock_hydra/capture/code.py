@@ -3,36 +3,44 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from fnmatch import fnmatch
-from pathlib import Path, PurePosixPath
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
+from flexlock_hydra.capture.scope import Scope, is_bytecode, pick
+from flexlock_hydra.errors import GitError
 from flexlock_hydra.ports.gitcmd import redact_url
-from flexlock_hydra.ports.gitrepo import GITLINK, GitRepo, Status, blob_id
+from flexlock_hydra.ports.gitlook import Index, Look, Looking
+from flexlock_hydra.ports.gitrepo import GitRepo, TreeEntry
 from flexlock_hydra.record import layout
 from flexlock_hydra.record.model import EXACT, PARTIAL, CodeState
 
-DEFAULT_SIZE_LIMIT = 50 * 1024**2
-"""Bytes. An untracked file above it is taken for data, left out and named."""
-
-_HYDRA_FOLDERS = ("outputs", "multirun")
-_RUN_MARKS = (layout.LOCK, "multirun.yaml")
 _FIRST_DATE = "0 +0000"
+_MANY = 10
+"""Files of one kind that are named one by one."""
 
 
 @dataclass(frozen=True)
-class Scope:
-    """What is not code although git does not ignore it.
+class Snapshot:
+    """A working tree as it was taken, and what a later look at it must know."""
 
-    ``folders`` and ``data`` are absolute paths: Hydra's output folders, and the inputs
-    that the config names. ``ignore`` are globs on paths relative to the root.
-    """
-
-    folders: tuple[Path, ...] = ()
-    data: tuple[Path, ...] = ()
-    ignore: tuple[str, ...] = ()
-    size_limit: int = DEFAULT_SIZE_LIMIT
+    repo: GitRepo
+    state: CodeState
+    scope: Scope
+    taken_at: int
+    """Nanoseconds since the epoch, before git looked."""
+    index: Index
+    head_tree: str | None
+    again: tuple[str, ...] = ()
+    """Paths that git does not name by itself: untracked, overlooked, with odd line ends."""
+    gone: tuple[str, ...] = ()
+    """Paths that differ from HEAD by not being there."""
+    links: Mapping[str, str] = field(default_factory=dict)
+    """Submodules: path -> snapshot commit."""
+    converts: bool = False
+    inner: Mapping[str, Snapshot] = field(default_factory=dict)
+    """Repositories inside this one, submodules or not: path -> snapshot."""
 
 
 def find_repo(*candidates: Path) -> GitRepo | None:
@@ -44,36 +52,49 @@ def find_repo(*candidates: Path) -> GitRepo | None:
 
 
 def capture(repo: GitRepo, cwd: Path, scope: Scope = Scope()) -> CodeState:
+    """The state of one repository; see :func:`take`."""
+    return take(repo, cwd, scope).state
+
+
+def take(repo: GitRepo, cwd: Path, scope: Scope = Scope()) -> Snapshot:
     """Snapshot the working tree: tracked, edited, deleted, untracked and not ignored.
 
     The commit is HEAD where nothing differs from it, else one that is a function of
-    the tree and HEAD alone. A ref under ``refs/flexlock/`` keeps it alive.
+    the tree and HEAD alone. A ref under ``refs/flexlock/`` keeps it alive. Repositories
+    inside this one have snapshots of their own; a submodule's is what the tree links to.
 
     Raises:
         GitError: git refused.
     """
-    status = repo.status()
-    picked, reasons = _pick_untracked(repo.root, status, scope)
-    overlooked = repo.overlooked()
-    taken = [path for path in (*status.changed, *overlooked, *picked) if not _is_bytecode(path)]
-    tree = _write_tree(repo, status, taken, overlooked)
-    reasons += _filtered(repo, tree, taken)
-    commit = _commit(repo, status.head, tree)
-    repo.update_ref(layout.shadow_ref(commit), commit)
-    reasons += _submodules(repo, tree, status)
-    remote = repo.default_remote(status.branch)
-    url = repo.remote_url(remote) if remote else None
-    return CodeState(
-        path=relative_to(repo.root, cwd),
-        remote=redact_url(url) if url else None,
-        branch=status.branch,
-        head=status.head,
-        commit=commit,
-        tree=tree,
-        dirty=_dirty(repo, status.head, commit),
-        completeness=PARTIAL if reasons else EXACT,
-        reasons=tuple(reasons),
-    )
+    return _take(repo, repo.look(), time.time_ns(), cwd, scope)
+
+
+def take_all(
+    repos: Mapping[str, GitRepo], cwd: Path, scope: Scope
+) -> tuple[dict[str, Snapshot], dict[str, Exception]]:
+    """Snapshots of several repositories, at which git looks side by side; failures apart."""
+    now = time.time_ns()
+    looking = {name: repo.look() for name, repo in repos.items()}
+    taken: dict[str, Snapshot] = {}
+    failed: dict[str, Exception] = {}
+    for name, repo in repos.items():
+        try:
+            taken[name] = _take(repo, looking[name], now, cwd, scope)
+        except (GitError, OSError) as error:
+            failed[name] = error
+    return taken, failed
+
+
+def flatten(name: str, snapshot: Snapshot) -> dict[str, Snapshot]:
+    """A snapshot by its name and those of the repositories inside by name and path.
+
+    Those inside ``main`` are named by their path alone.
+    """
+    found = {name: replace(snapshot, inner={})}
+    for path, inner in snapshot.inner.items():
+        place = f"./{path}" if path == "main" else path
+        found |= flatten(place if name == "main" else f"{name}/{path}", inner)
+    return found
 
 
 def relative_to(path: Path, start: Path) -> str:
@@ -82,98 +103,6 @@ def relative_to(path: Path, start: Path) -> str:
         return Path(os.path.relpath(path, start)).as_posix()
     except ValueError:
         return path.as_posix()
-
-
-def _pick_untracked(root: Path, status: Status, scope: Scope) -> tuple[list[str], list[str]]:
-    """The untracked files that are code, and why others that might be are left out."""
-    folders = _output_folders(root, status.untracked, scope.folders)
-    data = _inside(root, scope.data)
-    picked, reasons = [], []
-    for path in status.untracked:
-        place = path.rstrip("/")  # of a repository inside this one
-        if _is_bytecode(path) or _is_under(place, folders) or _is_under(place, data):
-            continue
-        if _is_hydras(path):
-            continue
-        if any(_matches(path, glob) for glob in scope.ignore):
-            continue
-        if reason := _left_out(root, path, scope.size_limit):
-            reasons.append(reason)
-        else:
-            picked.append(path)
-    return picked, reasons
-
-
-def _left_out(root: Path, path: str, size_limit: int) -> str | None:
-    if path.endswith("/"):
-        return f"repository {path.rstrip('/')} inside this one left out"
-    try:
-        stat = os.lstat(root / path)
-    except OSError as error:
-        return f"untracked {path} left out: {error.strerror}"
-    if stat.st_size > size_limit:
-        return f"untracked {path} ({stat.st_size / 1e6:.0f} MB) left out"
-    if not os.access(root / path, os.R_OK, follow_symlinks=False):
-        return f"untracked {path} left out: permission denied"
-    return None
-
-
-def _output_folders(
-    root: Path, untracked: Iterable[str], configured: Sequence[Path]
-) -> frozenset[str]:
-    """Folders, relative to the root, in which no untracked file is code."""
-    folders = {*_HYDRA_FOLDERS, *_inside(root, configured)}
-    files = [PurePosixPath(path) for path in untracked]
-    folders |= {str(file.parent) for file in files if file.name == layout.LOCK}
-    folders |= {str(file.parent.parent) for file in files if file.parent.name == ".hydra"}
-    with_jobs = {str(up.parent) for file in files for up in file.parents if up.name.isdigit()}
-    with_jobs |= {str(PurePosixPath(folder).parent) for folder in folders}
-    sweeps = {str(file.parent) for file in files if file.name == "multirun.yaml"}
-    folders |= sweeps & with_jobs  # a config may be named so as well
-    return frozenset(folders - {"."})
-
-
-def _inside(root: Path, paths: Iterable[Path]) -> frozenset[str]:
-    """Those of the paths that lie below the root, relative to it."""
-    places = (Path(os.path.relpath(path, root)).as_posix() for path in paths)
-    return frozenset(place for place in places if place != "." and not place.startswith("../"))
-
-
-def _is_under(path: str, folders: frozenset[str]) -> bool:
-    return path in folders or any(str(up) in folders for up in PurePosixPath(path).parents)
-
-
-def _is_hydras(path: str) -> bool:
-    """Whether Hydra or this package wrote a file, wherever it stands."""
-    pure = PurePosixPath(path)
-    return pure.name in _RUN_MARKS or layout.is_own_file(pure.name) or pure.parent.name == ".hydra"
-
-
-def _is_bytecode(path: str) -> bool:
-    return path.endswith((".pyc", ".pyo")) or "__pycache__/" in path
-
-
-def _matches(path: str, glob: str) -> bool:
-    """gitignore's everyday rules: a bare name matches at any depth, a folder all in it."""
-    glob = glob.rstrip("/")
-    pure = PurePosixPath(path)
-    whole = [str(pure), *map(str, pure.parents)]
-    if "/" in glob:
-        return any(fnmatch(place, glob.lstrip("/")) for place in whole)
-    return any(fnmatch(part, glob) for part in pure.parts)
-
-
-def _submodules(repo: GitRepo, tree: str, status: Status) -> list[str]:
-    """Submodules: their commits are recorded, their files are not."""
-    if not (repo.root / ".gitmodules").exists():
-        return []
-    paths = [path for path, entry in repo.ls_tree(tree).items() if entry.mode == GITLINK]
-    return [
-        f"submodule {path} is dirty"
-        if path in status.dirty_submodules
-        else f"submodule {path} is recorded by its commit alone"
-        for path in paths
-    ]
 
 
 def ignored(root: Path, files: Iterable[str]) -> list[str]:
@@ -186,67 +115,141 @@ def ignored(root: Path, files: Iterable[str]) -> list[str]:
     return repo.ignored(list(files)) if repo else []
 
 
-def _filtered(repo: GitRepo, tree: str, paths: list[str]) -> list[str]:
-    """Which of the files git stored with other bytes: line ends changed, a filter run."""
-    entries = repo.ls_tree(tree) if paths else {}
-    return [
-        f"{path} is stored with line ends or a filter of git's, not byte for byte"
-        for path in dict.fromkeys(paths)
-        if (entry := entries.get(path)) is not None
-        and entry.mode.startswith("100")
-        and not _has_content(repo.root / path, entry.oid)
-    ]
+def write_tree(
+    repo: GitRepo,
+    index: Index,
+    paths: Sequence[str],
+    links: Mapping[str, str],
+    *,
+    converts: bool,
+) -> tuple[str, list[str]]:
+    """The tree of the index with paths as they are in the working tree.
 
-
-def _has_content(path: Path, oid: str) -> bool:
-    """Whether a file's bytes are those of a blob; one that is gone by now counts as such."""
-    try:
-        return blob_id(path.read_bytes(), len(oid)) == oid
-    except OSError:
-        return True
-
-
-def _is_gone(root: Path, path: str) -> bool:
-    """Whether a tracked file is no more: deleted, or a folder above it is a link now."""
-    place = root / path
-    ups = [root / up for up in PurePosixPath(path).parents]
-    return not os.path.lexists(place) or any(up.is_symlink() for up in ups[:-1])
-
-
-def _write_tree(
-    repo: GitRepo, status: Status, paths: list[str], overlooked: tuple[str, ...]
-) -> str:
-    if status.head and not paths and not status.differs:
-        return repo.git("rev-parse", f"{status.head}^{{tree}}")
-    gone = [path for path in paths if _is_gone(repo.root, path)]
-    there = sorted(set(paths) - set(gone))
-    names, dropped, hidden = (
-        b"".join(os.fsencode(path) + b"\0" for path in group)
-        for group in (there, gone, overlooked)
-    )
+    Also the files that a checkout gives other bytes.
+    """
     with repo.temporary_index() as env:
-        for flag in ("--no-assume-unchanged", "--no-skip-worktree") if hidden else ():
-            repo.git("update-index", "-z", flag, "--stdin", stdin=hidden, env=env)
-        if dropped:
-            repo.git("update-index", "-z", "--force-remove", "--stdin", stdin=dropped, env=env)
-        repo.git("update-index", "-z", "--add", "--remove", "--stdin", stdin=names, env=env)
-        return repo.git("write-tree", env=env)
+        repo.unhide(index.overlooked, env)
+        repo.stage(paths, env)
+        repo.put_links(links, env)
+        lost = keep_bytes(repo, paths, env) if converts else []
+        return repo.git("write-tree", env=env), lost
 
 
-def _commit(repo: GitRepo, head: str | None, tree: str) -> str:
+def keep_bytes(repo: GitRepo, paths: Iterable[str], env: Mapping[str, str]) -> list[str]:
+    """Store files raw where git's form of them would come back with other bytes.
+
+    Git changes line ends and runs filters both ways; where neither form comes back as
+    the file is, git's stays. Those files are returned.
+    """
+    unlike = repo.not_checked_out_alike(paths, env)
+    if not unlike:
+        return []
+    stored = repo.ls_tree(repo.git("write-tree", env=env))
+    raw = [path for path in unlike if "\n" not in path]
+    entries = {
+        path: TreeEntry(stored[path].mode, oid)
+        for path, oid in zip(raw, repo.hash_raw(raw), strict=True)
+    }
+    repo.put(entries, env)
+    lost = repo.not_checked_out_alike(unlike, env)
+    repo.put({path: stored[path] for path in lost}, env)
+    return lost
+
+
+def _take(repo: GitRepo, looking: Looking, now: int, cwd: Path, scope: Scope) -> Snapshot:
+    look = looking.finish()
+    status, index = look.status, look.index
+    picked = pick(repo.root, status.untracked, scope)
+    inner, unread = _take_inner(repo, [*index.links, *picked.repos], cwd, scope)
+    links = {path: inner[path].state.commit for path in index.links if path in inner}
+    odd = repo.other_line_ends(look.config) if look.converts else []
+    again = (*index.overlooked, *picked.files, *odd)
+    paths = [path for path in (*status.changed, *again) if not is_bytecode(path)]
+    tree, lost = look.head_tree, list[str]()
+    if tree is None or paths or status.differs or index.links:
+        tree, lost = write_tree(repo, index, paths, links, converts=look.converts)
+    commit = _commit(repo, look, tree)
+    repo.update_ref(layout.shadow_ref(commit), commit)
+    reasons = [*picked.reasons, *unread, *name_each(lost, "would be checked out with other bytes")]
+    dirty = _dirty(repo, look, tree)
+    return Snapshot(
+        repo=repo,
+        state=CodeState(
+            path=relative_to(repo.root, cwd),
+            remote=_remote(look.config, status.branch),
+            branch=status.branch,
+            head=status.head,
+            commit=commit,
+            tree=tree,
+            dirty=dirty,
+            completeness=PARTIAL if reasons else EXACT,
+            reasons=tuple(reasons),
+        ),
+        scope=scope,
+        taken_at=now,
+        index=index,
+        head_tree=look.head_tree,
+        again=again,
+        gone=tuple(path for path in dirty if not os.path.lexists(repo.root / path)),
+        links=links,
+        converts=look.converts,
+        inner=inner,
+    )
+
+
+def _take_inner(
+    repo: GitRepo, paths: Iterable[str], cwd: Path, scope: Scope
+) -> tuple[dict[str, Snapshot], list[str]]:
+    """The repositories inside, by path; why one that is there could not be recorded.
+
+    A submodule that is not initialised has no files: there is nothing to record.
+    """
+    inner, reasons = {}, []
+    for path in paths:
+        place = repo.root / path
+        if not os.path.lexists(place / ".git"):
+            continue
+        try:
+            found = GitRepo.find(place)
+            if found is None or not os.path.samefile(found.root, place):
+                raise GitError("its .git leads nowhere")
+            inner[path] = take(found, cwd, scope)
+        except (GitError, OSError) as error:
+            reasons.append(f"repository {path} left out: {error}")
+    return inner, reasons
+
+
+def name_each(paths: Sequence[str], what: str) -> list[str]:
+    """A sentence for each path; one for all that go beyond a few."""
+    named = [f"{path} {what}" for path in paths[:_MANY]]
+    more = len(paths) - _MANY
+    return [*named, f"{more} more files {what}"] if more > 0 else named
+
+
+def _commit(repo: GitRepo, look: Look, tree: str) -> str:
+    head = look.status.head
     if head is None:
         return repo.commit_tree(tree, [], "flexlock snapshot before any commit\n", _FIRST_DATE)
-    if repo.git("rev-parse", f"{head}^{{tree}}") == tree:
+    if look.head_tree == tree:
         return head
-    return repo.commit_tree(
-        tree, [head], f"flexlock snapshot of {head}\n", repo.commit_date(head)
-    )
+    return repo.commit_tree(tree, [head], f"flexlock snapshot of {head}\n", look.head_date)
 
 
-def _dirty(repo: GitRepo, head: str | None, commit: str) -> tuple[str, ...]:
-    if head is None:
-        return tuple(sorted(repo.ls_tree(commit)))
-    if head == commit:
-        return ()
-    diff = repo.diff(head, commit)
-    return tuple(sorted((*diff.added, *diff.removed, *diff.changed)))
+def _dirty(repo: GitRepo, look: Look, tree: str) -> tuple[str, ...]:
+    if look.head_tree is None:
+        return tuple(sorted(repo.ls_tree(tree)))
+    return repo.diff(look.head_tree, tree).paths if look.head_tree != tree else ()
+
+
+def _remote(config: Mapping[str, str], branch: str | None) -> str | None:
+    """The URL, without credentials, of the remote that the branch follows, else of
+    ``origin``, else of the only one."""
+    urls = {
+        key.removeprefix("remote.").removesuffix(".url"): url
+        for key, url in config.items()
+        if key.startswith("remote.") and key.endswith(".url")
+    }
+    followed = config.get(f"branch.{branch}.remote", ".")
+    only = next(iter(urls)) if len(urls) == 1 else ""
+    name = next((name for name in (followed, "origin", only) if name in urls), None)
+    return redact_url(urls[name]) if name is not None else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import logging
 import os
+import signal
 import sys
 import traceback
 from pathlib import Path
@@ -16,6 +17,7 @@ from flexlock_hydra.errors import FlexlockError
 
 BUG = 3
 INTERRUPTED = 130
+TERMINATED = 143
 
 _COMMANDS = ("show", "diff", "push", "pull", "rerun")
 
@@ -74,6 +76,7 @@ def cli(ctx: click.Context, quiet: bool, verbose: bool, debug: bool) -> None:
 def main() -> None:
     """The entry point: every error of ours ends here, in words."""
     debug = "--debug" in sys.argv
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))  # to give back what is borrowed
     try:
         sys.exit(cli.main(standalone_mode=False) or 0)
     except click.exceptions.Exit as done:

@@ -18,11 +18,15 @@ _ABSENT = object()
 
 @dataclass(frozen=True)
 class Rerun:
-    """The run that this job repeats: its id, its config, and where its paths lie here."""
+    """The run that this job repeats: its id, its config, and where its paths lie here.
+
+    ``repos`` are the further repositories that it is given: name -> folder.
+    """
 
     parent: str | None = None
     unresolved: Json = None
     relocation: Relocation = Relocation()
+    repos: Mapping[str, str] | None = None
 
     @classmethod
     def from_environment(cls) -> Rerun:
@@ -32,7 +36,7 @@ class Rerun:
             return cls()
         notes = json.loads(Path(name).read_bytes())
         moves = Relocation(notes["relocate"], notes["cwd"])
-        return cls(notes["parent"], notes["unresolved"], moves)
+        return cls(notes["parent"], notes["unresolved"], moves, notes["repos"])
 
 
 def changed_keys(recorded: Json, now: Json, where: str = "") -> list[str]:

@@ -6,18 +6,19 @@ import inspect
 import os
 import sys
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from omegaconf import Container
 
 from flexlock_hydra.capture import code, environment, process
-from flexlock_hydra.capture.code import Scope
+from flexlock_hydra.capture.code import Snapshot
 from flexlock_hydra.capture.data import Places, record_path
+from flexlock_hydra.capture.scope import Scope
 from flexlock_hydra.capture.secrets import Masker, env_names
 from flexlock_hydra.errors import FlexlockError, LockError
-from flexlock_hydra.hooks import tracking
+from flexlock_hydra.hooks import tracking, watch
 from flexlock_hydra.hooks.again import Rerun
 from flexlock_hydra.hooks.options import SaveConfig
 from flexlock_hydra.hooks.survey import Survey, survey
@@ -44,24 +45,43 @@ class Start:
     root: str
     repos: Mapping[str, CodeState]
     warnings: tuple[str, ...] = ()
+    code: Mapping[str, Snapshot] = field(default_factory=dict)
 
 
-def observe_start(scope: Scope) -> Start:
-    """The command, and the code as it is now."""
+def observe_start(
+    scope: Scope, *, repos: Mapping[str, str] | None = None, editable: bool = True
+) -> Start:
+    """The command, and the code as it is now.
+
+    Args:
+        repos: further repositories, name -> a folder in each.
+        editable: also those of editable installs.
+    """
     cwd = Path.cwd()
     main = _main_file()
-    warnings: tuple[str, ...] = ()
-    repo, repos = None, {}
+    warnings: list[str] = []
+    repo = None
     try:
         repo = _main_repo(cwd, main)
         if repo is None:
-            warnings = (f"code not recorded: {cwd} is in no git repository (try: git init)",)
-        else:
-            repos = {"main": code.capture(repo, cwd, scope)}
+            warnings.append(f"code not recorded: {cwd} is in no git repository (try: git init)")
     except (FlexlockError, OSError) as error:
-        warnings = (f"code not recorded: {error}",)
+        warnings.append(f"code not recorded: {error}")
+    repeated = Rerun.from_environment().repos
+    others, unfound = watch.further_repos(
+        repos or {} if repeated is None else repeated, repo, editable=editable
+    )
+    found = {watch.MAIN: repo, **others} if repo else others
+    snapshots, failed = watch.take(found, cwd, scope)
     root = repo.root if repo else cwd
-    return Start(_command(cwd, main, root), str(cwd), str(root), repos, warnings)
+    return Start(
+        command=_command(cwd, main, root),
+        cwd=str(cwd),
+        root=str(root),
+        repos=watch.states(snapshots, root),
+        warnings=(*warnings, *unfound, *failed),
+        code=snapshots,
+    )
 
 
 def bystander_start() -> Start:
@@ -88,19 +108,6 @@ def is_bystander(folder: Path | None = None) -> bool:
     return found.status == RUNNING and process.is_above(found.process)
 
 
-def imported_but_ignored(root: Path) -> list[str]:
-    """Why the snapshot lacks modules that this process imported: git ignores them."""
-    files = {
-        Path(file).relative_to(root).as_posix()
-        for _, file in _module_files(root)
-        if not Path(file).is_relative_to(sys.prefix) and "site-packages" not in Path(file).parts
-    }
-    try:
-        return [f"ignored {path} was imported" for path in sorted(code.ignored(root, files))]
-    except FlexlockError as error:
-        return [f"imported modules not looked at: {error}"]
-
-
 def foreign_code(root: Path, sources: Iterable[Any], task: Path | None = None) -> list[str]:
     """What the job reads as code from outside the repository: config folders, an installed task."""
     folders = [
@@ -124,12 +131,19 @@ def observe_task(start: Start, source: Path, scope: Scope) -> Start:
         return start
     try:
         repo = code.find_repo(source.parent)
-        if repo is None:
-            return start
-        state = code.capture(repo, Path(start.cwd), scope)
     except FlexlockError:
         return start  # what is wrong with git is among the warnings already
-    return replace(start, repos={"main": state}, root=str(repo.root), warnings=())
+    if repo is None:
+        return start
+    taken, failed = watch.take({watch.MAIN: repo}, Path(start.cwd), scope)
+    snapshots = {**taken, **start.code}
+    return replace(
+        start,
+        repos=watch.states(snapshots, repo.root),
+        root=str(repo.root),
+        warnings=tuple(failed),
+        code=snapshots,
+    )
 
 
 def begin(
@@ -174,7 +188,7 @@ def begin(
         warnings=start.warnings,
     )
     run = kind(
-        folder, lock, places, masker, raise_on_data, relocate=rerun.relocation
+        folder, lock, places, masker, raise_on_data, relocate=rerun.relocation, code=start.code
     )
     tracking.enter(run)
     if config is not None:
@@ -307,42 +321,8 @@ def _command(cwd: Path, main: Path | None, root: Path) -> Command:
         cwd=str(cwd),
         module=spec.name if spec else None,
         file=record_path(main, root) if main else None,
-        import_paths=tuple(_import_paths(root)),
+        import_paths=tuple(watch.import_paths(root)),
     )
-
-
-def _import_paths(root: Path) -> Iterable[str]:
-    """Where the project's own modules are imported from, relative to its root.
-
-    Entries of ``sys.path``, and the folders of packages that an editable install's
-    finder brought without one.
-    """
-    entries = [Path(entry or ".").absolute() for entry in sys.path]
-    entries += [_package_home(name, Path(file)) for name, file in _module_files(root)]
-    for path in dict.fromkeys(entries):
-        if (
-            path.is_relative_to(root)
-            and not path.is_relative_to(sys.prefix)
-            and "site-packages" not in path.parts
-        ):
-            yield path.relative_to(root).as_posix()
-
-
-def _module_files(root: Path) -> list[tuple[str, str]]:
-    """Imported modules whose files lie below the root."""
-    prefix = f"{root}{os.sep}"
-    files = [(name, getattr(module, "__file__", None)) for name, module in [*sys.modules.items()]]
-    return [
-        (name, file)
-        for name, file in files
-        if isinstance(file, str) and file.startswith(prefix) and name != "__main__"
-    ]
-
-
-def _package_home(name: str, file: Path) -> Path:
-    """The folder that holds a module's top-level package."""
-    depth = name.count(".") + (file.name == "__init__.py")
-    return file.parents[depth]
 
 
 def _main_file() -> Path | None:

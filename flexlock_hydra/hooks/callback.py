@@ -18,17 +18,16 @@ from hydra.core.utils import JobReturn
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
-from flexlock_hydra.capture.code import Scope
+from flexlock_hydra.capture.scope import Scope
 from flexlock_hydra.capture.secrets import Masker
 from flexlock_hydra.errors import DataError
-from flexlock_hydra.hooks import ending, sweep, tracking
+from flexlock_hydra.hooks import ending, sweep, tracking, watch
 from flexlock_hydra.hooks.again import Rerun, changed_keys
 from flexlock_hydra.hooks.begin import (
     Start,
     begin,
     bystander_start,
     foreign_code,
-    imported_but_ignored,
     is_bystander,
     named_data,
     observe_start,
@@ -37,7 +36,7 @@ from flexlock_hydra.hooks.begin import (
     task_name,
 )
 from flexlock_hydra.hooks.ending import End
-from flexlock_hydra.hooks.options import SaveConfig, Selection, Strict
+from flexlock_hydra.hooks.options import SaveConfig, Selection, Strict, named
 from flexlock_hydra.hooks.survey import survey
 from flexlock_hydra.hooks.tracking import MISSING_DATA_HINT, ActiveRun, Bystander
 from flexlock_hydra.record import layout
@@ -74,6 +73,8 @@ class FlexlockCallback(Callback):
         ignore: Iterable[str] = (),
         secrets: Iterable[str] = (),
         max_untracked_mb: int = 50,
+        repos: Any = None,
+        editable: bool = True,
     ) -> None:
         self.enabled = enabled
         self.strict = Strict.parse(strict)
@@ -82,6 +83,8 @@ class FlexlockCallback(Callback):
         self.ignore = tuple(ignore)
         self.masker = Masker(patterns=tuple(secrets))
         self.size_limit = max_untracked_mb * 1024**2
+        self.repos = named(repos)
+        self.editable = editable
         self.start: Start | None = None
         self.sweep: Sweep | None = None
 
@@ -148,7 +151,8 @@ class FlexlockCallback(Callback):
     def _finish(self, run: ActiveRun, config: DictConfig, end: End) -> None:
         """Write the end; the outputs of a run that was cut off are not hashed."""
         hashed = self.outputs.enabled and end.status != INTERRUPTED
-        run.code_is_partial(imported_but_ignored(run.places.root))
+        choices: Any = OmegaConf.to_container(config.hydra.runtime.choices, resolve=False)
+        watch.look_again(run, _sources(config.hydra), choices, closely=self.sweep is None)
         run.selection = self.outputs
         known = len(run.lock.warnings)
         run.finish(
@@ -164,7 +168,7 @@ class FlexlockCallback(Callback):
         folder = Path(config.hydra.runtime.output_dir)
         source = task_name(task_function)[1]
         start = self.start or self._observe(config, [folder])
-        if not start.repos and source is not None:
+        if watch.MAIN not in start.repos and source is not None:
             start = observe_task(start, source, self._scope([folder], ()))
         return self._with_gaps(start, config.hydra, source)
 
@@ -204,7 +208,11 @@ class FlexlockCallback(Callback):
             run.warn(f"at the start of the job {reason}")
 
     def _observe(self, config: DictConfig, folders: Iterable[str | Path]) -> Start:
-        start = observe_start(self._scope(folders, named_data(config, _NOT_THE_TASKS)))
+        start = observe_start(
+            self._scope(folders, named_data(config, _NOT_THE_TASKS)),
+            repos=self.repos,
+            editable=self.editable,
+        )
         return self._with_gaps(start, config.hydra, None)
 
     def _with_gaps(self, start: Start, settings: Any, source: Path | None) -> Start:
@@ -212,8 +220,7 @@ class FlexlockCallback(Callback):
         main = start.repos.get("main")
         if main is None:
             return start
-        sources: Any = OmegaConf.to_container(settings.runtime.config_sources, resolve=False)
-        reasons = foreign_code(Path(start.root), sources, source)
+        reasons = foreign_code(Path(start.root), _sources(settings), source)
         return replace(
             start, repos={**start.repos, "main": tracking.with_reasons(main, reasons)}
         )
@@ -237,9 +244,11 @@ class FlexlockCallback(Callback):
     def _refuse_inexact_code(self) -> None:
         if self.strict not in (Strict.code, Strict.all) or self.start is None:
             return
-        state = self.start.repos.get("main")
-        reasons = self.start.warnings if state is None else state.reasons
-        if state is None or state.completeness != EXACT:
+        states = self.start.repos
+        gaps = [reason for each in states.values() for reason in each.reasons]
+        reasons = [*self.start.warnings, *gaps]
+        exact = all(each.completeness == EXACT for each in states.values())
+        if self.start.warnings or "main" not in states or not exact:
             _refuse(
                 f"the code cannot be recorded exactly: {'; '.join(reasons)}",
                 "Commit or remove what is named, or run with hydra.callbacks.flexlock.strict=off",
@@ -264,10 +273,14 @@ class FlexlockCallback(Callback):
                 log.warning(text)
 
 
+def _sources(settings: Any) -> Any:
+    """Where Hydra looks for configs: provider, schema and path of each."""
+    return OmegaConf.to_container(settings.runtime.config_sources, resolve=False)
+
+
 def _job(settings: Any, command: Command, part_of: Sweep | None) -> Job:
     overrides: Any = OmegaConf.to_container(settings.overrides, resolve=False)
     choices: Any = OmegaConf.to_container(settings.runtime.choices, resolve=False)
-    sources: Any = OmegaConf.to_container(settings.runtime.config_sources, resolve=False)
     missing = OmegaConf.is_missing
     return Job(
         name=settings.job.name,
@@ -276,7 +289,7 @@ def _job(settings: Any, command: Command, part_of: Sweep | None) -> Job:
         ),
         choices=choices,
         config_name=None if missing(settings.job, "config_name") else settings.job.config_name,
-        config_sources=tuple(sources),
+        config_sources=tuple(_sources(settings)),
         id=None if missing(settings.job, "id") else str(settings.job.id),
         num=None if missing(settings.job, "num") else int(settings.job.num),
         sweep=part_of,

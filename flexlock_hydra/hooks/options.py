@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import os
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any
+from typing import Any, Union
 
 from flexlock_hydra.errors import FlexlockError
+
+PathLike = Union[str, "os.PathLike[str]"]
+Paths = Union[PathLike, Sequence[PathLike], Mapping[str, PathLike]]
 
 
 class Strict(Enum):
@@ -70,6 +74,17 @@ class Selection:
         return cls(True, tuple(map(str, outputs)), largest)
 
 
+def named(paths: Paths | None) -> dict[str, str]:
+    """Names and paths of any accepted form; a path without a name is its own."""
+    if paths is None:
+        return {}
+    if isinstance(paths, Mapping):
+        return {str(name): os.fspath(path) for name, path in paths.items()}
+    if isinstance(paths, (str, os.PathLike)):
+        return {os.fspath(paths): os.fspath(paths)}
+    return {os.fspath(path): os.fspath(path) for path in paths}
+
+
 @dataclass
 class FlexlockConf:
     """Hydra's config node; each field is an argument of the callback."""
@@ -83,6 +98,8 @@ class FlexlockConf:
     ignore: list[str] = field(default_factory=list)
     secrets: list[str] = field(default_factory=list)
     max_untracked_mb: int = 50
+    repos: Any = None
+    editable: bool = True
 
 
 def register(store: Any) -> None:

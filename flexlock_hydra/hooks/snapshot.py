@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import is_dataclass, replace
 from pathlib import Path
-from typing import Any, Union
+from typing import Any
 
 from omegaconf import Container, DictConfig, OmegaConf
 
 from flexlock_hydra.capture import code
-from flexlock_hydra.capture.code import Scope
+from flexlock_hydra.capture.scope import Scope
 from flexlock_hydra.capture.secrets import Masker
 from flexlock_hydra.errors import CodeError, DataError, FlexlockError
-from flexlock_hydra.hooks import tracking
+from flexlock_hydra.hooks import tracking, watch
 from flexlock_hydra.hooks.begin import begin, named_data, observe_start, publish
-from flexlock_hydra.hooks.options import SaveConfig
+from flexlock_hydra.hooks.options import PathLike, Paths, SaveConfig, named
 from flexlock_hydra.hooks.survey import survey, to_plain
 from flexlock_hydra.hooks.tracking import ActiveRun
 from flexlock_hydra.record.codec import Json
 from flexlock_hydra.record.lockfile import write_bytes
 from flexlock_hydra.record.model import COMPLETED, Job, RunLock
-
-PathLike = Union[str, "os.PathLike[str]"]
-Paths = Union[PathLike, Sequence[PathLike], Mapping[str, PathLike]]
 
 _FOLDER_KEYS = ("save_dir", "output_dir", "out_dir")
 _recorded: dict[Path, tuple[ActiveRun, Json]] = {}
@@ -85,15 +81,6 @@ def snapshot(
                         _raise_if_failed(run, name)
         run.write()
     return run.lock
-
-
-def named(paths: Paths) -> dict[str, str]:
-    """Names and paths of any accepted form; a path without a name is its own."""
-    if isinstance(paths, Mapping):
-        return {str(name): os.fspath(path) for name, path in paths.items()}
-    if isinstance(paths, (str, os.PathLike)):
-        return {os.fspath(paths): os.fspath(paths)}
-    return {os.fspath(path): os.fspath(path) for path in paths}
 
 
 def _active_run() -> ActiveRun | None:
@@ -174,9 +161,20 @@ def _add_repo(run: ActiveRun, name: str, path: str) -> None:
     repo = code.find_repo(folder)
     if repo is None:
         raise CodeError(f"{folder} is in no git repository", hint="git init, and commit.")
-    state = tracking.masked_code(code.capture(repo, run.places.original_cwd), run.masker)
     key = name if name != path else repo.root.name
-    run.lock = replace(run.lock, repos={**run.lock.repos, key: state})
+    scope = run.code["main"].scope if "main" in run.code else Scope()
+    snapshots = code.flatten(key, code.take(repo, run.places.original_cwd, scope))
+    run.code = {**run.code, **snapshots}
+    run.lock = replace(
+        run.lock,
+        repos={
+            **run.lock.repos,
+            **{
+                name: tracking.masked_code(state, run.masker)
+                for name, state in watch.states(snapshots, run.places.root).items()
+            },
+        },
+    )
 
 
 def _clear(run: ActiveRun, section: str) -> None:

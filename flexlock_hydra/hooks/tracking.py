@@ -17,6 +17,7 @@ from typing import Any, Protocol
 
 from flexlock_hydra.capture import lineage
 from flexlock_hydra.capture.beside import Answer
+from flexlock_hydra.capture.code import Snapshot
 from flexlock_hydra.capture.data import Places, describe, expanded, filled
 from flexlock_hydra.capture.digest import Digest, Limits, Summary, fingerprint, summarize
 from flexlock_hydra.capture.secrets import Masker
@@ -28,6 +29,7 @@ from flexlock_hydra.record import layout, lockfile
 from flexlock_hydra.record.codec import Json
 from flexlock_hydra.record.model import (
     COMPLETED,
+    DRIFTED,
     FAILED,
     INTERRUPTED,
     PARTIAL,
@@ -163,6 +165,8 @@ class ActiveRun:
     relocate: Relocation = field(default_factory=lambda: Relocation())
     scanning: bool = False
     """Whether the config is being walked: then no path is computed anew."""
+    code: Mapping[str, Snapshot] = field(default_factory=dict)
+    """The snapshots of its repositories, for a look at its end."""
     saved: RunLock | None = None
     """The lock as it was last written."""
     inputs: Inputs = field(default_factory=Inputs)
@@ -294,13 +298,15 @@ class ActiveRun:
                 self.lock, warnings=tuple(dict.fromkeys((*self.lock.warnings, *masked)))
             )
 
-    def code_is_partial(self, reasons: Iterable[str]) -> None:
-        """Name what the job read as code and the snapshot does not hold."""
+    def code_differs(
+        self, name: str, reasons: Iterable[str], completeness: str = PARTIAL
+    ) -> None:
+        """Name what the job read as code and the snapshot of a repository does not hold."""
         with self.mutex:
-            main = self.lock.code
-            if main is not None:
-                state = masked_code(with_reasons(main, reasons), self.masker)
-                self.lock = replace(self.lock, repos={**self.lock.repos, "main": state})
+            state = self.lock.repos.get(name)
+            if state is not None:
+                state = masked_code(with_reasons(state, reasons, completeness), self.masker)
+                self.lock = replace(self.lock, repos={**self.lock.repos, name: state})
 
     def write(self) -> None:
         """Write the lock as it is now; aside, where a later run has taken the folder."""
@@ -507,10 +513,16 @@ class Relocation:
         return None
 
 
-def with_reasons(code: CodeState, reasons: Iterable[str]) -> CodeState:
-    """A repository's state with further gaps named."""
-    named = tuple(dict.fromkeys((*code.reasons, *reasons)))
-    return replace(code, reasons=named, completeness=PARTIAL) if named else code
+def with_reasons(
+    code: CodeState, reasons: Iterable[str], completeness: str = PARTIAL
+) -> CodeState:
+    """A repository's state with further gaps named; what drifted is not merely partial."""
+    new = tuple(reasons)
+    if not new:
+        return code
+    named = tuple(dict.fromkeys((*code.reasons, *new)))
+    worst = DRIFTED if DRIFTED in (code.completeness, completeness) else PARTIAL
+    return replace(code, reasons=named, completeness=worst)
 
 
 def masked_code(code: CodeState, masker: Masker) -> CodeState:

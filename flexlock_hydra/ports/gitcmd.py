@@ -8,6 +8,7 @@ import re
 import shlex
 import subprocess
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from flexlock_hydra.errors import GitError
@@ -63,6 +64,42 @@ def clean_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     return kept | fixed | dict(extra or {})
 
 
+@dataclass(frozen=True)
+class Started:
+    """A git command that runs beside its caller until it is finished."""
+
+    cwd: Path
+    args: tuple[str, ...]
+    process: subprocess.Popen[bytes]
+
+    def finish(self, stdin: bytes | None = None) -> subprocess.CompletedProcess[bytes]:
+        """Wait for its end, whatever its exit code."""
+        try:
+            out, err = self.process.communicate(stdin)
+        except BaseException:
+            self.process.kill()
+            self.process.wait()
+            raise
+        return subprocess.CompletedProcess(self.args, self.process.returncode, out, err)
+
+    def output(self, stdin: bytes | None = None) -> bytes:
+        """Wait for its end; its standard output.
+
+        Raises:
+            GitError: git ended with anything but 0; the message is git's own.
+        """
+        done = self.finish(stdin)
+        if done.returncode != 0:
+            said = done.stderr.decode("utf-8", "replace").strip()
+            again = " ".join(shlex.quote(redact_url(arg)) for arg in self.args)
+            raise GitError(
+                f"git {self.args[0]} in {self.cwd}: "
+                f"{redact_url(said or f'exit code {done.returncode}')}",
+                hint=f"What git says is above; the same by hand: git -C {self.cwd} {again}",
+            )
+        return done.stdout
+
+
 def git(
     cwd: Path,
     *args: str,
@@ -75,15 +112,7 @@ def git(
         GitError: git is not installed, or ended with anything but 0; the message
             is git's own.
     """
-    done = run(cwd, *args, stdin=stdin, env=env)
-    if done.returncode != 0:
-        said = done.stderr.decode("utf-8", "replace").strip() or f"exit code {done.returncode}"
-        again = " ".join(shlex.quote(redact_url(arg)) for arg in args)
-        raise GitError(
-            f"git {args[0]} in {cwd}: {redact_url(said)}",
-            hint=f"What git says is above; the same by hand: git -C {cwd} {again}",
-        )
-    return done.stdout
+    return start(cwd, *args, env=env, reads=stdin is not None).output(stdin)
 
 
 def run(
@@ -93,16 +122,29 @@ def run(
     env: Mapping[str, str] | None = None,
 ) -> subprocess.CompletedProcess[bytes]:
     """Run ``git ARGS`` in ``cwd`` whatever its exit code; GitError when there is no git."""
+    return start(cwd, *args, env=env, reads=stdin is not None).finish(stdin)
+
+
+def start(
+    cwd: Path,
+    *args: str,
+    env: Mapping[str, str] | None = None,
+    reads: bool = False,
+) -> Started:
+    """Start ``git ARGS`` in ``cwd``; ``reads``: standard input is given at the end.
+
+    Raises:
+        GitError: git is not installed, or there is no such folder.
+    """
     log.debug("git -C %s %s", cwd, " ".join(args))
     try:
-        return subprocess.run(
+        process = subprocess.Popen(
             ["git", *_CONFIG_ARGS, *args],
             cwd=cwd,
             env=clean_environment(env),
-            input=stdin,
-            stdin=subprocess.DEVNULL if stdin is None else None,
-            capture_output=True,
-            check=False,
+            stdin=subprocess.PIPE if reads else subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
         )
     except FileNotFoundError as error:
         if not Path(cwd).is_dir():
@@ -113,6 +155,7 @@ def run(
         ) from error
     except OSError as error:
         raise GitError(f"git cannot be started in {cwd}: {error.strerror}") from error
+    return Started(cwd, args, process)
 
 
 def require_version() -> None:

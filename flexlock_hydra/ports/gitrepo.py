@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
+import filecmp
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from flexlock_hydra.errors import GitError
-from flexlock_hydra.ports.gitcmd import git, redact_url, run, text
+from flexlock_hydra.ports.gitcmd import git, redact_url, run, start, text
+from flexlock_hydra.ports.gitlook import GITLINK, Asking, Looking, has_line_ends
+from flexlock_hydra.record import layout
 
 if TYPE_CHECKING:
     import git as gitpython
@@ -26,24 +29,11 @@ _IDENTITY = {
 }
 
 
-GITLINK = "160000"
-"""The mode of a submodule in a tree."""
+_LOCK_PATIENCE = 10.0
+"""Seconds to wait for another process to be done with a ref."""
 
-
-@dataclass(frozen=True)
-class Status:
-    """``git status`` of a working tree, paths relative to its root."""
-
-    head: str | None
-    branch: str | None
-    differs: bool
-    """Whether any tracked path differs from HEAD or from the index."""
-    changed: tuple[str, ...]
-    """Tracked paths to take from the working tree."""
-    untracked: tuple[str, ...]
-    """Untracked paths that are not ignored; a nested repository ends with ``/``."""
-    dirty_submodules: tuple[str, ...]
-    """Submodules with edited or untracked files of their own."""
+_WORKTREE_PREFIX = "flexlock-"
+_DEFAULT_LINE_ENDS = ("-c", "core.autocrlf=false", "-c", "core.eol=native")
 
 
 @dataclass(frozen=True)
@@ -61,6 +51,11 @@ class TreeDiff:
     added: tuple[str, ...]
     removed: tuple[str, ...]
     changed: tuple[str, ...]
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """All of them, sorted."""
+        return tuple(sorted((*self.added, *self.removed, *self.changed)))
 
 
 @dataclass(frozen=True)
@@ -89,6 +84,15 @@ class GitRepo:
             return None
         raise GitError(f"git in {folder}: {said}")
 
+    @property
+    def common_dir(self) -> Path:
+        """The repository's own folder, which its linked worktrees share."""
+        try:
+            said = text((self.git_dir / "commondir").read_bytes())
+        except OSError:
+            return self.git_dir
+        return Path(os.path.normpath(self.git_dir / said))
+
     def git(
         self, *args: str, stdin: bytes | None = None, env: Mapping[str, str] | None = None
     ) -> str:
@@ -97,44 +101,37 @@ class GitRepo:
 
     # Reading
 
-    def status(self) -> Status:
-        """What differs from HEAD and the index, without writing to the user's index."""
-        raw = git(
-            self.root,
-            "status",
-            "--porcelain=v2",
-            "-z",
-            "--branch",
-            "--untracked-files=all",
-            "--ignore-submodules=none",
-            "--no-renames",
+    def ask_status(self, *, untracked: bool = True) -> Asking:
+        """Begin to ask what differs from HEAD and the index; nothing of the user's is written."""
+        which = "all" if untracked else "no"
+        return Asking(
+            start(
+                self.root,
+                "status",
+                "--porcelain=v2",
+                "-z",
+                "--branch",
+                f"--untracked-files={which}",
+                "--ignore-submodules=all",
+                "--no-renames",
+            )
         )
-        return _parse_status(raw)
+
+    def look(self) -> Looking:
+        """Begin to look at the working tree."""
+        return Looking(
+            root=self.root,
+            common_dir=self.common_dir,
+            index=start(self.root, "ls-files", "-v", "-s", "-z"),
+            config=start(self.root, "config", "--list", "-z"),
+            head=start(self.root, "cat-file", "--batch", reads=True),
+            status=self.ask_status(),
+        )
 
     def rev_parse(self, name: str) -> str | None:
         """The id that a revision stands for, or None."""
         done = run(self.root, "rev-parse", "-q", "--verify", "--end-of-options", name)
         return text(done.stdout) if done.returncode == 0 else None
-
-    def commit_date(self, commit: str) -> str:
-        """The committer date, as git's raw ``<seconds> <offset>``."""
-        lines = git(self.root, "cat-file", "commit", commit).splitlines()
-        committer = next(line for line in lines if line.startswith(b"committer "))
-        return " ".join(committer.decode("utf-8", "replace").split(" ")[-2:])
-
-    def overlooked(self) -> tuple[str, ...]:
-        """Tracked files that git was told not to look at: assume-unchanged, skip-worktree.
-
-        Of the latter those that are there: in a sparse checkout the others never were.
-        """
-        records = git(self.root, "ls-files", "-v", "-z").split(b"\0")[:-1]
-        flagged = [(record[:1], os.fsdecode(record[2:])) for record in records]
-        return tuple(
-            name
-            for letter, name in flagged
-            if (letter.islower() and letter != b"s")
-            or (letter in b"Ss" and os.path.lexists(self.root / name))
-        )
 
     def remote_url(self, name: str) -> str | None:
         """The URL of a remote by its name, credentials included."""
@@ -145,13 +142,6 @@ class GitRepo:
         """A value of git's configuration, or None."""
         done = run(self.root, "config", "--get", key)
         return text(done.stdout) or None
-
-    def default_remote(self, branch: str | None) -> str | None:
-        """The remote that the branch follows, else ``origin``, else the only one."""
-        if branch and (name := self.config(f"branch.{branch}.remote")) not in (None, "."):
-            return name
-        names = self.git("remote").split()
-        return "origin" if "origin" in names else names[0] if len(names) == 1 else None
 
     def ls_tree(self, treeish: str) -> dict[str, TreeEntry]:
         """Every leaf of a tree: path -> entry."""
@@ -176,7 +166,8 @@ class GitRepo:
 
     def diff(self, old: str, new: str) -> TreeDiff:
         """The paths in which two commits differ."""
-        raw = git(self.root, "diff-tree", "-r", "-z", "--no-renames", "--name-status", old, new)
+        how = ("-r", "-z", "--no-renames", "--ignore-submodules=none", "--name-status")
+        raw = git(self.root, "diff-tree", *how, old, new)
         words = [os.fsdecode(word) for word in raw.split(b"\0")[:-1]]
         pairs = list(zip(words[0::2], words[1::2], strict=True))
         return TreeDiff(
@@ -243,6 +234,62 @@ class GitRepo:
             "commit-tree", tree, *words, stdin=message.encode(), env=_IDENTITY | dates
         )
 
+    def stage(self, paths: Iterable[str], env: Mapping[str, str]) -> None:
+        """Take files from the working tree into an index; those that are gone leave it."""
+        there: list[str] = []
+        gone: list[str] = []
+        for path in sorted(set(paths)):
+            (gone if _is_gone(self.root, path) else there).append(path)
+        for how, names in ((("--force-remove",), gone), (("--add", "--remove"), there)):
+            if names:
+                self.git("update-index", "-z", *how, "--stdin", stdin=_nul(names), env=env)
+
+    def unhide(self, paths: Sequence[str], env: Mapping[str, str]) -> None:
+        """Make git look at files again, in an index of our own."""
+        for flag in ("--no-assume-unchanged", "--no-skip-worktree") if paths else ():
+            self.git("update-index", "-z", flag, "--stdin", stdin=_nul(paths), env=env)
+
+    def put(self, entries: Mapping[str, TreeEntry], env: Mapping[str, str]) -> None:
+        """Put entries into an index as they are."""
+        lines = [f"{entry.mode} {entry.oid}\t{path}" for path, entry in entries.items()]
+        if lines:
+            self.git("update-index", "-z", "--index-info", stdin=_nul(lines), env=env)
+
+    def put_links(self, links: Mapping[str, str], env: Mapping[str, str]) -> None:
+        """Put submodules' commits into an index."""
+        self.put({path: TreeEntry(GITLINK, oid) for path, oid in links.items()}, env)
+
+    def hash_raw(self, paths: Sequence[str]) -> list[str]:
+        """Store files byte for byte, whatever git's filters say; their ids."""
+        names = b"".join(os.fsencode(path) + b"\n" for path in paths)
+        return self.git(
+            "hash-object", "-w", "--no-filters", "--stdin-paths", stdin=names
+        ).splitlines()
+
+    def not_checked_out_alike(
+        self, paths: Iterable[str], env: Mapping[str, str]
+    ) -> list[str]:
+        """Those of an index's files that a checkout gives other bytes than they have.
+
+        It is tried with the user's configuration of line ends and without.
+        """
+        files = [path for path in dict.fromkeys(paths) if _is_file(self.root / path)]
+        unlike: set[str] = set()
+        for config in ((), _DEFAULT_LINE_ENDS) if files else ():
+            with tempfile.TemporaryDirectory(prefix=_WORKTREE_PREFIX) as folder:
+                self.git(*config, "checkout-index", "-q", "-f", "-z", "--stdin",
+                         f"--prefix={folder}/", stdin=_nul(files), env=env)
+                unlike |= {
+                    path for path in files if not _same(Path(folder, path), self.root / path)
+                }
+        return sorted(unlike)
+
+    def other_line_ends(self, config: Mapping[str, str]) -> list[str]:
+        """Tracked files with line ends that a checkout would not give them."""
+        raw = git(self.root, "ls-files", "--eol", "-z")
+        records = [os.fsdecode(record).partition("\t") for record in raw.split(b"\0")[:-1]]
+        return [path for facts, _, path in records if not has_line_ends(facts, config)]
+
     def write_blob(self, content: bytes) -> str:
         """Store bytes as a blob; its id."""
         return self.git("hash-object", "-w", "--stdin", "--no-filters", stdin=content)
@@ -276,20 +323,67 @@ class GitRepo:
         )
         return self.git("mktag", stdin=content.encode())
 
-    def update_ref(self, ref: str, oid: str, *, must_be_new: bool = False) -> None:
-        """Point a ref at an object."""
-        old = ["0" * len(oid)] if must_be_new else []
-        self.git("update-ref", ref, oid, *old)
+    def update_ref(self, ref: str, oid: str) -> None:
+        """Point a ref at an object; whoever else does the same now is waited for.
+
+        Raises:
+            GitError: the ref stayed locked, or cannot be written.
+        """
+        patience = time.monotonic() + _LOCK_PATIENCE
+        while not self._has_ref(ref, oid):
+            try:
+                self.git("update-ref", ref, oid)
+            except GitError as error:
+                if "lock" not in str(error) or time.monotonic() > patience:
+                    raise
+                time.sleep(0.02)
+
+    def _has_ref(self, ref: str, oid: str) -> bool:
+        """Whether a ref is known to point at an object already, without asking git."""
+        try:
+            return (self.common_dir / ref).read_bytes().strip() == oid.encode()
+        except OSError:
+            pass
+        try:
+            return f"\n{oid} {ref}\n".encode() in (self.common_dir / "packed-refs").read_bytes()
+        except OSError:
+            return False
+
+    def fetch_snapshot(self, source: GitRepo, commit: str) -> None:
+        """Bring a snapshot commit and its history here from another repository.
+
+        Raises:
+            GitError: it has another object format, or a history that is cut off.
+        """
+        ref = layout.shadow_ref(commit)
+        source.update_ref(ref, commit)
+        if self.rev_parse(ref) is None:
+            self.git("fetch", "--quiet", "--no-tags", "--no-write-fetch-head",
+                     str(source.root), f"{ref}:{ref}")
+        if self.rev_parse(ref) is None:  # of a shallow repository git says so and exits with 0
+            raise GitError(f"the history of {source.root} is cut off: git fetch --unshallow")
+
+    def unpack(self, commit: str, place: Path) -> None:
+        """A repository of its own at a new or empty place, checked out at a commit of ours."""
+        git(self.root, "init", "--quiet", "--", str(place))
+        inner = GitRepo.find(place)
+        assert inner is not None
+        inner.fetch_snapshot(self, commit)
+        inner.git("checkout", "--quiet", "--detach", commit)
 
     def push_tag(self, url: str, tag: str, oid: str) -> None:
         """Push one tag, atomically; the tag on the remote must be new or the same."""
         self.git("push", "--atomic", "--no-verify", "--", url, f"{oid}:refs/tags/{tag}")
 
     @contextmanager
-    def worktree(self, commit: str) -> Iterator[GitRepo]:
-        """A temporary working tree of a commit, removed at the end."""
-        with tempfile.TemporaryDirectory(prefix="flexlock-") as folder:
-            path = Path(folder, self.root.name)
+    def worktree(self, commit: str, place: Path | None = None) -> Iterator[GitRepo]:
+        """A temporary working tree of a commit, removed at the end.
+
+        ``place`` is a new or empty folder that its owner removes.
+        """
+        self._forget_lost_worktrees()
+        with tempfile.TemporaryDirectory(prefix=_WORKTREE_PREFIX) as folder:
+            path = place or Path(folder, self.root.name)
             self.add_worktree(path, commit)
             try:
                 found = GitRepo.find(path)
@@ -297,6 +391,14 @@ class GitRepo:
                 yield found
             finally:
                 self.git("worktree", "remove", "--force", "--force", str(path))
+
+    def _forget_lost_worktrees(self) -> None:
+        """Remove what a killed process left: temporary worktrees whose folder is gone."""
+        for note in self.common_dir.glob("worktrees/*/gitdir"):
+            path = Path(text(note.read_bytes())).parent
+            ours = any(part.startswith(_WORKTREE_PREFIX) for part in path.parts)
+            if ours and not path.exists():
+                run(self.root, "worktree", "remove", "--force", "--force", str(path))
 
     def add_worktree(self, path: Path, commit: str, branch: str | None = None) -> None:
         """A linked working tree of a commit, on a new branch or detached."""
@@ -349,27 +451,23 @@ class GitRepo:
             yield repo
 
 
-def blob_id(content: bytes, digits: int) -> str:
-    """The id that bytes have as a blob, of as many hex digits as the repository's ids."""
-    hasher = hashlib.sha1 if digits == 40 else hashlib.sha256
-    return hasher(b"blob %d\0" % len(content) + content).hexdigest()
+def _nul(names: Iterable[str]) -> bytes:
+    return b"".join(os.fsencode(name) + b"\0" for name in names)
 
 
-def _parse_status(raw: bytes) -> Status:
-    """Porcelain v2: https://git-scm.com/docs/git-status#_porcelain_format_version_2."""
-    lines = os.fsdecode(raw).split("\0")[:-1]
-    headers = dict(line[2:].split(" ", 1) for line in lines if line.startswith("# "))
-    tracked = [
-        line.split(" ", 8 if line[0] == "1" else 10) for line in lines if line[:2] in ("1 ", "u ")
-    ]
-    head, branch = headers["branch.oid"], headers["branch.head"]
-    return Status(
-        head=None if head == "(initial)" else head,
-        branch=None if branch == "(detached)" else branch,
-        differs=bool(tracked),
-        changed=tuple(words[-1] for words in tracked if words[1] != "D."),
-        untracked=tuple(line[2:] for line in lines if line.startswith("? ")),
-        dirty_submodules=tuple(
-            words[-1] for words in tracked if words[2][0] == "S" and words[2][2:] != ".."
-        ),
-    )
+def _same(one: Path, other: Path) -> bool:
+    """Whether a file has the bytes of another; one that is gone by now counts as the same."""
+    if not _is_file(other):
+        return True
+    return one.is_file() and filecmp.cmp(one, other, shallow=False)
+
+
+def _is_file(path: Path) -> bool:
+    return path.is_file() and not path.is_symlink()
+
+
+def _is_gone(root: Path, path: str) -> bool:
+    """Whether a tracked file is no more: deleted, or a folder above it is a link now."""
+    place = root / path
+    ups = [root / up for up in PurePosixPath(path).parents]
+    return not os.path.lexists(place) or any(up.is_symlink() for up in ups[:-1])

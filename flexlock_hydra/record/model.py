@@ -101,10 +101,8 @@ class Command(Node):
     """Entries of ``sys.path`` inside the repository, relative to its root."""
 
     def __post_init__(self) -> None:
-        for path in (self.file or "", *self.import_paths):
-            check_path(path)
-        if any(path.startswith(("/", "\\")) or ":" in path[:2] for path in self.import_paths):
-            raise LockError("job.command.import_paths: each must be relative")
+        check_path(self.file or "")
+        check_import_paths(self.import_paths)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,9 +134,12 @@ class CodeState(Node):
     dirty: tuple[str, ...] = ()
     completeness: str
     reasons: tuple[str, ...] = ()
+    import_paths: tuple[str, ...] | None = None
+    """Of a repository outside of the main one: entries of ``sys.path``, relative to its root."""
 
     def __post_init__(self) -> None:
         check_object_ids(self.commit, self.tree, *([] if self.head is None else [self.head]))
+        check_import_paths(self.import_paths or ())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -373,6 +374,18 @@ def check_object_ids(*oids: str) -> None:
     for oid in oids:
         if not _OBJECT_ID.fullmatch(oid):
             raise LockError(f"{oid!r:.60} is no git object id")
+
+
+def check_import_paths(paths: tuple[str, ...]) -> None:
+    """Refuse an import path that leads out of its repository.
+
+    Raises:
+        LockError: one of them does.
+    """
+    for path in paths:
+        check_path(path)
+        if path.startswith(("/", "\\")) or ":" in path[:2]:
+            raise LockError(f"import_paths: {path!r:.100} must be relative")
 
 
 def check_path(path: str) -> None:

@@ -9,12 +9,13 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from flexlock_hydra.archive import collect
+from flexlock_hydra.archive import collect, repos
 from flexlock_hydra.archive.runs import RecordedRun, load_run, original_root
 from flexlock_hydra.capture.digest import Digest, FileDigest, digest_file
 from flexlock_hydra.capture.secrets import MASK, env_names
@@ -80,20 +81,25 @@ def rerun(
         if not (entry.is_url or collect.committed(run, entry))
     }
     arguments = _arguments(lock, overrides)
-    with repo.worktree(_commit(run, repo)) as tree, tempfile.TemporaryDirectory() as scratch:
+    with (
+        repo.worktree(_commit(run, repo)) as tree,
+        tempfile.TemporaryDirectory(prefix="flexlock-") as scratch,
+        _further_repos(run, tree.root, Path(scratch)) as placed,
+    ):
         moves = _place_inputs(run, inputs, tree.root)
         notes = {
             "parent": lock.run.id,
             "unresolved": None if overrides else lock.unresolved,
             "relocate": moves,
             "cwd": lock.job.command.cwd,
+            "repos": {name: str(place) for name, place in placed.items()},
         }
         note = Path(scratch, "rerun.json")
         note.write_text(json.dumps(notes), encoding="utf-8")
         code = subprocess.run(
             [*_program(lock, tree.root), *arguments, *_hydra_arguments(lock, target)],
             cwd=_cwd(lock, tree.root),
-            env=_environment(lock, tree.root) | {layout.RERUN_VARIABLE: str(note)},
+            env=_environment(lock, tree.root, placed) | {layout.RERUN_VARIABLE: str(note)},
             stdin=subprocess.DEVNULL,
             stdout=sys.stderr.fileno(),
             check=False,
@@ -164,6 +170,30 @@ def _commit(run: RecordedRun, repo: GitRepo) -> str:
             hint=f"Fetch it: git fetch REMOTE tag {run.lock.tag}",
         )
     return code.commit
+
+
+@contextmanager
+def _further_repos(run: RecordedRun, root: Path, scratch: Path) -> Iterator[dict[str, Path]]:
+    """Check the run's other repositories out; those outside of the main one, by name.
+
+    Raises:
+        CodeError: a commit is not here.
+    """
+    placed = {}
+    with ExitStack() as trees:
+        for each in repos.further(run.lock):
+            store = repos.store_of(run, each)
+            if store is None:
+                raise CodeError(
+                    f"commit {each.state.commit} of repository {each.name} is not here",
+                    hint=f"It was in {each.original}; or pull the run from its tag.",
+                )
+            place = root / each.inside if each.inside else scratch / each.restored
+            place.parent.mkdir(parents=True, exist_ok=True)
+            trees.enter_context(store.worktree(each.state.commit, place))
+            if each.inside is None:
+                placed[each.name] = place
+        yield placed
 
 
 def _place_inputs(
@@ -289,7 +319,7 @@ def _cwd(lock: RunLock, root: Path) -> Path:
     return root if relative.startswith("..") else root / relative
 
 
-def _environment(lock: RunLock, root: Path) -> dict[str, str]:
+def _environment(lock: RunLock, root: Path, placed: Mapping[str, Path]) -> dict[str, str]:
     """This environment; the project's import paths, and what the run set and this lacks."""
     recorded = lock.environment.variables
     read = {name for name in env_names(lock.unresolved) if not _STEERING.match(name)}
@@ -303,7 +333,12 @@ def _environment(lock: RunLock, root: Path) -> dict[str, str]:
         for name, value in recorded.items()
         if name in read and name not in os.environ and MASK not in value
     }
-    paths = [str(root / entry) for entry in lock.job.command.import_paths]
+    paths = [
+        str(place / entry)
+        for name, place in placed.items()
+        for entry in lock.repos[name].import_paths or ()
+    ]
+    paths += [str(root / entry) for entry in lock.job.command.import_paths]
     return {**os.environ, **absent, **fixed, "PYTHONPATH": _joined(paths)}
 
 

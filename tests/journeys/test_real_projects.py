@@ -78,22 +78,6 @@ def test_started_from_elsewhere_with_outputs_elsewhere(
     ).json["identical"] == 2
 
 
-def test_a_submodule_is_named(project: Project, tmp_path: Path) -> None:
-    """A submodule's files do not travel yet, so the code is not called exact."""
-    other = Project(tmp_path / "library", project.env)
-    other.write("lib.py", "x = 1\n")
-    other.git("init", "-q")
-    other.commit()
-    project.git(
-        "-c", "protocol.file.allow=always", "submodule", "add", "-q", str(other.root), "lib"
-    )
-    project.commit("submodule")
-    project.app()
-    main = project.lock()["repos"]["main"]
-    assert main["completeness"] == "partial"
-    assert main["reasons"] == ["submodule lib is recorded by its commit alone"]
-
-
 @pytest.mark.parametrize("flag", ["--config-dir", "--config-path"])
 def test_a_config_folder_outside_is_named(project: Project, tmp_path: Path, flag: str) -> None:
     """A config that the repository does not hold makes the code partial."""

@@ -1,0 +1,129 @@
+"""Whether code is still what its snapshot holds."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping
+
+from flexlock_hydra.capture import code
+from flexlock_hydra.capture.code import Snapshot
+from flexlock_hydra.capture.scope import is_bytecode
+from flexlock_hydra.ports.gitlook import Asking, Status
+from flexlock_hydra.ports.gitrepo import TreeDiff
+
+_CLOCK_SLACK = 20_000_000
+"""Nanoseconds by which a file's times may lag behind the clock."""
+
+Drift = dict[str, list[str]]
+"""Name of a repository -> what changed in it, in words."""
+
+
+def ask(snapshots: Mapping[str, Snapshot]) -> dict[str, Asking]:
+    """Begin to look at every file of the repositories.
+
+    Raises:
+        GitError: git cannot be started.
+    """
+    return {name: kept.repo.ask_status(untracked=False) for name, kept in snapshots.items()}
+
+
+def compare(
+    snapshots: Mapping[str, Snapshot], asked: Mapping[str, Asking], read: Iterable[str]
+) -> Drift:
+    """What changed since the snapshots were taken, of all that git sees.
+
+    Args:
+        read: absolute paths of files that the job reads as code; of the others, those
+            that are new do not count: a job may write where it likes.
+
+    Raises:
+        GitError: git refused.
+    """
+    files = by_repo(snapshots, read)
+    found = {}
+    for name, kept in snapshots.items():
+        status = asked[name].finish()
+        paths = [*status.changed, *kept.again, *_touched(kept, files[name])]
+        found[name] = _changes(kept, _tree_now(kept, status, paths), files[name])
+    return {name: changes for name, changes in found.items() if changes}
+
+
+def _tree_now(kept: Snapshot, status: Status, paths: list[str]) -> str:
+    if status.head == kept.state.head and not (paths or status.differs or kept.index.links):
+        return kept.head_tree or kept.state.tree
+    paths = [path for path in paths if not is_bytecode(path)]
+    tree, _ = code.write_tree(kept.repo, kept.index, paths, kept.links, converts=kept.converts)
+    return tree
+
+
+def glance(snapshots: Mapping[str, Snapshot], read: Iterable[str]) -> Drift:
+    """The same for the files that differed from HEAD and for ``read`` alone.
+
+    No process is started unless the times of one of them are newer than the snapshot.
+
+    Raises:
+        GitError: git refused.
+    """
+    files = by_repo(snapshots, read)
+    found = {}
+    for name, kept in snapshots.items():
+        touched = _touched(kept, {*kept.state.dirty, *files[name]})
+        found[name] = _changes(kept, _retake(kept, touched), files[name]) if touched else []
+    return {name: changes for name, changes in found.items() if changes}
+
+
+def by_repo(snapshots: Mapping[str, Snapshot], files: Iterable[str]) -> dict[str, set[str]]:
+    """Absolute paths by the innermost repository that they lie in, relative to its root."""
+    roots = {f"{kept.repo.root}{os.sep}": name for name, kept in snapshots.items()}
+    found: dict[str, set[str]] = {name: set() for name in snapshots}
+    for file in files:
+        root = max((root for root in roots if file.startswith(root)), key=len, default=None)
+        if root is not None:
+            found[roots[root]].add(file.removeprefix(root).replace(os.sep, "/"))
+    return found
+
+
+def _touched(kept: Snapshot, paths: Iterable[str]) -> list[str]:
+    """Those of the paths that may not be as they were: by their times, or not there."""
+    oldest = kept.taken_at - _CLOCK_SLACK
+    return [path for path in sorted(paths) if _is_touched(path, kept, oldest)]
+
+
+def _is_touched(path: str, kept: Snapshot, oldest: int) -> bool:
+    if path in kept.links:
+        return False
+    try:
+        stat = os.lstat(kept.repo.root / path)
+    except OSError:
+        return path not in kept.gone
+    return path in kept.gone or max(stat.st_mtime_ns, stat.st_ctime_ns) >= oldest
+
+
+def _retake(kept: Snapshot, paths: list[str]) -> str:
+    """The snapshot's tree with some paths as they are now."""
+    repo = kept.repo
+    with repo.temporary_index(copy=False) as env:
+        repo.git("read-tree", kept.state.tree, env=env)
+        repo.stage(paths, env)
+        if kept.converts:
+            code.keep_bytes(repo, paths, env)
+        return repo.git("write-tree", env=env)
+
+
+def _changes(kept: Snapshot, tree: str, read: set[str]) -> list[str]:
+    if tree == kept.state.tree:
+        return []
+    return list(_in_words(kept, kept.repo.diff(kept.state.tree, tree), read))
+
+
+def _in_words(kept: Snapshot, found: TreeDiff, read: set[str]) -> Iterator[str]:
+    is_written = kept.scope.writes(kept.repo.root)
+    new = [path for path in found.added if path in read]
+    ignored = set(kept.repo.ignored(new))
+    for paths, what in (
+        (found.changed, "changed"),
+        (found.removed, "was removed"),
+        ([path for path in new if path not in ignored], "appeared"),
+    ):
+        code_paths = [path for path in paths if not is_written(path)]
+        yield from code.name_each(code_paths, f"{what} while the job ran")

@@ -1,0 +1,124 @@
+"""Which files of a working tree are code."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatch
+from pathlib import Path, PurePosixPath
+
+from flexlock_hydra.record import layout
+
+DEFAULT_SIZE_LIMIT = 50 * 1024**2
+"""Bytes. An untracked file above it is taken for data, left out and named."""
+
+_HYDRA_FOLDERS = ("outputs", "multirun")
+_RUN_MARKS = (layout.LOCK, "multirun.yaml")
+
+
+@dataclass(frozen=True)
+class Scope:
+    """What is not code although git does not ignore it.
+
+    ``folders`` and ``data`` are absolute paths: Hydra's output folders, and the inputs
+    that the config names. ``ignore`` are globs on paths relative to the root.
+    """
+
+    folders: tuple[Path, ...] = ()
+    data: tuple[Path, ...] = ()
+    ignore: tuple[str, ...] = ()
+    size_limit: int = DEFAULT_SIZE_LIMIT
+
+    def writes(self, root: Path) -> Callable[[str], bool]:
+        """Tells of a path below the root whether a job may write it: an output, its data."""
+        folders = frozenset(_HYDRA_FOLDERS) | _inside(root, (*self.folders, *self.data))
+        return lambda path: _is_under(path, folders) or _is_hydras(path) or is_bytecode(path)
+
+
+@dataclass(frozen=True)
+class Picked:
+    """The untracked part of a snapshot."""
+
+    files: tuple[str, ...]
+    repos: tuple[str, ...]
+    """Repositories inside this one that are no submodules."""
+    reasons: tuple[str, ...]
+    """Why others that might be code are left out."""
+
+
+def pick(root: Path, untracked: Sequence[str], scope: Scope) -> Picked:
+    """The untracked files that are code, of all that git does not ignore."""
+    folders = _output_folders(root, untracked, scope.folders)
+    data = _inside(root, scope.data)
+    files, repos, reasons = [], [], []
+    for path in untracked:
+        place = path.rstrip("/")  # of a repository inside this one
+        if is_bytecode(path) or _is_under(place, folders) or _is_under(place, data):
+            continue
+        if _is_hydras(path) or any(_matches(path, glob) for glob in scope.ignore):
+            continue
+        if place != path:
+            repos.append(place)
+        elif reason := _left_out(root, path, scope.size_limit):
+            reasons.append(reason)
+        else:
+            files.append(path)
+    return Picked(tuple(files), tuple(repos), tuple(reasons))
+
+
+def _left_out(root: Path, path: str, size_limit: int) -> str | None:
+    try:
+        stat = os.lstat(root / path)
+    except OSError as error:
+        return f"untracked {path} left out: {error.strerror}"
+    if stat.st_size > size_limit:
+        return f"untracked {path} ({stat.st_size / 1e6:.0f} MB) left out"
+    if not os.access(root / path, os.R_OK, follow_symlinks=False):
+        return f"untracked {path} left out: permission denied"
+    return None
+
+
+def _output_folders(
+    root: Path, untracked: Iterable[str], configured: Sequence[Path]
+) -> frozenset[str]:
+    """Folders, relative to the root, in which no untracked file is code."""
+    folders = {*_HYDRA_FOLDERS, *_inside(root, configured)}
+    files = [PurePosixPath(path) for path in untracked]
+    folders |= {str(file.parent) for file in files if file.name == layout.LOCK}
+    folders |= {str(file.parent.parent) for file in files if file.parent.name == ".hydra"}
+    with_jobs = {str(up.parent) for file in files for up in file.parents if up.name.isdigit()}
+    with_jobs |= {str(PurePosixPath(folder).parent) for folder in folders}
+    sweeps = {str(file.parent) for file in files if file.name == "multirun.yaml"}
+    folders |= sweeps & with_jobs  # a config may be named so as well
+    return frozenset(folders - {"."})
+
+
+def _inside(root: Path, paths: Iterable[Path]) -> frozenset[str]:
+    """Those of the paths that lie below the root, relative to it."""
+    places = (Path(os.path.relpath(path, root)).as_posix() for path in paths)
+    return frozenset(place for place in places if place != "." and not place.startswith("../"))
+
+
+def _is_under(path: str, folders: frozenset[str]) -> bool:
+    return path in folders or any(str(up) in folders for up in PurePosixPath(path).parents)
+
+
+def _is_hydras(path: str) -> bool:
+    """Whether Hydra or this package wrote a file, wherever it stands."""
+    pure = PurePosixPath(path)
+    return pure.name in _RUN_MARKS or layout.is_own_file(pure.name) or pure.parent.name == ".hydra"
+
+
+def is_bytecode(path: str) -> bool:
+    return path.endswith((".pyc", ".pyo")) or "__pycache__/" in path
+
+
+def _matches(path: str, glob: str) -> bool:
+    """gitignore's everyday rules: a bare name matches at any depth, a folder all in it."""
+    glob = glob.rstrip("/")
+    pure = PurePosixPath(path)
+    whole = [str(pure), *map(str, pure.parents)]
+    if "/" in glob:
+        return any(fnmatch(place, glob.lstrip("/")) for place in whole)
+    return any(fnmatch(part, glob) for part in pure.parts)

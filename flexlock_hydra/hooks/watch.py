@@ -1,0 +1,265 @@
+"""Which code a job may read: its repositories at the start, what it did read at the end."""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from flexlock_hydra.capture import code, drift
+from flexlock_hydra.capture.code import Snapshot
+from flexlock_hydra.capture.installed import editable_installs, finder_homes
+from flexlock_hydra.capture.scope import Scope
+from flexlock_hydra.errors import FlexlockError
+from flexlock_hydra.hooks.tracking import ActiveRun
+from flexlock_hydra.ports.gitrepo import GitRepo
+from flexlock_hydra.record.model import DRIFTED, CodeState
+
+MAIN = "main"
+
+_DOTENV_READERS = ("dotenv", "environs", "decouple")
+_YAML = (".yaml", ".yml")
+_NO_CONFIG = frozenset({"outputs", "multirun", "node_modules", "__pycache__"})
+_OWN_PACKAGES = frozenset({"flexlock_hydra", "hydra_plugins"})
+
+_PYTHONS_OWN = f"{Path(os.__file__).parents[1]}{os.sep}"
+"""Where the standard library lies: ``lib``, with its extension modules and its zip file."""
+
+_ignored: dict[str, bool] = {}
+"""File -> whether git ignores it, of all that this process asked about."""
+
+
+def further_repos(
+    asked: Mapping[str, str], main: GitRepo | None, *, editable: bool
+) -> tuple[dict[str, GitRepo], list[str]]:
+    """Repositories beside the main one: those asked for, and those of editable installs.
+
+    Each once; those inside the main one are recorded with it. Also, in words, what is
+    in no repository although it was asked for.
+    """
+    found: dict[str, GitRepo] = {}
+    warnings = []
+    folders = [(name, Path(os.path.abspath(path)), True) for name, path in asked.items()]
+    if editable:
+        installed = editable_installs().items()
+        folders += [(name, path, False) for name, path in installed if name not in asked]
+    roots = {main.root} if main else set()
+    for name, folder, must in folders:
+        place = _repo_folder(folder)
+        if place in roots:
+            continue
+        try:
+            repo = code.find_repo(place) if place else None
+        except FlexlockError as error:
+            warnings.append(f"repository {name} not recorded: {error}")
+            continue
+        if repo is not None and repo.root not in roots:
+            roots.add(repo.root)
+            key = repo.root.name if name == asked.get(name) else name
+            found[_free_name(key, found)] = repo
+        elif repo is None and must:
+            warnings.append(f"repository {name} not recorded: {folder} is in no git repository")
+    return found, warnings
+
+
+def take(
+    repos: Mapping[str, GitRepo], cwd: Path, scope: Scope
+) -> tuple[dict[str, Snapshot], list[str]]:
+    """Snapshots of all repositories and of those inside them, by name; what went wrong."""
+    snapshots: dict[str, Snapshot] = {}
+    taken, failed = code.take_all(repos, cwd, scope)
+    roots = set()
+    for name, snapshot in taken.items():
+        for key, each in code.flatten(name, snapshot).items():
+            if each.repo.root not in roots:
+                roots.add(each.repo.root)
+                snapshots[key] = each
+    return snapshots, [
+        f"{'code' if name == MAIN else f'repository {name}'} not recorded: {error}"
+        for name, error in failed.items()
+    ]
+
+
+def states(snapshots: Mapping[str, Snapshot], main: Path) -> dict[str, CodeState]:
+    """The recorded states; those outside of the main repository with their import paths."""
+    return {
+        name: kept.state
+        if kept.repo.root.is_relative_to(main)
+        else replace(kept.state, import_paths=tuple(import_paths(kept.repo.root)))
+        for name, kept in snapshots.items()
+    }
+
+
+def look_again(
+    run: ActiveRun, sources: Iterable[Any], choices: Iterable[str], *, closely: bool
+) -> None:
+    """At a job's end, name what it read as code and no snapshot holds, and what changed.
+
+    Args:
+        sources, choices: Hydra's config sources, and the groups of its choices.
+        closely: look at every file; else only at those that the job reads as code.
+    """
+    if not run.code:
+        return
+    roots = [str(kept.repo.root) for kept in run.code.values()]
+    read = [*imported(roots), *config_files(sources, choices, roots)]
+    try:
+        asked = drift.ask(run.code) if closely else None
+        for name, reasons in _ignored_of(run.code, read).items():
+            run.code_differs(name, reasons)
+        run.code_differs(MAIN, foreign_imports(roots))
+        if asked is None:
+            drifted = drift.glance(run.code, read)
+        else:
+            drifted = drift.compare(run.code, asked, read)
+        for name, reasons in drifted.items():
+            run.code_differs(name, reasons, DRIFTED)
+    except (FlexlockError, OSError) as error:
+        run.code_differs(MAIN, [f"code not compared at the job's end: {error}"])
+
+
+def imported(roots: Iterable[str]) -> list[str]:
+    """Files of the imported modules that lie below a root, installed ones left out."""
+    prefixes = tuple(f"{root}{os.sep}" for root in roots)
+    return [file for _, file in module_files(prefixes)]
+
+
+def module_files(prefixes: tuple[str, ...]) -> list[tuple[str, str]]:
+    """Imported modules whose files begin with a prefix, installed ones left out: name, file."""
+    files = [(name, getattr(module, "__file__", None)) for name, module in [*sys.modules.items()]]
+    return [
+        (name, file)
+        for name, file in files
+        if isinstance(file, str) and file.startswith(prefixes) and not _is_installed(file)
+    ]
+
+
+def import_paths(root: Path) -> Iterator[str]:
+    """Where modules of a repository are imported from, relative to its root.
+
+    Entries of ``sys.path``, and the folders of packages that an editable install's
+    finder brought without one.
+    """
+    entries = [Path(entry or ".").absolute() for entry in sys.path]
+    entries += finder_homes()
+    entries += [
+        package_home(name, Path(file))
+        for name, file in module_files((f"{root}{os.sep}",))
+        if name != "__main__"
+    ]
+    for path in dict.fromkeys(entries):
+        if path.is_relative_to(root) and not _is_installed(str(path)):
+            yield path.relative_to(root).as_posix()
+
+
+def package_home(name: str, file: Path) -> Path:
+    """The folder that holds a module's top-level package, by the module's name."""
+    depth = name.count(".") + (file.name == "__init__.py")
+    return file.parents[min(depth, len(file.parents) - 1)]  # a module may have any name
+
+
+def foreign_imports(roots: Iterable[str]) -> list[str]:
+    """Entries of ``sys.path`` that modules came from and that nothing records."""
+    known = tuple(f"{root}{os.sep}" for root in roots)
+    paths = {os.path.abspath(entry or os.curdir) for entry in sys.path}
+    entries = {
+        path
+        for path in paths
+        if not _is_installed(path) and not f"{path}{os.sep}".startswith(known)
+    }
+    found: dict[str, str] = {}
+    for name, file in module_files(tuple(f"{entry}{os.sep}" for entry in entries)):
+        top = name.partition(".")[0]
+        if top not in _OWN_PACKAGES and name != "__main__":
+            home = str(package_home(name, Path(file)))
+            if home in entries:
+                found.setdefault(home, top)
+    return [f"{top} was imported from {home}, in no recorded repository"
+            for home, top in sorted(found.items())]
+
+
+def config_files(
+    sources: Iterable[Any], choices: Iterable[str], roots: Iterable[str]
+) -> Iterator[str]:
+    """YAML files of the config folders that lie below a root.
+
+    In a config folder that is a root itself, those of the groups that were chosen.
+    """
+    known = set(roots)
+    groups = {choice.partition("/")[0] for choice in choices} - {"hydra"}
+    for folder in _config_folders(sources):
+        if folder in known:
+            yield from (str(path) for path in Path(folder).glob("*.yaml"))
+            for group in sorted(groups):
+                yield from _yaml_below(os.path.join(folder, group))
+        elif f"{folder}{os.sep}".startswith(tuple(f"{root}{os.sep}" for root in known)):
+            yield from _yaml_below(folder)
+
+
+def _config_folders(sources: Iterable[Any]) -> list[str]:
+    return [os.path.realpath(each["path"]) for each in sources if each["schema"] == "file"]
+
+
+def _yaml_below(folder: str) -> Iterator[str]:
+    for place, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if name[0] != "." and name not in _NO_CONFIG]
+        yield from (os.path.join(place, name) for name in names if name.endswith(_YAML))
+
+
+def _ignored_of(snapshots: Mapping[str, Snapshot], read: Iterable[str]) -> drift.Drift:
+    """Files that were read as code and that git ignores, by repository."""
+    found = {}
+    for name, files in drift.by_repo(snapshots, [*read, *_loaded_dotenv(snapshots)]).items():
+        repo = snapshots[name].repo
+        prefix = f"{repo.root}{os.sep}"
+        new = [path for path in files if prefix + path not in _ignored]
+        ignored = set(repo.ignored(new)) if new else set()
+        _ignored.update((prefix + path, path in ignored) for path in new)
+        found[name] = [_reason(path) for path in sorted(files) if _ignored[prefix + path]]
+    return found
+
+
+def _reason(path: str) -> str:
+    if path.endswith(_YAML):
+        return f"ignored {path} may have been read as config"
+    return f"ignored {path} was {'loaded' if os.path.basename(path) == '.env' else 'imported'}"
+
+
+def _loaded_dotenv(snapshots: Mapping[str, Snapshot]) -> list[str]:
+    """The main repository's ``.env``, where a variable has the value that it gives."""
+    if MAIN not in snapshots or not any(name in sys.modules for name in _DOTENV_READERS):
+        return []
+    path = snapshots[MAIN].repo.root / ".env"
+    try:
+        pairs = [line.partition("=") for line in path.read_text(encoding="utf-8").splitlines()]
+    except (OSError, ValueError):
+        return []
+    loaded = any(
+        os.environ.get(name.removeprefix("export ").strip()) == value.strip().strip("'\"")
+        for name, equals, value in pairs
+        if equals
+    )
+    return [str(path)] if loaded else []
+
+
+def _repo_folder(folder: Path) -> Path | None:
+    """The nearest folder with a ``.git``, found without a process."""
+    return next((up for up in (folder, *folder.parents) if (up / ".git").exists()), None)
+
+
+def _free_name(name: str, taken: Iterable[str]) -> str:
+    names = {MAIN, *taken}
+    numbered = (f"{name}#{number}" for number in range(2, 1 << 30))
+    return name if name not in names else next(other for other in numbered if other not in names)
+
+
+@functools.cache
+def _is_installed(path: str) -> bool:
+    """Whether a file or folder belongs to Python itself or to an installed distribution."""
+    parts = Path(path).parts
+    installed = "site-packages" in parts or "dist-packages" in parts
+    return installed or path.startswith(_PYTHONS_OWN)

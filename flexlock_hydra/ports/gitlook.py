@@ -1,0 +1,195 @@
+"""What git says of a working tree: its processes side by side, their output parsed."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from flexlock_hydra.ports.gitcmd import Started, git
+
+GITLINK = "160000"
+"""The mode of a submodule in a tree."""
+
+_PLAIN_ENTRY = rb"H 1[02]0"
+"""How a line of ``ls-files -v -s`` begins for a file or link that git looks at."""
+
+
+@dataclass(frozen=True)
+class Status:
+    """``git status`` of a working tree, paths relative to its root; submodules apart."""
+
+    head: str | None
+    branch: str | None
+    differs: bool
+    """Whether any tracked path differs from HEAD or from the index."""
+    changed: tuple[str, ...]
+    """Tracked paths to take from the working tree."""
+    untracked: tuple[str, ...]
+    """Untracked paths that are not ignored; a nested repository ends with ``/``."""
+
+
+@dataclass(frozen=True)
+class Index:
+    """What stands out in the index: everything else is a file that git looks at."""
+
+    overlooked: tuple[str, ...]
+    """Tracked files that git was told not to look at: assume-unchanged, skip-worktree.
+
+    Of the latter those that are there: in a sparse checkout the others never were.
+    """
+    links: Mapping[str, str]
+    """Submodules: path -> commit."""
+    has_attributes: bool
+    """Whether a ``.gitattributes`` is tracked."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """A working tree as git sees it at one moment."""
+
+    status: Status
+    index: Index
+    config: Mapping[str, str]
+    """Git's configuration, keys as git prints them."""
+    head_tree: str | None
+    head_date: str
+    """HEAD's committer date, as git's raw ``<seconds> <offset>``."""
+
+    converts: bool
+    """Whether git may give files other bytes than it stores: line ends, filters."""
+
+
+@dataclass(frozen=True)
+class Asking:
+    """A ``git status`` that runs beside the caller."""
+
+    process: Started
+
+    def finish(self) -> Status:
+        """Wait for the answer.
+
+        Raises:
+            GitError: git refused.
+        """
+        return _parse_status(self.process.output())
+
+
+@dataclass(frozen=True)
+class Looking:
+    """A look that was begun: git's processes run side by side until it is finished."""
+
+    root: Path
+    common_dir: Path
+    index: Started
+    config: Started
+    head: Started
+    status: Asking
+
+    def finish(self) -> Look:
+        """Wait for the answers.
+
+        Raises:
+            GitError: git refused.
+        """
+        index = _parse_index(self.root, self.index.output())
+        config = _parse_config(self.config.output())
+        commit = self.head.output(b"HEAD\n")
+        status = self.status.finish()
+        if status.head and not commit.startswith(status.head.encode()):  # it moved meanwhile
+            commit = git(self.root, "cat-file", "--batch", stdin=f"{status.head}\n".encode())
+        tree, date = _parse_commit(commit) if status.head else (None, "")
+        converts = (
+            config.get("core.autocrlf", "false") != "false"
+            or "core.attributesfile" in config
+            or index.has_attributes
+            or any(path.endswith(".gitattributes") for path in status.untracked)
+            or (self.common_dir / "info/attributes").exists()
+            or _user_attributes().exists()
+        )
+        return Look(status, index, config, tree, date, converts)
+
+
+def _user_attributes() -> Path:
+    """Where git looks for the user's own attributes."""
+    home = os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")
+    return Path(home, "git", "attributes")
+
+
+def has_line_ends(facts: str, config: Mapping[str, str]) -> bool:
+    """Whether a file has the line ends that a checkout gives it.
+
+    ``facts`` is what ``ls-files --eol`` says: https://git-scm.com/docs/git-ls-files.
+    """
+    stored, _, rest = facts.removeprefix("i/").partition(" ")
+    here, _, attributes = rest.strip().removeprefix("w/").partition(" ")
+    words = attributes.strip().removeprefix("attr/").split()
+    auto = config.get("core.autocrlf", "false")
+    if not here or stored == here and not words and auto == "false":
+        return True
+    text_file = bool(words) and "-text" not in words or not words and auto != "false"
+    if "eol=crlf" in words:
+        crlf = True
+    elif "eol=lf" in words or auto == "input":
+        crlf = False
+    else:
+        native = "crlf" if os.linesep == "\r\n" else "lf"
+        wanted = config.get("core.eol", "native")
+        crlf = auto == "true" or (native if wanted == "native" else wanted) == "crlf"
+    strict = bool(words) and "text=auto" not in words
+    changes = text_file and crlf and (stored == "lf" or strict and stored == "mixed")
+    return here == ("crlf" if changes else stored)
+
+
+def _parse_index(root: Path, raw: bytes) -> Index:
+    """``ls-files -v -s -z``: only the few lines that stand out are looked at one by one."""
+    overlooked, links = [], {}
+    folders: dict[str, bool] = {}
+    for match in re.finditer(rb"\0(?!%s|\Z)([^\0]*)" % _PLAIN_ENTRY, b"\0" + raw):
+        facts, path = os.fsdecode(match[1]).split("\t", 1)
+        letter, mode, oid, _ = facts.split(" ")
+        if mode == GITLINK:
+            links[path] = oid
+        elif letter.islower() and letter != "s":
+            overlooked.append(path)
+        elif letter in "Ss":
+            folder = os.path.dirname(path)
+            if folder not in folders:
+                folders[folder] = os.path.isdir(root / folder)
+            if folders[folder] and os.path.lexists(root / path):
+                overlooked.append(path)
+    attributes = b"\t.gitattributes\0" in raw or b"/.gitattributes\0" in raw
+    return Index(tuple(overlooked), links, attributes)
+
+
+def _parse_config(raw: bytes) -> dict[str, str]:
+    """``config --list -z``: later lines win; a key without a value is true."""
+    pairs = [os.fsdecode(entry).partition("\n") for entry in raw.split(b"\0")[:-1]]
+    return {key: value if newline else "true" for key, newline, value in pairs}
+
+
+def _parse_commit(raw: bytes) -> tuple[str, str]:
+    """The tree of a commit and its committer date, from ``cat-file --batch``."""
+    lines = raw.splitlines()
+    committer = next(line for line in lines if line.startswith(b"committer "))
+    date = " ".join(committer.decode("utf-8", "replace").split(" ")[-2:])
+    return lines[1].decode().removeprefix("tree "), date
+
+
+def _parse_status(raw: bytes) -> Status:
+    """Porcelain v2: https://git-scm.com/docs/git-status#_porcelain_format_version_2."""
+    lines = os.fsdecode(raw).split("\0")[:-1]
+    headers = dict(line[2:].split(" ", 1) for line in lines if line.startswith("# "))
+    tracked = [
+        line.split(" ", 8 if line[0] == "1" else 10) for line in lines if line[:2] in ("1 ", "u ")
+    ]
+    head, branch = headers["branch.oid"], headers["branch.head"]
+    return Status(
+        head=None if head == "(initial)" else head,
+        branch=None if branch == "(detached)" else branch,
+        differs=bool(tracked),
+        changed=tuple(words[-1] for words in tracked if words[1] != "D."),
+        untracked=tuple(line[2:] for line in lines if line.startswith("? ")),
+    )
