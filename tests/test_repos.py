@@ -81,10 +81,10 @@ def test_an_editable_install_is_recorded(
 
 
 @pytest.mark.hydra
-def test_an_egg_link_is_recorded(editable: Path, lib: Project, project: Project) -> None:
-    """An editable install of the old kind counts as well."""
+def test_a_develop_install_is_recorded(editable: Path, lib: Project, project: Project) -> None:
+    """An editable install of the old kind, with its metadata beside the code, counts as well."""
     shutil.rmtree(editable / "My_Lib-1.0.dist-info")
-    (editable / "my-lib.egg-link").write_text(f"{lib.root / 'src'}\n../")
+    lib.write("src/my_lib.egg-info/PKG-INFO", "Metadata-Version: 2.1\nVersion: 1.0\n")
     project.app()
 
     assert project.lock()["repos"]["my-lib"]["path"] == "../lib"

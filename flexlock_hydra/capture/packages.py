@@ -22,6 +22,7 @@ _EGG = re.compile(r"(?P<name>[^-]+)(?:-(?P<version>[^-]+)(?:-py[\d.]+)?(?:-.+)?)
 _VERSION = re.compile(r"^Version: *(\S+)", re.MULTILINE)
 _CHANNEL = re.compile(r'"channel": *"([^"]*)"')
 _CHANNEL_URL = re.compile(r"(?:/t/[^/]+)?/?(?P<name>.*?)(?:/(?:noarch|[a-z]+-[\w]+))?/?")
+_EDITABLE = " (editable: "
 _HEAD = 8192
 """Bytes of a conda record that its channel is looked for in: after them come its files."""
 
@@ -32,6 +33,12 @@ def packages() -> Mapping[str, str]:
     The first on ``sys.path`` counts, as for an import.
     """
     return _packages(tuple(_stamp(entry or ".") for entry in sys.path))
+
+
+def editable_folder(version: str) -> Path | None:
+    """The folder that a version as :func:`packages` gives it was installed from in place."""
+    _, editable, folder = version.partition(_EDITABLE)
+    return Path(folder.removesuffix(")")) if editable else None
 
 
 def conda() -> Mapping[str, str] | None:
@@ -87,7 +94,7 @@ def _source_version(egg_info: Path) -> str:
         found = _VERSION.search((egg_info / "PKG-INFO").read_text("utf-8", "replace"))
     except OSError:
         found = None
-    return f"{found[1] if found else 'unknown'} (editable: {egg_info.parent})"
+    return f"{found[1] if found else 'unknown'}{_EDITABLE}{egg_info.parent})"
 
 
 def _origin(direct_url: str) -> str:

@@ -6,7 +6,6 @@ import atexit
 import contextlib
 import logging
 import os
-import secrets as random
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -545,4 +544,4 @@ def utc_now() -> datetime:
 
 def new_run_id() -> str:
     """``<UTC second>-<8 random hex digits>``: sorts by time."""
-    return f"{utc_now():%Y%m%dT%H%M%SZ}-{random.token_hex(4)}"
+    return f"{utc_now():%Y%m%dT%H%M%SZ}-{os.urandom(4).hex()}"
