@@ -207,6 +207,7 @@ def env(tmp_path: Path) -> dict[str, str]:
         name: value
         for name, value in os.environ.items()
         if not name.startswith(("GIT_", "XDG_", "FLEXLOCK_", "HYDRA_", "DVC_"))
+        and name != "PYTHONDONTWRITEBYTECODE"  # each process would compile all of us anew
     }
     return {**kept, **QUIET, "HOME": str(home), "TMPDIR": str(tmp_path)}
 
