@@ -37,7 +37,7 @@ from flexlock_hydra.hooks.begin import (
 )
 from flexlock_hydra.hooks.ending import End
 from flexlock_hydra.hooks.options import SaveConfig, Selection, Strict, named
-from flexlock_hydra.hooks.survey import survey
+from flexlock_hydra.hooks.survey import survey, to_plain
 from flexlock_hydra.hooks.tracking import MISSING_DATA_HINT, ActiveRun, Bystander
 from flexlock_hydra.record import layout
 from flexlock_hydra.record.codec import Json
@@ -151,7 +151,7 @@ class FlexlockCallback(Callback):
     def _finish(self, run: ActiveRun, config: DictConfig, end: End) -> None:
         """Write the end; the outputs of a run that was cut off are not hashed."""
         hashed = self.outputs.enabled and end.status != INTERRUPTED
-        choices: Any = OmegaConf.to_container(config.hydra.runtime.choices, resolve=False)
+        choices = to_plain(config.hydra.runtime.choices)
         watch.look_again(run, _sources(config.hydra), choices, closely=self.sweep is None)
         run.selection = self.outputs
         known = len(run.lock.warnings)
@@ -275,19 +275,18 @@ class FlexlockCallback(Callback):
 
 def _sources(settings: Any) -> Any:
     """Where Hydra looks for configs: provider, schema and path of each."""
-    return OmegaConf.to_container(settings.runtime.config_sources, resolve=False)
+    return to_plain(settings.runtime.config_sources)
 
 
 def _job(settings: Any, command: Command, part_of: Sweep | None) -> Job:
-    overrides: Any = OmegaConf.to_container(settings.overrides, resolve=False)
-    choices: Any = OmegaConf.to_container(settings.runtime.choices, resolve=False)
+    overrides = to_plain(settings.overrides)
     missing = OmegaConf.is_missing
     return Job(
         name=settings.job.name,
         overrides=Overrides(
             task=tuple(map(str, overrides["task"])), hydra=tuple(map(str, overrides["hydra"]))
         ),
-        choices=choices,
+        choices=to_plain(settings.runtime.choices),
         config_name=None if missing(settings.job, "config_name") else settings.job.config_name,
         config_sources=tuple(_sources(settings)),
         id=None if missing(settings.job, "id") else str(settings.job.id),
@@ -300,9 +299,9 @@ def _job(settings: Any, command: Command, part_of: Sweep | None) -> Job:
 
 def _log_files(settings: Any, folder: Path) -> list[str]:
     """Files below the output directory that Hydra's job logging writes to."""
-    logging_config = OmegaConf.to_container(settings.job_logging, resolve=True)
-    handlers = logging_config.get("handlers") if isinstance(logging_config, dict) else None
-    names = [Path(folder, h["filename"]) for h in (handlers or {}).values() if h.get("filename")]
+    handlers = OmegaConf.select(settings, "job_logging.handlers") or {}
+    named_files = (handler.get("filename") for handler in handlers.values() if handler)
+    names = [Path(folder, filename) for filename in named_files if filename]
     return [path.relative_to(folder).as_posix() for path in names if path.is_relative_to(folder)]
 
 

@@ -9,12 +9,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from flexlock_hydra.capture import process, sweep
 from flexlock_hydra.capture.secrets import Masker
 from flexlock_hydra.errors import LockError
 from flexlock_hydra.hooks import tracking
+from flexlock_hydra.hooks.survey import to_plain
 from flexlock_hydra.record import layout, lockfile
 from flexlock_hydra.record.model import COMPLETED, INTERRUPTED, RUNNING, Sweep
 from flexlock_hydra.record.sweep import SweepLock, read
@@ -32,8 +33,8 @@ def begin(identity: Sweep, config: DictConfig, masker: Masker) -> None:
         OSError: the folder cannot be written to.
     """
     folder = Path(identity.dir)
-    choices: Any = OmegaConf.to_container(config.hydra.runtime.choices, resolve=False)
-    overrides: Any = OmegaConf.to_container(config.hydra.overrides.task, resolve=False)
+    choices = to_plain(config.hydra.runtime.choices)
+    overrides = to_plain(config.hydra.overrides.task)
     lock = SweepLock(
         id=identity.id,
         status=RUNNING,

@@ -7,15 +7,17 @@ nothing can be mistaken, literal blocks for lines of text, else JSON's double qu
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
+from json.encoder import encode_basestring
 from typing import Any
 
 _PLAIN = re.compile(
-    r"[A-Za-z_/$](?:[!-9;-~]|:(?=[!-~])| (?=[!\"$-~]))*|\d{8}T\d{6}Z-[0-9a-f]{8}"
+    r"[A-Za-z_/$](?:[!-9;-~]|:(?=[!-~])| (?=[!\"$-~]))*"
+    r"|\d{8}T\d{6}Z-[0-9a-f]{8}|\d+\.\d+\.\d[\w.+]*",
+    re.ASCII,
 )
-"""ASCII that begins like no number, date or indicator, without ``: `` and `` #``; run ids."""
+"""ASCII that no loader takes for a number, a date or an indicator; run ids, versions."""
 
 _RESERVED = frozenset("y n yes no on off true false null".split())
 _LINES = re.compile(r"[^\s#\x00-\x1f\x7f-\x9f][^\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029\ufeff]*")
@@ -95,7 +97,7 @@ def _literal(text: str, pad: str) -> str:
 def _text(text: str) -> str:
     if _PLAIN.fullmatch(text) and text.lower() not in _RESERVED:
         return text
-    quoted = json.dumps(text, ensure_ascii=False)
+    quoted = encode_basestring(text)
     return _NOT_AS_IS.sub(lambda match: f"\\u{ord(match[0]):04x}", quoted)
 
 
