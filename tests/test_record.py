@@ -69,6 +69,7 @@ FULL = RunLock(
             pid=4711,
             boot_id="4d9e2b6f-0000-4000-8000-000000000000",
             start_ticks=12345,
+            pid_namespace="pid:[4026531836]",
             scheduler={"slurm_job_id": "99"},
         ),
         error=Failure(type="ValueError", message="lr is -1", traceback="Traceback\n  ...\n"),
@@ -241,7 +242,7 @@ def test_the_full_lock_leaves_no_field_at_its_default() -> None:
 KEYS = {
     "": "format run job config unresolved repos data prevs environment outputs warnings",
     "run": "id status started ended duration process error result parent",
-    "run/process": "host pid boot_id start_ticks scheduler",
+    "run/process": "host pid boot_id pid_namespace start_ticks scheduler",
     "run/error": "type message traceback",
     "job": "name overrides choices config_name config_sources num sweep command hydra id",
     "job/overrides": "task hydra",

@@ -55,8 +55,9 @@ def inside(project: Project, path: str) -> Project:
 
 
 def files(root: Path) -> dict[bytes, tuple[str, bytes]]:
-    """The files below a folder, git's own left out."""
-    return {name: each for name, each in listing(root).items() if b".git" not in name.split(b"/")}
+    """The files below a folder, git's own and bytecode left out."""
+    own = {b".git", b"__pycache__"}
+    return {name: each for name, each in listing(root).items() if own.isdisjoint(name.split(b"/"))}
 
 
 def make_dirty(project: Project) -> None:
