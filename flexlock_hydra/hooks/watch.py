@@ -32,6 +32,10 @@ _PYTHONS_OWN = f"{Path(os.__file__).parents[1]}{os.sep}"
 _ignored: dict[str, bool] = {}
 """File -> whether git ignores it, of all that this process asked about."""
 
+_looked_at: set[str] = set()
+_own_modules: dict[str, str] = {}
+"""Name -> file of the imported modules that no installation brought, of those looked at."""
+
 
 def further_repos(
     asked: Mapping[str, str], main: GitRepo | None, *, editable: bool
@@ -130,12 +134,12 @@ def imported(roots: Iterable[str]) -> list[str]:
 
 def module_files(prefixes: tuple[str, ...]) -> list[tuple[str, str]]:
     """Imported modules whose files begin with a prefix, installed ones left out: name, file."""
-    files = [(name, getattr(module, "__file__", None)) for name, module in [*sys.modules.items()]]
-    return [
-        (name, file)
-        for name, file in files
-        if isinstance(file, str) and file.startswith(prefixes) and not _is_installed(file)
-    ]
+    for name in sys.modules.keys() - _looked_at:
+        _looked_at.add(name)
+        file = getattr(sys.modules.get(name), "__file__", None)
+        if isinstance(file, str) and not _is_installed(file):
+            _own_modules[name] = file
+    return [(name, file) for name, file in _own_modules.items() if file.startswith(prefixes)]
 
 
 def import_paths(root: Path) -> Iterator[str]:

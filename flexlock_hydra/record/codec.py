@@ -18,6 +18,9 @@ Json = Any
 """What YAML holds: None, bool, int, float, str, list or dict with string keys."""
 
 
+_AS_IS = frozenset({"Json", "Mapping[str, str]"})
+"""Annotations of fields that are plain data already."""
+
 NodeT = TypeVar("NodeT", bound="Node")
 
 
@@ -33,7 +36,7 @@ class Node:
         for f in _fields(type(self)):
             value = getattr(self, f.name)
             if value is not None or _is_required(f):
-                plain[f.name] = value if f.type == "Json" else encode(value)
+                plain[f.name] = value if f.type in _AS_IS else encode(value)
         return plain | dict(self.extra)
 
     @classmethod

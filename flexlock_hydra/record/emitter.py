@@ -22,6 +22,12 @@ _PLAIN = re.compile(
 _RESERVED = frozenset("y n yes no on off true false null".split())
 _LINES = re.compile(r"[^\s#\x00-\x1f\x7f-\x9f][^\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029\ufeff]*")
 _NOT_AS_IS = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
+_MANY = 64
+"""Entries from which the text of a mapping is kept for the next time."""
+_KEPT = 16
+_texts: dict[tuple[int, str], tuple[Mapping[str, Any], str]] = {}
+"""Large mappings as they were written: a lock is written twice, its data is frozen."""
+
 _LONGEST_KEY = 1000
 """Characters; YAML allows 1024 before the colon of a key that no ``?`` announces."""
 
@@ -55,10 +61,23 @@ def _sequence(items: Sequence[Any], pad: str, lines: list[str]) -> None:
 def _collection(
     value: Mapping[str, Any] | Sequence[Any], pad: str, lines: list[str]
 ) -> None:
-    if isinstance(value, Mapping):
+    if not isinstance(value, Mapping):
+        _sequence(value, pad, lines)
+    elif len(value) < _MANY:
         _mapping(value, pad, lines)
     else:
-        _sequence(value, pad, lines)
+        lines.append(_text_of(value, pad))
+
+
+def _text_of(large: Mapping[str, Any], pad: str) -> str:
+    known = _texts.get((id(large), pad))
+    if known is None:  # what is kept holds on to its mapping: no other has that id meanwhile
+        lines: list[str] = []
+        _mapping(large, pad, lines)
+        if len(_texts) >= _KEPT:
+            _texts.clear()
+        known = _texts[id(large), pad] = (large, "".join(lines))
+    return known[1]
 
 
 def _entry(head: str, value: Any, pad: str, lines: list[str]) -> None:
