@@ -197,17 +197,6 @@ def begin(
     return run
 
 
-def publish(run: ActiveRun) -> None:
-    """Write the first lock of a run; that of an earlier run in the folder is moved aside.
-
-    Raises:
-        OSError: it cannot be written.
-    """
-    run.folder.mkdir(parents=True, exist_ok=True)
-    supersede(run)
-    run.write()
-
-
 def named_data(config: Container, without: Collection[str] = ()) -> tuple[Path, ...]:
     """The paths that a config's snapshot expressions name, from where the job starts."""
     collector = tracking.Collector()
@@ -235,22 +224,6 @@ def task_name(task: Callable[..., Any] | None) -> tuple[str | None, Path | None]
         spec = getattr(sys.modules["__main__"], "__spec__", None)
         module = spec.name if spec else Path(source).stem
     return f"{module}:{task.__qualname__}", Path(source) if source else None
-
-
-def supersede(run: ActiveRun) -> None:
-    """Move the lock of an earlier run in the same folder aside: nothing is overwritten."""
-    if not run.path.exists():
-        return
-    try:
-        old = lockfile.read(run.path).run.id
-    except LockError:
-        old = tracking.new_run_id()
-    aside = run.folder / layout.superseded_lock(old)
-    try:
-        os.replace(run.path, aside)
-    except FileNotFoundError:
-        return  # another run that starts here now was faster
-    run.warn(f"an earlier run wrote here: its lock is now {aside.name}")
 
 
 def _record_config(run: ActiveRun, found: Survey, save_config: SaveConfig) -> None:

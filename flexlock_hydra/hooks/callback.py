@@ -32,7 +32,6 @@ from flexlock_hydra.hooks.begin import (
     named_data,
     observe_start,
     observe_task,
-    publish,
     task_name,
 )
 from flexlock_hydra.hooks.ending import End
@@ -195,7 +194,7 @@ class FlexlockCallback(Callback):
 
     def _publish(self, run: ActiveRun) -> None:
         try:
-            publish(run)
+            run.write()
         except OSError as error:
             reason = f"{run.path} cannot be written: {error.strerror}"
             if self.strict is Strict.all:

@@ -14,7 +14,7 @@ from flexlock_hydra.capture.scope import Scope
 from flexlock_hydra.capture.secrets import Masker
 from flexlock_hydra.errors import CodeError, DataError, FlexlockError
 from flexlock_hydra.hooks import tracking, watch
-from flexlock_hydra.hooks.begin import begin, named_data, observe_start, publish
+from flexlock_hydra.hooks.begin import begin, named_data, observe_start
 from flexlock_hydra.hooks.options import PathLike, Paths, SaveConfig, named
 from flexlock_hydra.hooks.survey import survey, to_plain
 from flexlock_hydra.hooks.tracking import ActiveRun
@@ -119,7 +119,7 @@ def _plain_run(
         status=COMPLETED,
     )
     tracking.leave(run)
-    publish(run)
+    run.write()
     _recorded[folder] = (run, plain)
     return run
 

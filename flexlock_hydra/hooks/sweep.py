@@ -46,8 +46,9 @@ def begin(identity: Sweep, config: DictConfig, masker: Masker) -> None:
         overrides=tuple(masker.assignment(str(text)) for text in overrides),
     )
     folder.mkdir(parents=True, exist_ok=True)
-    _supersede(folder / layout.SWEEP_LOCK)
-    lockfile.write(lock, folder / layout.SWEEP_LOCK)
+    with lockfile.alone(folder):
+        _supersede(folder / layout.SWEEP_LOCK)
+        lockfile.write(lock, folder / layout.SWEEP_LOCK)
     _open[identity.dir] = lock
     tracking.at_exit(_cut_off)
 
@@ -69,7 +70,8 @@ def end(identity: Sweep, status: str = COMPLETED) -> None:
         ended=tracking.utc_now().isoformat(),
     )
     try:
-        lockfile.write(seen, _own_path(folder, lock.id))
+        with lockfile.alone(folder):
+            lockfile.write(seen, _own_path(folder, lock.id))
     except OSError as error:  # there is no record left that could name it
         log.warning("%s of %s not written: %s", layout.SWEEP_LOCK, folder, error)
 

@@ -21,7 +21,7 @@ from flexlock_hydra.capture.data import Places, describe, expanded, filled
 from flexlock_hydra.capture.digest import Digest, Limits, Summary, fingerprint, summarize
 from flexlock_hydra.capture.secrets import Masker
 from flexlock_hydra.capture.walk import TooLargeError
-from flexlock_hydra.errors import DataError
+from flexlock_hydra.errors import DataError, LockError
 from flexlock_hydra.hooks.inputs import FAILED_PATIENCE, Inputs, lies_inside
 from flexlock_hydra.hooks.options import Selection
 from flexlock_hydra.record import layout, lockfile
@@ -311,14 +311,31 @@ class ActiveRun:
         """Write the lock as it is now; aside, where a later run has taken the folder."""
         with self.mutex:
             self.folder.mkdir(parents=True, exist_ok=True)  # the task may have removed it
-            if self.saved is None or self._owns_folder():
-                lockfile.write(self.lock, self.path)
-            else:
-                aside = self.folder / layout.superseded_lock(self.lock.run.id)
-                self.warn("a later run writes to the same folder: the outputs are of both")
-                lockfile.write(self.lock, aside)
+            with lockfile.alone(self.folder):
+                place = self._place()  # first: it may add warnings to the lock
+                lockfile.write(self.lock, place)
             self.saved = self.lock
             self.inputs.listen(self._answered)
+
+    def _place(self) -> Path:
+        """Where the lock goes; that of an earlier run is moved aside: nothing is overwritten."""
+        if self.saved is None:
+            self._supersede()
+        elif not self._owns_folder():
+            self.warn("a later run writes to the same folder: the outputs are of both")
+            return self.folder / layout.superseded_lock(self.lock.run.id)
+        return self.path
+
+    def _supersede(self) -> None:
+        if not self.path.exists():
+            return
+        try:
+            old = lockfile.read(self.path).run.id
+        except LockError:
+            old = new_run_id()
+        aside = self.folder / layout.superseded_lock(old)
+        os.replace(self.path, aside)
+        self.warn(f"an earlier run wrote here: its lock is now {aside.name}")
 
     def finish(
         self,

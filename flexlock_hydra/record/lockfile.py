@@ -5,10 +5,19 @@ from __future__ import annotations
 import os
 import re
 import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import yaml
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
 
 from flexlock_hydra.errors import LockError, RunNotFoundError
 from flexlock_hydra.record.codec import Json, Node, NodeT
@@ -32,6 +41,8 @@ _HEAD = re.compile(
     rb"^\s+id: ['\"]?(\d{8}T\d{6}Z-[0-9a-f]{8}).*?^\s+started: ['\"]?([^'\"\n]+)", re.M | re.S
 )
 _DEEPEST = 200
+_alone: set[tuple[str, int]] = set()
+"""Folder and thread of whoever is alone with a folder in this process."""
 _INDENT = re.compile(rb"^[ ?:-]*", re.MULTILINE)
 _ALIAS = re.compile(rb"(?:^|[\s,\[{:-])\*[^\s,\]}*]")
 
@@ -143,6 +154,47 @@ def has_id(path: Path, wanted: str) -> bool:
 def write(lock: Node, path: Path) -> None:
     """Write a lock atomically: the file is the old one or the new one, never a part."""
     write_bytes(path, dumps(lock))
+
+
+@contextmanager
+def alone(folder: Path, patience: float = 10.0) -> Iterator[None]:
+    """Keep all others that ask the same from changing the locks of a folder meanwhile.
+
+    Where the system has no lock for a folder (Windows, some network file systems), or
+    another holds it for ``patience`` seconds, this goes on without: no job hangs for it.
+    """
+    holder = (str(folder), threading.get_ident())
+    fd = None if holder in _alone else _opened(folder)  # a signal's handler writes amid a write
+    if fd is None:
+        yield
+        return
+    _alone.add(holder)
+    try:
+        _acquire(fd, time.monotonic() + patience)
+        yield
+    finally:
+        _alone.discard(holder)
+        with suppress(OSError):  # no such lock here
+            fcntl.flock(fd, fcntl.LOCK_UN)  # closing leaves it with a child forked meanwhile
+        os.close(fd)
+
+
+def _opened(folder: Path) -> int | None:
+    with suppress(OSError):
+        return os.open(folder, os.O_RDONLY) if fcntl else None
+    return None
+
+
+def _acquire(fd: int, deadline: float) -> None:
+    while True:
+        try:
+            return fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                return
+        except OSError:
+            return
+        time.sleep(0.005)
 
 
 def write_bytes(path: Path, content: bytes) -> None:
