@@ -29,12 +29,17 @@ class Rerun:
     repos: Mapping[str, str] | None = None
 
     @classmethod
-    def from_environment(cls) -> Rerun:
-        """What the variable's file says; nothing where it is not set."""
+    def of(cls, folder: str | Path) -> Rerun:
+        """What the rerun says that the job with this output directory repeats, if anything.
+
+        Whatever that job starts inherits the variable, and repeats nothing.
+        """
         name = os.environ.get(layout.RERUN_VARIABLE)
         if not name:
             return cls()
         notes = json.loads(Path(name).read_bytes())
+        if os.path.abspath(folder) != notes["folder"]:
+            return cls()
         moves = Relocation(notes["relocate"], notes["cwd"])
         return cls(notes["parent"], notes["unresolved"], moves, notes["repos"])
 

@@ -67,10 +67,7 @@ def observe_start(
             warnings.append(f"code not recorded: {cwd} is in no git repository (try: git init)")
     except (FlexlockError, OSError) as error:
         warnings.append(f"code not recorded: {error}")
-    repeated = Rerun.from_environment().repos
-    others, unfound = watch.further_repos(
-        repos or {} if repeated is None else repeated, repo, editable=editable
-    )
+    others, unfound = watch.further_repos(repos or {}, repo, editable=editable)
     found = {watch.MAIN: repo, **others} if repo else others
     snapshots, failed = watch.take(found, cwd, scope)
     root = repo.root if repo else cwd

@@ -90,7 +90,7 @@ class FlexlockCallback(Callback):
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Observe the code, once, in the main process."""
         if self.enabled and not is_bystander():
-            self.start = self._observe(config, [config.hydra.run.dir])
+            self.start = self._observe(config, config.hydra.run.dir)
             self._refuse_inexact_code()
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
@@ -98,7 +98,7 @@ class FlexlockCallback(Callback):
         if self.enabled and not is_bystander():
             folder = Path(config.hydra.sweep.dir).absolute()
             self.sweep = Sweep(id=tracking.new_run_id(), dir=str(folder))
-            self.start = self._observe(config, [folder])
+            self.start = self._observe(config, folder)
             self._refuse_inexact_code()
             try:
                 sweep.begin(self.sweep, config, self.masker)
@@ -166,7 +166,7 @@ class FlexlockCallback(Callback):
         """What the main process saw, or where no hook ran there, what is here now."""
         folder = Path(config.hydra.runtime.output_dir)
         source = task_name(task_function)[1]
-        start = self.start or self._observe(config, [folder])
+        start = self.start or self._observe(config, folder)
         if watch.MAIN not in start.repos and source is not None:
             start = observe_task(start, source, self._scope([folder], ()))
         return self._with_gaps(start, config.hydra, source)
@@ -175,13 +175,14 @@ class FlexlockCallback(Callback):
         self, config: DictConfig, task_function: Any, start: Start, kind: type[ActiveRun]
     ) -> ActiveRun:
         command = replace(start.command, task=task_name(task_function)[0])
-        rerun = Rerun.from_environment()
+        folder = Path(config.hydra.runtime.output_dir)
+        rerun = Rerun.of(folder)
         if rerun.unresolved is not None:
             _refuse_other_config(rerun, survey(config, _NOT_THE_TASKS).unresolved)
         return begin(
             start,
             _job(config.hydra, command, self._sweep_of(start)),
-            Path(config.hydra.runtime.output_dir),
+            folder,
             config if kind is ActiveRun else None,
             without=_NOT_THE_TASKS,
             save_config=self.save_config,
@@ -206,10 +207,11 @@ class FlexlockCallback(Callback):
                 )
             run.warn(f"at the start of the job {reason}")
 
-    def _observe(self, config: DictConfig, folders: Iterable[str | Path]) -> Start:
+    def _observe(self, config: DictConfig, folder: str | Path) -> Start:
+        repeated = Rerun.of(folder).repos
         start = observe_start(
-            self._scope(folders, named_data(config, _NOT_THE_TASKS)),
-            repos=self.repos,
+            self._scope([folder], named_data(config, _NOT_THE_TASKS)),
+            repos=self.repos if repeated is None else repeated,
             editable=self.editable,
         )
         return self._with_gaps(start, config.hydra, None)

@@ -88,6 +88,7 @@ def rerun(
     ):
         moves = _place_inputs(run, inputs, tree.root)
         notes = {
+            "folder": os.path.abspath(target),
             "parent": lock.run.id,
             "unresolved": None if overrides else lock.unresolved,
             "relocate": moves,

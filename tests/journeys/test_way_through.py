@@ -412,6 +412,47 @@ def test_rerun_with_another_value(project: Project) -> None:
     assert differ.json["result"]["changed"] == {"result.lr": {"old": 0.1, "new": 0.9}}
 
 
+STARTER = '''
+import os
+import subprocess
+import sys
+
+import hydra
+from hydra.core.global_hydra import GlobalHydra
+
+
+@hydra.main(version_base=None, config_path="conf", config_name="config")
+def main(cfg):
+    inner = [f"lr={cfg.lr + 1}", "hydra.run.dir=" + os.environ["INNER"] + f"/{cfg.lr}"]
+    if cfg.lr == 1:
+        subprocess.run([sys.executable, "app.py", *inner], check=True)
+    if cfg.lr == 2:
+        GlobalHydra.instance().clear()
+        sys.argv[1:] = inner
+        main()
+    return cfg.lr
+
+
+if __name__ == "__main__":
+    main()
+'''
+
+
+def test_a_rerun_that_starts_further_runs(project: Project, tmp_path: Path) -> None:
+    """Only the job that was asked for is a rerun; those that it starts are runs as ever."""
+    project.write("app.py", STARTER)
+    project.commit("starter")
+    project.app("lr=1", "hydra.run.dir=outputs/a", INNER=str(tmp_path / "first"))
+    again = project.flexlock("rerun", "outputs/a", "--json", INNER=str(tmp_path / "again")).json
+    assert again["verdict"] == "identical"
+    first = read_lock(project.path("outputs/a/run.lock"))
+    assert read_lock(Path(again["path"], "run.lock"))["run"]["parent"] == first["run"]["id"]
+    for lr in (1, 2):
+        inner = read_lock(tmp_path / f"again/{lr}/run.lock")
+        assert (inner["run"]["status"], inner["config"]["lr"]) == ("completed", lr + 1)
+        assert "parent" not in inner["run"]
+
+
 def test_rerun_leaves_the_checkout_alone(project: Project) -> None:
     """A rerun runs the recorded code, wherever the checkout is by now."""
     project.app("hydra.run.dir=outputs/a")
