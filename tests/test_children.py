@@ -50,6 +50,38 @@ if __name__ == "__main__":
     main()
 '''
 
+TERMINATED = '''
+import os
+import signal
+import time
+
+import hydra
+
+
+def ends(pid):
+    """Whether a process ends in time."""
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        if os.waitpid(pid, os.WNOHANG)[0]:
+            return True
+        time.sleep(0.01)
+    os.kill(pid, signal.SIGKILL)
+    return False
+
+
+@hydra.main(version_base=None, config_path="conf", config_name="config")
+def main(cfg):
+    for _ in range(50):
+        if (pid := os.fork()) == 0:
+            time.sleep(60)
+        os.kill(pid, signal.SIGTERM)
+        assert ends(pid)
+
+
+if __name__ == "__main__":
+    main()
+'''
+
 RANKS = '''
 import os
 import subprocess
@@ -88,6 +120,13 @@ def test_children_leave_the_lock_alone(project: Project) -> None:
     assert (lock["run"]["status"], lock["run"]["result"]) == ("completed", "parent")
     assert list(lock["data"]) == ["table", "late"]
     assert list(project.path("outputs/a").glob("*run.*lock*")) == [project.newest()]
+
+
+def test_children_that_are_ended_at_once(project: Project) -> None:
+    """SIGTERM ends a forked child however early it comes."""
+    project.write("app.py", TERMINATED)
+    project.app()
+    assert project.lock()["run"]["status"] == "completed"
 
 
 def test_further_ranks_record_nothing(project: Project) -> None:

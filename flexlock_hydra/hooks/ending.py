@@ -36,6 +36,7 @@ _SIGNALS = ("SIGTERM", "SIGHUP")
 Told = Callable[["BaseException | None"], None]
 _jobs: dict[FrameType, Told] = {}
 _mutex = threading.Lock()
+_held = threading.local()
 _forks_are_noticed = False
 
 log = logging.getLogger("flexlock_hydra")
@@ -121,7 +122,7 @@ def _catch_signals() -> None:
     if threading.current_thread() is not threading.main_thread():
         return
     if not _forks_are_noticed and hasattr(os, "register_at_fork"):
-        os.register_at_fork(after_in_child=_forget)
+        os.register_at_fork(before=_hold, after_in_parent=_release, after_in_child=_forget)
         _forks_are_noticed = True
     for number in _numbers():
         if signal.getsignal(number) is signal.SIG_DFL:
@@ -145,10 +146,20 @@ def _on_signal(number: int, _: FrameType | None) -> None:
         os.kill(os.getpid(), number)
 
 
+def _hold() -> None:
+    """Before a fork: let signals wait, for a child loses one that Python has not handled yet."""
+    _held.mask = signal.pthread_sigmask(signal.SIG_BLOCK, _numbers())
+
+
+def _release() -> None:
+    signal.pthread_sigmask(signal.SIG_SETMASK, _held.mask)
+
+
 def _forget() -> None:
     """In a forked child: its parent's jobs and handlers are none of its own."""
     _jobs.clear()
     _release_signals()
+    _release()
 
 
 def _numbers() -> list[signal.Signals]:
