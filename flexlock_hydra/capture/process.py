@@ -21,7 +21,8 @@ _SCHEDULER_VARIABLES = (
 """Slurm, PBS, LSF, SGE, Cobalt, OAR, Flux, Ray, Kubernetes (the downward API's usual names),
 AWS Batch, SageMaker, Vertex AI, Azure ML, torchrun."""
 
-_NO_IDS = ("", "undefined")  # SGE says so of a job that is in no array
+_NO_IDS = ("", "undefined", "f" * 8)
+"""What SGE says of a job that is in no array, and Ray of a worker that it started in advance."""
 
 UNKNOWN = "unknown"
 """What a reader says of a run that cannot be judged; no lock says so itself."""
