@@ -102,7 +102,7 @@ def test_the_code_is_observed_once(project: Project, launcher: str, tmp_path: Pa
     path = f"{tools}:{project.env['PATH']}"
     locks = sweep(project, *LAUNCHERS[launcher], "lr=1,5,6", PATH=path)
     assert len(locks) == 3
-    asked = [line for line in calls.read_text().splitlines() if "--untracked-files=all" in line]
+    asked = [line for line in calls.read_text().splitlines() if "ls-files -v -s" in line]
     assert len(asked) == 1
 
 
