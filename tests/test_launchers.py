@@ -42,6 +42,9 @@ def main(cfg):
 
 
 if __name__ == "__main__":
+    if "hydra/launcher=submitit_local" in sys.argv:
+        import submitit
+        submitit.Job._results_timeout_s = 1  # it waits so long for what a lost process returns
     main()
 '''
 LAUNCHERS = {

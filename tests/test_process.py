@@ -135,11 +135,12 @@ def test_the_scheduler_is_named(name: str, key: str, monkeypatch: pytest.MonkeyP
 
 
 def test_without_a_scheduler_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Outside of a scheduler, or with an empty variable, none is recorded."""
+    """Outside of a scheduler, or with a variable that says nothing, none is recorded."""
     for name in process._SCHEDULER_VARIABLES:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("SLURM_JOB_ID", "")
     monkeypatch.setenv("SGE_TASK_ID", "undefined")
+    monkeypatch.setenv("RAY_JOB_ID", "ffffffff")
 
     assert process.capture().scheduler is None
 
