@@ -64,7 +64,7 @@ if __name__ == "__main__":
 
 @pytest.fixture
 def cluster(project: Project) -> Iterator[str]:
-    """The address of a cluster of two nodes with two processors each, both in the project's folder."""
+    """The address of a cluster of two nodes, two processors each, in the project's folder."""
     project.path("outputs").mkdir()
     with tempfile.TemporaryDirectory(dir="/tmp") as short, subprocess.Popen(
         [project.python, "-c", CLUSTER], cwd=project.root, text=True,

@@ -67,7 +67,8 @@ def test_launch_with_an_override(project: Project, multirun: str, values: list[i
     """The override turns it on for a config that says nothing of it; each job has its own lock."""
     project.write(
         "app.py",
-        ZEN + "\nPlain = make_config(text=builds(load, path='${snapshot:data/table.csv}'), lr=0.1)\n"
+        f"{ZEN}\n"
+        "Plain = make_config(text=builds(load, path='${snapshot:data/table.csv}'), lr=0.1)\n"
         f"launch(Plain, zen(task), version_base='1.3', multirun={multirun}, overrides="
         f"['hydra/callbacks=flexlock', 'lr={','.join(map(str, values))}'])\n",
     )
