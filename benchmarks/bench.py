@@ -18,7 +18,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -99,8 +99,11 @@ def main() -> int:
     parser.add_argument("rows", nargs="*", help="functions to run; all without any")
     parser.add_argument("--peer-python", help="a Python that has FlexLock 0.10.0")
     parser.add_argument("--trial", action="store_true", help="small and once; writes no table")
+    parser.add_argument("--rounds", type=int, help="of how many rounds the median is taken")
     options = parser.parse_args()
     scale = TRIAL if options.trial else Scale()
+    if options.rounds:
+        scale = replace(scale, rounds=options.rounds)
     rows = []
     for make in ROWS:
         if options.rows and make.__name__ not in options.rows:
@@ -131,6 +134,7 @@ class Bench:
             "PATH": os.environ["PATH"],
             "HOME": str(home),
             "DVC_NO_ANALYTICS": "1",
+            "DVC_SITE_CACHE_DIR": str(self.root / "dvc"),
             "PYTHONWARNINGS": "ignore",
         }
 
@@ -361,8 +365,10 @@ _HASH = """
 import sys, time
 from pathlib import Path
 from flexlock_hydra.capture.digest import summarize
+from flexlock_hydra.capture.index import Index, index_path
 start = time.perf_counter()
-summarize(Path(sys.argv[1]))
+with Index.open(index_path()) as index:
+    summarize(Path(sys.argv[1]), index=index)
 print(time.perf_counter() - start)
 """
 _BARE = """
@@ -414,8 +420,8 @@ def fresh_dvc(bench: Bench, folder: Path) -> Iterator[None]:
         for name in (".dvc", "data.dvc", ".dvcignore"):
             path = folder / name
             shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
-        shutil.rmtree(bench.root / "home" / ".cache" / "dvc", ignore_errors=True)
-        shutil.rmtree("/var/tmp/dvc", ignore_errors=True)
+        for place in (bench.root / "home" / ".cache" / "dvc", bench.root / "dvc"):
+            shutil.rmtree(place, ignore_errors=True)
 
 
 def duration(seconds: float) -> str:
