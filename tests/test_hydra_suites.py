@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import pytest
 from hydra.core.plugins import Plugins
+from hydra.experimental import callbacks
 from hydra.test_utils.launcher_common_tests import IntegrationTestSuite, LauncherTestSuite
 
 from tests.conftest import Project
@@ -85,11 +86,15 @@ def test_other_callbacks_run_as_without_ours(
     assert project.lock()["run"]["status"] == ("failed" if words == ["lr=-1"] else "completed")
 
 
-def test_hydras_own_callback(project: Project) -> None:
-    """LogJobReturnCallback logs what the job returned, and our lock holds it."""
+@pytest.mark.skipif(
+    not hasattr(callbacks, "PickleJobInfoCallback"), reason="Hydra 1.4 has no such callback"
+)
+def test_the_job_info_of_hydras_own_callback(project: Project) -> None:
+    """PickleJobInfoCallback keeps its files beside our lock."""
     project.app(
-        "+hydra.callbacks.log._target_=hydra.experimental.callbacks.LogJobReturnCallback",
+        "+hydra.callbacks.p._target_=hydra.experimental.callbacks.PickleJobInfoCallback",
         "hydra.run.dir=outputs/a",
     )
-    assert "Succeeded with return value: {'n': 8" in project.path("outputs/a/app.log").read_text()
-    assert project.lock()["run"]["result"]["n"] == 8
+    names = {path.name for path in project.path("outputs/a/.hydra").iterdir()}
+    assert {"config.pickle", "job_return.pickle"} <= names
+    assert project.lock()["run"]["status"] == "completed"
