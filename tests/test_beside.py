@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -322,8 +323,20 @@ def test_an_output_directory_inside_of_an_input(project: Project) -> None:
     assert "data d: the job's own output directory lies inside of it" in said
 
 
+HASH = """
+import hashlib, sys
+md5 = hashlib.md5()
+with open(sys.argv[1], "rb") as file:
+    while block := file.read(1 << 20):
+        md5.update(block)
+"""
+
+
 def test_a_busy_job_is_hardly_slowed(large: Project) -> None:
-    """A job needs less than a third more CPU time while a gigabyte is hashed beside it."""
+    """A job needs hardly more CPU time than beside a program that hashes the same gigabyte.
+
+    Processors that share a core slow each other down, whatever runs there.
+    """
     os.truncate(large.path("data/table.csv"), 1 << 30)
     body = """
 began = time.process_time(), time.perf_counter()
@@ -336,8 +349,11 @@ return time.process_time() - began[0]
     for n in range(3):
         for recorded in (True, False):
             large.path("ready").unlink(missing_ok=True)
-            override = [] if recorded else ["table=none"]
-            large.app(f"hydra.run.dir=outputs/{n}{recorded}", *override)
+            if recorded:
+                large.app(f"hydra.run.dir=outputs/{n}")
+            else:
+                with subprocess.Popen([sys.executable, "-c", HASH, large.path("data/table.csv")]):
+                    large.app(f"hydra.run.dir=outputs/{n}-alone", "table=none")
             times[recorded].append(large.lock()["run"]["result"])
 
     assert min(times[True]) < 1.3 * min(times[False]), times
