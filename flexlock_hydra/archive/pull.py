@@ -6,7 +6,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -114,16 +114,19 @@ def _free_target(target: Path, linked_to: GitRepo | None, branch: str) -> Iterat
             hint=f"It was pulled before. To pull it again: git worktree remove its folder, "
             f"git branch -D {branch}",
         )
-    try:
+    with ExitStack() as failure:
+        failure.callback(_take_away, target, linked_to, branch, existed)
         yield
-    except BaseException:
-        shutil.rmtree(target, ignore_errors=True)
-        if linked_to:
-            linked_to.git("worktree", "prune")
-            linked_to.drop_branch(branch)
-        if existed:
-            target.mkdir()
-        raise
+        failure.pop_all()
+
+
+def _take_away(target: Path, linked_to: GitRepo | None, branch: str, existed: bool) -> None:
+    shutil.rmtree(target, ignore_errors=True)
+    if linked_to:
+        linked_to.git("worktree", "prune")
+        linked_to.drop_branch(branch)
+    if existed:
+        target.mkdir()
 
 
 def _source(here: GitRepo | None, source: str | None, tag: str) -> str:

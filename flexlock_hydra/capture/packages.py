@@ -23,6 +23,8 @@ _VERSION = re.compile(r"^Version: *(\S+)", re.MULTILINE)
 _CHANNEL = re.compile(r'"channel": *"([^"]*)"')
 _CHANNEL_URL = re.compile(r"(?:/t/[^/]+)?/?(?P<name>.*?)(?:/(?:noarch|[a-z]+-[\w]+))?/?")
 _EDITABLE = " (editable: "
+_OWN = "flexlock-hydra"
+"""The recorder is not what is recorded."""
 _HEAD = 8192
 """Bytes of a conda record that its channel is looked for in: after them come its files."""
 
@@ -35,10 +37,22 @@ def packages() -> Mapping[str, str]:
     return _packages(tuple(_stamp(entry or ".") for entry in sys.path))
 
 
-def editable_folder(version: str) -> Path | None:
-    """The folder that a version as :func:`packages` gives it was installed from in place."""
-    _, editable, folder = version.partition(_EDITABLE)
-    return Path(folder.removesuffix(")")) if editable else None
+def editable_installs() -> dict[str, Path]:
+    """Distribution -> folder, of those installed in place: PEP 610, or ``develop``."""
+    parts = {name: version.partition(_EDITABLE) for name, version in packages().items()}
+    return {
+        name: Path(folder.removesuffix(")"))
+        for name, (_, editable, folder) in parts.items()
+        if editable and name != _OWN
+    }
+
+
+def finder_homes() -> Iterator[Path]:
+    """Folders that setuptools' editable finders import packages from, without ``sys.path``."""
+    for name, module in list(sys.modules.items()):
+        if name.startswith("__editable___"):
+            for place in getattr(module, "MAPPING", {}).values():
+                yield Path(place).parent
 
 
 def conda() -> Mapping[str, str] | None:

@@ -12,7 +12,7 @@ from typing import Any
 
 from flexlock_hydra.capture import code, drift
 from flexlock_hydra.capture.code import Snapshot
-from flexlock_hydra.capture.installed import editable_installs, finder_homes
+from flexlock_hydra.capture.packages import editable_installs, finder_homes
 from flexlock_hydra.capture.scope import Scope
 from flexlock_hydra.errors import FlexlockError
 from flexlock_hydra.hooks.tracking import ActiveRun

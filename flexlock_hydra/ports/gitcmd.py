@@ -76,10 +76,10 @@ class Started:
         """Wait for its end, whatever its exit code."""
         try:
             out, err = self.process.communicate(stdin)
-        except BaseException:
-            self.process.kill()
-            self.process.wait()
-            raise
+        finally:
+            if self.process.poll() is None:  # the wait was interrupted
+                self.process.kill()
+                self.process.wait()
         return subprocess.CompletedProcess(self.args, self.process.returncode, out, err)
 
     def output(self, stdin: bytes | None = None) -> bytes:

@@ -208,9 +208,9 @@ def write_bytes(path: Path, content: bytes) -> None:
             os.close(fd)
         os.chmod(name, 0o666 & ~_umask())
         os.replace(name, path)
-    except BaseException:
-        os.unlink(name)
-        raise
+    finally:
+        with suppress(FileNotFoundError):  # it is in its place
+            os.unlink(name)
 
 
 def _construct(loader: Any, node: yaml.Node) -> Json:
