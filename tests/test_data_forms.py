@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from flexlock_hydra.capture.data import Places
+from flexlock_hydra.capture.places import Places
 from flexlock_hydra.capture.digest import digest
 from flexlock_hydra.capture.globs import Pattern
 from flexlock_hydra.capture.remotes import file_of, identify_url, masked

@@ -21,6 +21,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from flexlock_hydra.capture import code, data, environment, lineage, process
+from flexlock_hydra.capture.places import Places
 from flexlock_hydra.capture.beside import identify
 from flexlock_hydra.capture.secrets import Masker
 from flexlock_hydra.errors import LockError, RunNotFoundError
@@ -886,7 +887,7 @@ def test_the_schema_refuses_what_the_model_refuses(place: str) -> None:
 
 def test_what_the_capture_builds_fits_the_schema(project: Project, tmp_path: Path) -> None:
     """Every part of a lock as the capture makes it validates against the schema."""
-    places_ = data.Places(cwd=project.root, original_cwd=project.root, root=project.root)
+    here = Places(cwd=project.root, original_cwd=project.root, root=project.root)
     repo = GitRepo.find(project.root)
     assert repo is not None
     project.write("edited.py", "x = 1\n")
@@ -907,7 +908,7 @@ def test_what_the_capture_builds_fits_the_schema(project: Project, tmp_path: Pat
             "data": {
                 given: data.filled(entry, identify(task)).to_dict()
                 for given in ("data/table.csv", "data", "data/*", "~/gone", "none://x", "run.sh")
-                for entry, task in [data.describe(given, places_, "key")]
+                for entry, task in [data.describe(given, here, "key")]
             },
             "prevs": {
                 key: prev.to_dict()

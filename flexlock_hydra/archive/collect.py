@@ -9,7 +9,7 @@ from pathlib import Path
 
 from flexlock_hydra.archive.plan import Piece, is_under
 from flexlock_hydra.archive.runs import RecordedRun, is_pulled, load_run, original_root
-from flexlock_hydra.capture.data import record_path
+from flexlock_hydra.capture.places import record_path
 from flexlock_hydra.capture.digest import Digest, FileDigest, digest, digest_bytes, of_files
 from flexlock_hydra.capture.globs import outside
 from flexlock_hydra.capture.lineage import read_found

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from flexlock_hydra.capture.scope import Scope, is_bytecode, pick
 from flexlock_hydra.errors import GitError
+from flexlock_hydra.ports import gitask
+from flexlock_hydra.ports.gitask import Asked
 from flexlock_hydra.ports.gitcmd import redact_url
-from flexlock_hydra.ports.gitlook import Index, Look, Looking
+from flexlock_hydra.ports.gitlook import Index, Look
 from flexlock_hydra.ports.gitrepo import GitRepo, TreeEntry
 from flexlock_hydra.record import layout
 from flexlock_hydra.record.model import EXACT, PARTIAL, CodeState
@@ -66,22 +68,30 @@ def take(repo: GitRepo, cwd: Path, scope: Scope = Scope()) -> Snapshot:
     Raises:
         GitError: git refused.
     """
-    return _take(repo, repo.look(), time.time_ns(), cwd, scope)
+    with gitask.look(repo.root) as asked:
+        return _take(repo, asked, cwd, scope)
 
 
 def take_all(
-    repos: Mapping[str, GitRepo], cwd: Path, scope: Scope
+    repos: Mapping[str, GitRepo], cwd: Path, scope: Scope, begun: Mapping[Path, Asked]
 ) -> tuple[dict[str, Snapshot], dict[str, Exception]]:
-    """Snapshots of several repositories, at which git looks side by side; failures apart."""
-    now = time.time_ns()
-    looking = {name: repo.look() for name, repo in repos.items()}
+    """Snapshots of several repositories, at which git looks side by side; failures apart.
+
+    Args:
+        begun: looks that were asked for already, by the repositories' roots.
+    """
     taken: dict[str, Snapshot] = {}
     failed: dict[str, Exception] = {}
-    for name, repo in repos.items():
-        try:
-            taken[name] = _take(repo, looking[name], now, cwd, scope)
-        except (GitError, OSError) as error:
-            failed[name] = error
+    with ExitStack() as asking:
+        asked = {
+            name: begun.get(repo.root) or asking.enter_context(gitask.look(repo.root))
+            for name, repo in repos.items()
+        }
+        for name, repo in repos.items():
+            try:
+                taken[name] = _take(repo, asked[name], cwd, scope)
+            except (GitError, OSError) as error:
+                failed[name] = error
     return taken, failed
 
 
@@ -156,8 +166,8 @@ def keep_bytes(repo: GitRepo, paths: Iterable[str], env: Mapping[str, str]) -> l
     return lost
 
 
-def _take(repo: GitRepo, looking: Looking, now: int, cwd: Path, scope: Scope) -> Snapshot:
-    look = looking.finish()
+def _take(repo: GitRepo, asked: Asked, cwd: Path, scope: Scope) -> Snapshot:
+    look = repo.look(asked)
     status, index = look.status, look.index
     picked = pick(repo.root, status.untracked, scope)
     inner, unread = _take_inner(repo, [*index.links, *picked.repos], cwd, scope)
@@ -186,7 +196,7 @@ def _take(repo: GitRepo, looking: Looking, now: int, cwd: Path, scope: Scope) ->
             reasons=tuple(reasons),
         ),
         scope=scope,
-        taken_at=now,
+        taken_at=look.at,
         index=index,
         head_tree=look.head_tree,
         again=again,

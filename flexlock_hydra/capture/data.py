@@ -2,63 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import re
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 
 from flexlock_hydra.capture.beside import Answer, Task
 from flexlock_hydra.capture.globs import Pattern
-from flexlock_hydra.capture.remotes import file_of, masked
+from flexlock_hydra.capture.places import Places, is_remote
+from flexlock_hydra.capture.remotes import masked
 from flexlock_hydra.record.layout import is_url
 from flexlock_hydra.record.model import DataEntry
-
-_DRIVE = re.compile(r"[A-Za-z]:[\\/]")
-
-
-@dataclass(frozen=True)
-class Places:
-    """Where a job's relative paths start and how its paths are written down.
-
-    ``cwd`` is where the job runs now, ``original_cwd`` where it was started, ``root``
-    the repository's root, or the original cwd where there is no repository.
-    """
-
-    cwd: Path
-    original_cwd: Path
-    root: Path
-
-    def locate(self, given: str) -> Path:
-        """The absolute path that a given one means; the job's own cwd is tried first."""
-        path = Path(expanded(given))
-        if _DRIVE.match(given) and not path.is_absolute():
-            return path  # of a Windows machine, and this is none
-        here = self.cwd / path
-        if path.is_absolute() or here.exists() or self.cwd == self.original_cwd:
-            return Path(os.path.normpath(here))
-        return Path(os.path.normpath(self.original_cwd / path))
-
-    def written(self, given: str) -> str:
-        """What the lock writes for a given path or URL."""
-        return masked(given) if is_remote(given) else self.record(self.locate(given))
-
-    def record(self, path: Path) -> str:
-        """A path as the lock writes it: POSIX, relative below the root, else absolute."""
-        return record_path(path, self.root)
-
-
-def record_path(path: Path, root: Path) -> str:
-    """A path as a lock writes it: POSIX, relative below ``root``, else absolute.
-
-    A link in the folders above may hide that a path lies below the root; the path's
-    own last part stays as given.
-    """
-    if _DRIVE.match(str(path)) and not path.is_absolute():
-        return str(path)
-    if not path.is_relative_to(root):
-        resolved = path.parent.resolve() / path.name
-        path = resolved if resolved.is_relative_to(root) else path
-    return path.relative_to(root).as_posix() if path.is_relative_to(root) else path.as_posix()
 
 
 def describe(
@@ -99,17 +50,5 @@ def filled(entry: DataEntry, answer: Answer) -> DataEntry:
     )
 
 
-def is_remote(given: str) -> bool:
-    """Whether a text is a URL of something that is no file of this machine."""
-    return is_url(given) and file_of(given) is None
-
-
 def _is_short_for(given: str) -> bool:
     return given.startswith("~") or "$" in given or is_url(given)
-
-
-def expanded(given: str) -> str:
-    """A given path without ``file://``, ``~`` and environment variables."""
-    path = file_of(given) if is_url(given) else None
-    path = os.path.expanduser(given if path is None else path)
-    return path if "$" not in path or os.path.lexists(path) else os.path.expandvars(path)

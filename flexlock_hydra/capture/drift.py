@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 
 from flexlock_hydra.capture import code
 from flexlock_hydra.capture.code import Snapshot
 from flexlock_hydra.capture.scope import is_bytecode
-from flexlock_hydra.ports.gitlook import Asking, Status
+from flexlock_hydra.ports import gitask
+from flexlock_hydra.ports.gitcmd import Started
+from flexlock_hydra.ports.gitlook import Status, read_status
 from flexlock_hydra.ports.gitrepo import TreeDiff
 
 _CLOCK_SLACK = 20_000_000
@@ -18,17 +21,22 @@ Drift = dict[str, list[str]]
 """Name of a repository -> what changed in it, in words."""
 
 
-def ask(snapshots: Mapping[str, Snapshot]) -> dict[str, Asking]:
-    """Begin to look at every file of the repositories.
+@contextmanager
+def ask(snapshots: Mapping[str, Snapshot]) -> Iterator[dict[str, Started]]:
+    """Have git look at every file of the repositories, beside the caller.
 
     Raises:
         GitError: git cannot be started.
     """
-    return {name: kept.repo.ask_status(untracked=False) for name, kept in snapshots.items()}
+    with ExitStack() as begun:
+        yield {
+            name: begun.enter_context(gitask.status(kept.repo.root, untracked=False))
+            for name, kept in snapshots.items()
+        }
 
 
 def compare(
-    snapshots: Mapping[str, Snapshot], asked: Mapping[str, Asking], read: Iterable[str]
+    snapshots: Mapping[str, Snapshot], asked: Mapping[str, Started], read: Iterable[str]
 ) -> Drift:
     """What changed since the snapshots were taken, of all that git sees.
 
@@ -42,7 +50,7 @@ def compare(
     files = by_repo(snapshots, read)
     found = {}
     for name, kept in snapshots.items():
-        status = asked[name].finish()
+        status = read_status(asked[name])
         paths = [*status.changed, *kept.again, *_touched(kept, files[name])]
         found[name] = _changes(kept, _tree_now(kept, status, paths), files[name])
     return {name: changes for name, changes in found.items() if changes}

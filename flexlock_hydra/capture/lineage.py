@@ -12,7 +12,7 @@ from itertools import islice, pairwise
 from pathlib import Path, PurePosixPath
 
 from flexlock_hydra.capture import freshness
-from flexlock_hydra.capture.data import record_path
+from flexlock_hydra.capture.places import record_path
 from flexlock_hydra.capture.digest import Digest, FileDigest, files_below
 from flexlock_hydra.capture.process import is_alive
 from flexlock_hydra.errors import LockError

@@ -94,16 +94,6 @@ def is_above(process: Process) -> bool:
     return process.pid in _ancestors() and _is_alive_here(process) is True
 
 
-def is_further_rank() -> bool:
-    """Whether a launcher of distributed training calls this process other than its first.
-
-    ``LOCAL_RANK`` is set by torchrun, Lightning and accelerate; ``RANK`` counts over all
-    nodes, and only beside ``WORLD_SIZE`` does it mean that.
-    """
-    names = ["LOCAL_RANK", *(["RANK"] if os.environ.get("WORLD_SIZE") else [])]
-    return any(os.environ.get(name, "0").strip() not in ("", "0", "-1") for name in names)
-
-
 def _is_alive_here(process: Process) -> bool | None:
     ticks = _start_ticks(process.pid)
     if ticks == 0:

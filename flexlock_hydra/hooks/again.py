@@ -5,15 +5,43 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from flexlock_hydra.capture.places import expanded
 from flexlock_hydra.capture.secrets import MASK
-from flexlock_hydra.hooks.tracking import Relocation
 from flexlock_hydra.record import layout
 from flexlock_hydra.record.codec import Json, same
 
 _ABSENT = object()
+
+
+@dataclass(frozen=True)
+class Relocation:
+    """Where the paths of the original machine lie here, in a rerun.
+
+    ``moves`` maps old folders and files to new ones; ``cwd`` is where the original run was
+    started: what leads out of the project from there is looked up as well.
+    """
+
+    moves: Mapping[str, str] = field(default_factory=dict)
+    cwd: str | None = None
+
+    def __call__(self, given: str) -> str:
+        """The path here, as given where nothing is known of it."""
+        if os.path.isabs(path := expanded(given)):
+            return self._moved(path) or given
+        if self.cwd is None or ".." not in Path(given).parts:
+            return given
+        absolute = os.path.normpath(os.path.join(self.cwd, given))
+        return self.moves.get(absolute) or given
+
+    def _moved(self, path: str) -> str | None:
+        """The longest known folder decides."""
+        for old in sorted(self.moves, key=len, reverse=True):
+            if path == old or path.startswith(old.rstrip("/\\") + "/"):
+                return self.moves[old] + path[len(old):]
+        return None
 
 
 @dataclass(frozen=True)

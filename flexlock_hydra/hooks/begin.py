@@ -14,15 +14,18 @@ from omegaconf import Container
 
 from flexlock_hydra.capture import code, environment, process
 from flexlock_hydra.capture.code import Snapshot
-from flexlock_hydra.capture.data import Places, record_path
+from flexlock_hydra.capture.places import Places, record_path
+from flexlock_hydra.capture.ranks import is_further_rank
 from flexlock_hydra.capture.scope import Scope
 from flexlock_hydra.capture.secrets import Masker, env_names
 from flexlock_hydra.errors import FlexlockError, LockError
-from flexlock_hydra.hooks import tracking, watch
+from flexlock_hydra.hooks import active, tracking, watch
+from flexlock_hydra.hooks.active import ActiveRun
 from flexlock_hydra.hooks.again import Rerun
+from flexlock_hydra.hooks.masked import masked_code, masked_entry, masked_job
 from flexlock_hydra.hooks.options import SaveConfig
 from flexlock_hydra.hooks.survey import Survey, survey
-from flexlock_hydra.hooks.tracking import ActiveRun, masked_code, masked_entry
+from flexlock_hydra.ports.gitask import Ahead
 from flexlock_hydra.ports.gitrepo import GitRepo
 from flexlock_hydra.record import layout, lockfile
 from flexlock_hydra.record.model import (
@@ -49,27 +52,36 @@ class Start:
 
 
 def observe_start(
-    scope: Scope, *, repos: Mapping[str, str] | None = None, editable: bool = True
+    scope: Scope,
+    *,
+    repos: Mapping[str, str] | None = None,
+    editable: bool = True,
+    ahead: Ahead | None = None,
 ) -> Start:
     """The command, and the code as it is now.
 
     Args:
         repos: further repositories, name -> a folder in each.
         editable: also those of editable installs.
+        ahead: a look at the repository of the cwd that was asked for already.
     """
     cwd = Path.cwd()
     main = _main_file()
     warnings: list[str] = []
     repo = None
+    begun = {}
     try:
-        repo = _main_repo(cwd, main)
+        here = GitRepo.told(ahead.place) if ahead else code.find_repo(cwd)
+        repo = _main_repo(here, main)
+        if here and ahead:
+            begun[here.root] = ahead.asked
         if repo is None:
             warnings.append(f"code not recorded: {cwd} is in no git repository (try: git init)")
     except (FlexlockError, OSError) as error:
         warnings.append(f"code not recorded: {error}")
     others, unfound = watch.further_repos(repos or {}, repo, editable=editable)
     found = {watch.MAIN: repo, **others} if repo else others
-    snapshots, failed = watch.take(found, cwd, scope)
+    snapshots, failed = watch.take(found, cwd, scope, begun)
     root = repo.root if repo else cwd
     return Start(
         command=_command(cwd, main, root),
@@ -94,7 +106,7 @@ def is_bystander(folder: Path | None = None) -> bool:
     (torchrun, Lightning, accelerate), and where a process above this one runs the job whose
     lock lies in the same output directory.
     """
-    if process.is_further_rank():
+    if is_further_rank():
         return True
     if folder is None or not (folder / layout.LOCK).exists():
         return False
@@ -166,10 +178,10 @@ def begin(
     found = survey(config, without)
     masker = masker.learn(found.unresolved)
     places = Places(cwd=Path.cwd(), original_cwd=Path(start.cwd), root=Path(start.root))
-    now = tracking.utc_now().isoformat()
+    now = layout.utc_now().isoformat()
     lock = RunLock(
         run=Run(
-            id=tracking.new_run_id(),
+            id=layout.new_run_id(),
             status=status,
             started=now,
             ended=now if status == COMPLETED else None,
@@ -187,7 +199,7 @@ def begin(
     run = kind(
         folder, lock, places, masker, raise_on_data, relocate=rerun.relocation, code=start.code
     )
-    tracking.enter(run)
+    active.enter(run)
     if config is not None:
         _record_config(run, found, save_config)
     _mask(run)
@@ -251,7 +263,7 @@ def _mask(run: ActiveRun) -> None:
         environment=replace(
             lock.environment, variables=masker.mask(lock.environment.variables)
         ),
-        job=_masked_job(lock.job, masker),
+        job=masked_job(lock.job, masker),
         repos={name: masked_code(state, masker) for name, state in lock.repos.items()},
         data={name: masked_entry(entry, masker) for name, entry in lock.data.items()},
         warnings=tuple(map(masker.text, lock.warnings)),
@@ -260,21 +272,6 @@ def _mask(run: ActiveRun) -> None:
     for what, text in {"job": lock.job.name, "folder": str(run.folder), **places}.items():
         if masker.text(text) != text:
             run.warn(f"the name of {what} shows a secret, and a name cannot be masked")
-
-
-def _masked_job(job: Job, masker: Masker) -> Job:
-    overrides, command = job.overrides, job.command
-    return replace(
-        job,
-        overrides=replace(
-            overrides,
-            task=tuple(map(masker.assignment, overrides.task)),
-            hydra=tuple(map(masker.assignment, overrides.hydra)),
-        ),
-        choices=masker.mask(job.choices),
-        config_sources=tuple(masker.mask(list(job.config_sources))),
-        command=replace(command, argv=tuple(masker.arguments(command.argv))),
-    )
 
 
 def _folders(start: Start) -> tuple[Path, ...]:
@@ -300,9 +297,8 @@ def _main_file() -> Path | None:
     return Path(os.path.abspath(name)) if name else None
 
 
-def _main_repo(cwd: Path, main: Path | None) -> GitRepo | None:
-    """The repository of the script; of the cwd where the script lies in none or in it."""
-    here = code.find_repo(cwd)
+def _main_repo(here: GitRepo | None, main: Path | None) -> GitRepo | None:
+    """The repository of the script; that of the cwd where the script lies in none or in it."""
     if here and (main is None or main.is_relative_to(here.root)):
         return here
     return (code.find_repo(main.parent) if main else None) or here

@@ -74,6 +74,53 @@ class Selection:
         return cls(True, tuple(map(str, outputs)), largest)
 
 
+@dataclass(frozen=True)
+class Options:
+    """The callback's options, checked; see :class:`FlexlockConf`."""
+
+    enabled: bool
+    strict: Strict
+    outputs: Selection
+    save_config: SaveConfig
+    ignore: tuple[str, ...]
+    secrets: tuple[str, ...]
+    size_limit: int
+    """Bytes above which an untracked file is left out of the code."""
+    repos: Mapping[str, str]
+    editable: bool
+
+    @classmethod
+    def parse(
+        cls,
+        enabled: bool = True,
+        strict: Any = "off",
+        outputs: Any = True,
+        max_output_mb: float | None = None,
+        save_config: SaveConfig = SaveConfig.unresolved,
+        ignore: Iterable[str] = (),
+        secrets: Iterable[str] = (),
+        max_untracked_mb: int = 50,
+        repos: Any = None,
+        editable: bool = True,
+    ) -> Options:
+        """Options as a config gives them.
+
+        Raises:
+            FlexlockError: one has a value that it cannot have.
+        """
+        return cls(
+            enabled=enabled,
+            strict=Strict.parse(strict),
+            outputs=Selection.parse(outputs, max_output_mb),
+            save_config=save_config,
+            ignore=tuple(ignore),
+            secrets=tuple(secrets),
+            size_limit=max_untracked_mb * 1024**2,
+            repos=named(repos),
+            editable=editable,
+        )
+
+
 def named(paths: Paths | None) -> dict[str, str]:
     """Names and paths of any accepted form; a path without a name is its own."""
     if paths is None:

@@ -14,10 +14,11 @@ from flexlock_hydra.capture.scope import Scope
 from flexlock_hydra.capture.secrets import Masker
 from flexlock_hydra.errors import CodeError, DataError, FlexlockError
 from flexlock_hydra.hooks import tracking, watch
+from flexlock_hydra.hooks.masked import masked_code
 from flexlock_hydra.hooks.begin import begin, named_data, observe_start
 from flexlock_hydra.hooks.options import PathLike, Paths, SaveConfig, named
 from flexlock_hydra.hooks.survey import survey, to_plain
-from flexlock_hydra.hooks.tracking import ActiveRun
+from flexlock_hydra.hooks.active import ActiveRun
 from flexlock_hydra.record.codec import Json
 from flexlock_hydra.record.lockfile import write_bytes
 from flexlock_hydra.record.model import COMPLETED, Job, RunLock
@@ -170,7 +171,7 @@ def _add_repo(run: ActiveRun, name: str, path: str) -> None:
         repos={
             **run.lock.repos,
             **{
-                name: tracking.masked_code(state, run.masker)
+                name: masked_code(state, run.masker)
                 for name, state in watch.states(snapshots, run.places.root).items()
             },
         },

@@ -14,7 +14,7 @@ from omegaconf import DictConfig
 from flexlock_hydra.capture import process, sweep
 from flexlock_hydra.capture.secrets import Masker
 from flexlock_hydra.errors import LockError
-from flexlock_hydra.hooks import tracking
+from flexlock_hydra.hooks import active
 from flexlock_hydra.hooks.survey import to_plain
 from flexlock_hydra.record import layout, lockfile
 from flexlock_hydra.record.model import COMPLETED, INTERRUPTED, RUNNING, Sweep
@@ -38,7 +38,7 @@ def begin(identity: Sweep, config: DictConfig, masker: Masker) -> None:
     lock = SweepLock(
         id=identity.id,
         status=RUNNING,
-        started=tracking.utc_now().isoformat(),
+        started=layout.utc_now().isoformat(),
         process=process.capture(),
         job=config.hydra.job.name,
         launcher=_choice(choices, "launcher"),
@@ -50,7 +50,7 @@ def begin(identity: Sweep, config: DictConfig, masker: Masker) -> None:
         _supersede(folder / layout.SWEEP_LOCK)
         lockfile.write(lock, folder / layout.SWEEP_LOCK)
     _open[identity.dir] = lock
-    tracking.at_exit(_cut_off)
+    active.at_exit(_cut_off)
 
 
 def end(identity: Sweep, status: str = COMPLETED) -> None:
@@ -67,7 +67,7 @@ def end(identity: Sweep, status: str = COMPLETED) -> None:
     seen = replace(
         seen,
         status=sweep.outcome(seen.jobs, status),
-        ended=tracking.utc_now().isoformat(),
+        ended=layout.utc_now().isoformat(),
     )
     try:
         with lockfile.alone(folder):
@@ -94,7 +94,7 @@ def _supersede(path: Path) -> None:
     try:
         old = read(path).id
     except LockError:
-        old = tracking.new_run_id()
+        old = layout.new_run_id()
     os.replace(path, path.with_name(layout.superseded_sweep_lock(old)))
 
 

@@ -6,6 +6,7 @@ import functools
 import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,9 @@ from flexlock_hydra.capture.code import Snapshot
 from flexlock_hydra.capture.packages import editable_installs, finder_homes
 from flexlock_hydra.capture.scope import Scope
 from flexlock_hydra.errors import FlexlockError
-from flexlock_hydra.hooks.tracking import ActiveRun
+from flexlock_hydra.hooks.active import ActiveRun
+from flexlock_hydra.ports.gitask import Asked
+from flexlock_hydra.ports.gitcmd import Started
 from flexlock_hydra.ports.gitrepo import GitRepo
 from flexlock_hydra.record.model import DRIFTED, CodeState
 
@@ -25,6 +28,8 @@ _DOTENV_READERS = ("dotenv", "environs", "decouple")
 _YAML = (".yaml", ".yml")
 _NO_CONFIG = frozenset({"outputs", "multirun", "node_modules", "__pycache__"})
 _OWN_PACKAGES = frozenset({"flexlock_hydra", "hydra_plugins"})
+
+_NOTHING: Mapping[Path, Asked] = {}
 
 _PYTHONS_OWN = f"{Path(os.__file__).parents[1]}{os.sep}"
 """Where the standard library lies: ``lib``, with its extension modules and its zip file."""
@@ -71,11 +76,15 @@ def further_repos(
 
 
 def take(
-    repos: Mapping[str, GitRepo], cwd: Path, scope: Scope
+    repos: Mapping[str, GitRepo], cwd: Path, scope: Scope, begun: Mapping[Path, Asked] = _NOTHING
 ) -> tuple[dict[str, Snapshot], list[str]]:
-    """Snapshots of all repositories and of those inside them, by name; what went wrong."""
+    """Snapshots of all repositories and of those inside them, by name; what went wrong.
+
+    Args:
+        begun: looks that were asked for already, by the repositories' roots.
+    """
     snapshots: dict[str, Snapshot] = {}
-    taken, failed = code.take_all(repos, cwd, scope)
+    taken, failed = code.take_all(repos, cwd, scope, begun)
     roots = set()
     for name, snapshot in taken.items():
         for key, each in code.flatten(name, snapshot).items():
@@ -98,21 +107,37 @@ def states(snapshots: Mapping[str, Snapshot], main: Path) -> dict[str, CodeState
     }
 
 
+@contextmanager
+def asked_again(run: ActiveRun, *, closely: bool) -> Iterator[Mapping[str, Started] | None]:
+    """Git looks at every file once more; closely or not at all."""
+    with ExitStack() as begun:
+        found = None
+        if closely:
+            try:
+                found = begun.enter_context(drift.ask(run.code))
+            except FlexlockError as error:
+                run.code_differs(MAIN, [_not_compared(error)])
+        yield found
+
+
 def look_again(
-    run: ActiveRun, sources: Iterable[Any], choices: Iterable[str], *, closely: bool
+    run: ActiveRun,
+    sources: Iterable[Any],
+    choices: Iterable[str],
+    asked: Mapping[str, Started] | None,
 ) -> None:
     """At a job's end, name what it read as code and no snapshot holds, and what changed.
 
     Args:
         sources, choices: Hydra's config sources, and the groups of its choices.
-        closely: look at every file; else only at those that the job reads as code.
+        asked: what git sees of every file; without it only those are looked at that the
+            job reads as code.
     """
     if not run.code:
         return
     roots = [str(kept.repo.root) for kept in run.code.values()]
     read = [*imported(roots), *config_files(sources, choices, roots)]
     try:
-        asked = drift.ask(run.code) if closely else None
         for name, reasons in _ignored_of(run.code, read).items():
             run.code_differs(name, reasons)
         run.code_differs(MAIN, foreign_imports(roots))
@@ -123,7 +148,11 @@ def look_again(
         for name, reasons in drifted.items():
             run.code_differs(name, reasons, DRIFTED)
     except (FlexlockError, OSError) as error:
-        run.code_differs(MAIN, [f"code not compared at the job's end: {error}"])
+        run.code_differs(MAIN, [_not_compared(error)])
+
+
+def _not_compared(error: Exception) -> str:
+    return f"code not compared at the job's end: {error}"
 
 
 def imported(roots: Iterable[str]) -> list[str]:

@@ -72,6 +72,14 @@ class Started:
     args: tuple[str, ...]
     process: subprocess.Popen[bytes]
 
+    def __enter__(self) -> Started:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """End it, should it still run."""
+        self.process.kill()
+        self.process.communicate()
+
     def finish(self, stdin: bytes | None = None) -> subprocess.CompletedProcess[bytes]:
         """Wait for its end, whatever its exit code."""
         try:

@@ -1,4 +1,4 @@
-"""What git says of a working tree: its processes side by side, their output parsed."""
+"""What git says of a working tree, parsed."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from flexlock_hydra.ports.gitask import Asked
 from flexlock_hydra.ports.gitcmd import Started, git
 
 GITLINK = "160000"
@@ -50,6 +51,8 @@ class Index:
 class Look:
     """A working tree as git sees it at one moment."""
 
+    at: int
+    """Nanoseconds since the epoch, before git looked."""
     status: Status
     index: Index
     config: Mapping[str, str]
@@ -62,54 +65,28 @@ class Look:
     """Whether git may give files other bytes than it stores: line ends, filters."""
 
 
-@dataclass(frozen=True)
-class Asking:
-    """A ``git status`` that runs beside the caller."""
+def read(root: Path, common_dir: Path, asked: Asked) -> Look:
+    """Wait for the answers about the working tree at ``root``.
 
-    process: Started
-
-    def finish(self) -> Status:
-        """Wait for the answer.
-
-        Raises:
-            GitError: git refused.
-        """
-        return _parse_status(self.process.output())
-
-
-@dataclass(frozen=True)
-class Looking:
-    """A look that was begun: git's processes run side by side until it is finished."""
-
-    root: Path
-    common_dir: Path
-    index: Started
-    config: Started
-    head: Started
-    status: Asking
-
-    def finish(self) -> Look:
-        """Wait for the answers.
-
-        Raises:
-            GitError: git refused.
-        """
-        index = _parse_index(self.root, self.index.output())
-        config = _parse_config(self.config.output())
-        commit = self.head.output(b"HEAD\n")
-        status = self.status.finish()
-        if status.head and not commit.startswith(status.head.encode()):  # it moved meanwhile
-            commit = git(self.root, "cat-file", "--batch", stdin=f"{status.head}\n".encode())
-        tree, date = _parse_commit(commit) if status.head else (None, "")
-        converts = (
-            config.get("core.autocrlf", "false") != "false"
-            or "core.attributesfile" in config
-            or index.has_attributes
-            or any(path.endswith(".gitattributes") for path in status.untracked)
-            or (self.common_dir / "info/attributes").exists()
-            or _user_attributes().exists()
-        )
-        return Look(status, index, config, tree, date, converts)
+    Raises:
+        GitError: git refused.
+    """
+    index = _parse_index(root, asked.index.output())
+    config = _parse_config(asked.config.output())
+    commit = asked.head.output(b"HEAD\n")
+    status = read_status(asked.status)
+    if status.head and not commit.startswith(status.head.encode()):  # it moved meanwhile
+        commit = git(root, "cat-file", "--batch", stdin=f"{status.head}\n".encode())
+    tree, date = _parse_commit(commit) if status.head else (None, "")
+    converts = (
+        config.get("core.autocrlf", "false") != "false"
+        or "core.attributesfile" in config
+        or index.has_attributes
+        or any(path.endswith(".gitattributes") for path in status.untracked)
+        or (common_dir / "info/attributes").exists()
+        or _user_attributes().exists()
+    )
+    return Look(asked.at, status, index, config, tree, date, converts)
 
 
 def _user_attributes() -> Path:
@@ -178,9 +155,13 @@ def _parse_commit(raw: bytes) -> tuple[str, str]:
     return lines[1].decode().removeprefix("tree "), date
 
 
-def _parse_status(raw: bytes) -> Status:
-    """Porcelain v2: https://git-scm.com/docs/git-status#_porcelain_format_version_2."""
-    lines = os.fsdecode(raw).split("\0")[:-1]
+def read_status(asked: Started) -> Status:
+    """Wait for porcelain v2: https://git-scm.com/docs/git-status#_porcelain_format_version_2.
+
+    Raises:
+        GitError: git refused.
+    """
+    lines = os.fsdecode(asked.output()).split("\0")[:-1]
     headers = dict(line[2:].split(" ", 1) for line in lines if line.startswith("# "))
     tracked = [
         line.split(" ", 8 if line[0] == "1" else 10) for line in lines if line[:2] in ("1 ", "u ")

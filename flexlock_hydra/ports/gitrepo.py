@@ -14,8 +14,10 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from flexlock_hydra.errors import GitError
-from flexlock_hydra.ports.gitcmd import git, redact_url, run, start, text
-from flexlock_hydra.ports.gitlook import GITLINK, Asking, Looking, has_line_ends
+from flexlock_hydra.ports import gitask, gitlook
+from flexlock_hydra.ports.gitask import Asked
+from flexlock_hydra.ports.gitcmd import Started, git, redact_url, run, text
+from flexlock_hydra.ports.gitlook import GITLINK, Look, has_line_ends
 from flexlock_hydra.record import layout
 
 if TYPE_CHECKING:
@@ -72,12 +74,21 @@ class GitRepo:
         Raises:
             GitError: no git, or a repository that git refuses to use.
         """
-        done = run(folder, "rev-parse", "--show-toplevel", "--absolute-git-dir")
+        return cls.told(gitask.place(folder))
+
+    @classmethod
+    def told(cls, asked: Started) -> GitRepo | None:
+        """The repository by git's answer to the question for its place.
+
+        Raises:
+            GitError: git refuses to use it.
+        """
+        folder, done = asked.cwd, asked.finish()
         if done.returncode == 0:
             places = os.fsdecode(done.stdout).split("\n")[:-1]
             if len(places) != 2:  # a line break in the path: ask for one at a time
-                asked = ("--show-toplevel", "--absolute-git-dir")
-                places = [text(git(folder, "rev-parse", flag)) for flag in asked]
+                flags = ("--show-toplevel", "--absolute-git-dir")
+                places = [text(git(folder, "rev-parse", flag)) for flag in flags]
             return cls(Path(places[0]), Path(places[1]))
         said = text(done.stderr)
         if "not a git repository" in said or "must be run in a work tree" in said:
@@ -101,32 +112,13 @@ class GitRepo:
 
     # Reading
 
-    def ask_status(self, *, untracked: bool = True) -> Asking:
-        """Begin to ask what differs from HEAD and the index; nothing of the user's is written."""
-        which = "all" if untracked else "no"
-        return Asking(
-            start(
-                self.root,
-                "status",
-                "--porcelain=v2",
-                "-z",
-                "--branch",
-                f"--untracked-files={which}",
-                "--ignore-submodules=all",
-                "--no-renames",
-            )
-        )
+    def look(self, asked: Asked) -> Look:
+        """What git says of this working tree, asked before.
 
-    def look(self) -> Looking:
-        """Begin to look at the working tree."""
-        return Looking(
-            root=self.root,
-            common_dir=self.common_dir,
-            index=start(self.root, "ls-files", "-v", "-s", "-z"),
-            config=start(self.root, "config", "--list", "-z"),
-            head=start(self.root, "cat-file", "--batch", reads=True),
-            status=self.ask_status(),
-        )
+        Raises:
+            GitError: git refused.
+        """
+        return gitlook.read(self.root, self.common_dir, asked)
 
     def rev_parse(self, name: str) -> str | None:
         """The id that a revision stands for, or None."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+from datetime import datetime, timezone
 
 LOCK = "run.lock"
 SWEEP_LOCK = "sweep.lock"
@@ -102,3 +104,13 @@ def fsroot_path(absolute: str) -> str:
 def other_version_path(run_id: str, path: str) -> str:
     """Where a predecessor's data comes back when its own path holds something else."""
     return f"{OTHER_VERSIONS}/{run_id}/{path}"
+
+
+def utc_now() -> datetime:
+    """Now, with the zone."""
+    return datetime.now(timezone.utc)
+
+
+def new_run_id() -> str:
+    """``<UTC second>-<8 random hex digits>``: sorts by time."""
+    return f"{utc_now():%Y%m%dT%H%M%SZ}-{os.urandom(4).hex()}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Container, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field, replace
 from fnmatch import fnmatchcase
 from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any
@@ -30,7 +30,6 @@ _MD5 = re.compile(r"[0-9a-f]{32}(\.dir)?")
 _OBJECT_ID = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 
 
-@dataclass(frozen=True, kw_only=True)
 class Process(Node):
     """The process that runs a job: enough to tell later whether it still lives."""
 
@@ -43,7 +42,6 @@ class Process(Node):
     scheduler: Mapping[str, str] | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
 class Failure(Node):
     """The exception that ended a job."""
 
@@ -52,7 +50,6 @@ class Failure(Node):
     traceback: str
 
 
-@dataclass(frozen=True, kw_only=True)
 class Run(Node):
     """One execution: when, how long (seconds), how it ended, what it returned."""
 
@@ -71,7 +68,6 @@ class Run(Node):
         check_status(self.status)
 
 
-@dataclass(frozen=True, kw_only=True)
 class Overrides(Node):
     """The command line's overrides, as Hydra tells them apart."""
 
@@ -79,7 +75,6 @@ class Overrides(Node):
     hydra: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, kw_only=True)
 class Sweep(Node):
     """The sweep that a job belongs to."""
 
@@ -87,7 +82,6 @@ class Sweep(Node):
     dir: str
 
 
-@dataclass(frozen=True, kw_only=True)
 class Command(Node):
     """How the main process was started."""
 
@@ -105,7 +99,6 @@ class Command(Node):
         check_import_paths(self.import_paths)
 
 
-@dataclass(frozen=True, kw_only=True)
 class Job(Node):
     """The Hydra job: what was asked for, and how."""
 
@@ -121,7 +114,6 @@ class Job(Node):
     id: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
 class CodeState(Node):
     """A repository as it was: HEAD and the snapshot commit of its working tree."""
 
@@ -141,8 +133,16 @@ class CodeState(Node):
         check_object_ids(self.commit, self.tree, *([] if self.head is None else [self.head]))
         check_import_paths(self.import_paths or ())
 
+    def with_reasons(self, reasons: Iterable[str], completeness: str = PARTIAL) -> CodeState:
+        """The state with further gaps named; what drifted is not merely partial."""
+        new = tuple(reasons)
+        if not new:
+            return self
+        named = tuple(dict.fromkeys((*self.reasons, *new)))
+        worst = DRIFTED if DRIFTED in (self.completeness, completeness) else PARTIAL
+        return replace(self, reasons=named, completeness=worst)
 
-@dataclass(frozen=True, kw_only=True)
+
 class DataEntry(Node):
     """An input: where the config says it is, and what was there.
 
@@ -195,7 +195,6 @@ class DataEntry(Node):
         return (self.hash or {}).get("md5")
 
 
-@dataclass(frozen=True, kw_only=True)
 class CodeRef(Node):
     """The commit and tree of a predecessor's repository."""
 
@@ -206,7 +205,6 @@ class CodeRef(Node):
         check_object_ids(self.commit, self.tree)
 
 
-@dataclass(frozen=True, kw_only=True)
 class Predecessor(Node):
     """A run that this one stands on."""
 
@@ -227,7 +225,6 @@ class Predecessor(Node):
         check_run_ids(*self.prevs)
 
 
-@dataclass(frozen=True, kw_only=True)
 class Environment(Node):
     """What the job ran in; ``memory`` is in bytes."""
 
@@ -246,7 +243,6 @@ class Environment(Node):
     variables: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, kw_only=True)
 class Outputs(Node):
     """The output directory's files at job end, the lock and Hydra's log left out."""
 
@@ -280,7 +276,6 @@ class Outputs(Node):
         return is_left_out(name, (*self.left_out, *(self.unhashed or ())), self.only)
 
 
-@dataclass(frozen=True, kw_only=True)
 class RunLock(Node):
     """A run.lock, whole."""
 

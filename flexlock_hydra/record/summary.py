@@ -51,7 +51,6 @@ _MORE_RUN_KEYS = _RUN_KEYS | {"duration", "result"}
 _MORE_JOB_KEYS = _JOB_KEYS | {"overrides", "num", "sweep"}
 
 
-@dataclass(frozen=True, kw_only=True)
 class RunSummary(Node):
     """Of a run, what others say of it; ``process`` where it may still live."""
 
@@ -68,7 +67,6 @@ class RunSummary(Node):
         check_status(self.status)
 
 
-@dataclass(frozen=True, kw_only=True)
 class JobSummary(Node):
     """Of a job, what others say of it."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from flexlock_hydra.errors import LockError
@@ -17,7 +16,6 @@ from flexlock_hydra.record.model import (
 )
 
 
-@dataclass(frozen=True, kw_only=True)
 class SweepJob(Node):
     """A job of a sweep, as its run.lock tells: ``lock`` is the sha256 of that file.
 
@@ -40,7 +38,6 @@ class SweepJob(Node):
         check_status(self.status)
 
 
-@dataclass(frozen=True, kw_only=True)
 class SweepLock(Node):
     """A sweep.lock, whole: ``process`` is the one that launches the jobs."""
 

@@ -1,0 +1,86 @@
+"""Questions to git about a working tree: processes that run beside their caller."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from flexlock_hydra.errors import GitError
+from flexlock_hydra.ports.gitcmd import Started, start
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A look at a working tree that git was asked for; it runs side by side."""
+
+    at: int
+    """Nanoseconds since the epoch, before git looked."""
+    config: Started
+    head: Started
+    index: Started
+    status: Started
+
+
+@dataclass(frozen=True)
+class Ahead:
+    """A look that was asked for before it was known where the working tree is."""
+
+    place: Started
+    asked: Asked
+
+
+@contextmanager
+def look(folder: Path) -> Iterator[Asked]:
+    """Ask about the working tree that holds a folder; end what is not answered by the end.
+
+    Raises:
+        GitError: git cannot be started.
+    """
+    with ExitStack() as begun:
+        # The status comes last: its threads take every processor.
+        yield Asked(
+            at=time.time_ns(),
+            config=begun.enter_context(start(folder, "config", "--list", "-z")),
+            head=begun.enter_context(start(folder, "cat-file", "--batch", reads=True)),
+            index=begun.enter_context(
+                start(folder, "ls-files", "-v", "-s", "-z", "--full-name", "--", ":/")
+            ),
+            status=begun.enter_context(status(folder)),
+        )
+
+
+@contextmanager
+def look_ahead(folder: Path) -> Iterator[Ahead | None]:
+    """The same, and where that is; None where git cannot be started: who asks again is told."""
+    with ExitStack() as begun:
+        try:
+            found = Ahead(
+                place=begun.enter_context(place(folder)), asked=begun.enter_context(look(folder))
+            )
+        except GitError:
+            yield None
+            return
+        yield found
+
+
+def place(folder: Path) -> Started:
+    """Ask for the root of the working tree that holds a folder, and for its git folder."""
+    return start(folder, "rev-parse", "--show-toplevel", "--absolute-git-dir")
+
+
+def status(folder: Path, *, untracked: bool = True) -> Started:
+    """Ask what differs from HEAD and the index; nothing of the user's is written."""
+    which = "all" if untracked else "no"
+    return start(
+        folder,
+        "status",
+        "--porcelain=v2",
+        "-z",
+        "--branch",
+        f"--untracked-files={which}",
+        "--ignore-submodules=all",
+        "--no-renames",
+    )
