@@ -12,9 +12,12 @@ WORKERS ?= 2
 NEXT := hydra-core hydra-joblib-launcher hydra-submitit-launcher hydra-ray-launcher \
 	hydra-optuna-sweeper
 
-.PHONY: test demo bench lint typecheck pytest pytest-next constraints clean
+.PHONY: test environments demo bench lint typecheck pytest pytest-next constraints clean
 
-test: lint typecheck pytest pytest-next
+test: environments lint typecheck pytest pytest-next
+
+environments:
+	@$(MAKE) --no-print-directory -j2 $(VENV)/.installed $(VENV_NEXT)/.installed
 
 demo: $(VENV)/.installed
 	@$(BIN)/python examples/demo.py

@@ -97,7 +97,9 @@ def main() -> int:
     """Run all rows or those named; exit 1 when one is outside its limit."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("rows", nargs="*", help="functions to run; all without any")
-    parser.add_argument("--peer-python", help="a Python that has FlexLock 0.10.0")
+    parser.add_argument(
+        "--peer-python", type=os.path.abspath, help="a Python that has FlexLock 0.10.0"
+    )
     parser.add_argument("--trial", action="store_true", help="small and once; writes no table")
     parser.add_argument("--rounds", type=int, help="of how many rounds the median is taken")
     options = parser.parse_args()

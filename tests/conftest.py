@@ -48,6 +48,8 @@ defaults:
 table: ${snapshot:data/table.csv,table}
 lr: 0.1
 """
+WAIT_FOR_A_SIGNAL = "for _ in range(3000): time.sleep(0.02)"
+"""A minute. A signal that comes just before Python sleeps is not noticed until it wakes."""
 QUIET = {
     "PYTHONWARNINGS": "ignore::UserWarning",
     "DVC_NO_ANALYTICS": "1",

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Project, read_plain
+from tests.conftest import WAIT_FOR_A_SIGNAL, Project, read_plain
 
 COMMANDS = ("show", "diff", "push", "pull", "rerun")
 
@@ -160,7 +160,7 @@ def test_no_colour_in_a_pipe(recorded: Project, store: Path) -> None:
 def test_interrupted(recorded: Project) -> None:
     """Ctrl-C ends a command with 130 and no traceback."""
     recorded.write(
-        "app.py", "import time; print('up', flush=True); time.sleep(60)\n"
+        "app.py", f"import time; print('up', flush=True)\n{WAIT_FOR_A_SIGNAL}\n"
     )
     recorded.commit("sleeps")
     source = recorded.path("outputs/a/run.lock").read_text()

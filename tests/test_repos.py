@@ -14,7 +14,7 @@ import pytest
 
 from flexlock_hydra.capture import code
 from flexlock_hydra.ports.gitrepo import GitRepo
-from tests.conftest import Project
+from tests.conftest import WAIT_FOR_A_SIGNAL, Project
 from tests.test_code import own_home, rich, snapshot  # noqa: F401
 
 APP = """
@@ -244,7 +244,7 @@ def test_a_rerun_that_is_ended_leaves_no_worktree(number: int, project: Project)
     """Terminated, it removes its worktree; killed, the next one does."""
     project.write("app.py", project.path("app.py").read_text().replace(
         "    text =", "    if (Path.home() / 'wait').exists():\n"
-        "        __import__('time').sleep(60)\n    text ="))
+        f"        import time\n        {WAIT_FOR_A_SIGNAL}\n    text ="))
     project.commit()
     project.app("hydra.run.dir=outputs/a")
     wait = Path(project.env["HOME"]) / "wait"

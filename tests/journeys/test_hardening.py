@@ -13,8 +13,6 @@ from tests.conftest import CONFIG, Project, contents, read_lock, read_plain
 from tests.test_bad_input import hostile
 from tests.test_snapshot import script
 
-pytestmark = pytest.mark.hydra
-
 
 def test_no_link_of_a_tag_is_written_through(
     project: Project, origin: Path, tmp_path: Path
@@ -91,6 +89,7 @@ def test_a_folder_that_became_a_link(project: Project) -> None:
     assert "120000" in tree and "ee/a.py" in tree and "dd/a.py" not in tree
 
 
+@pytest.mark.hydra
 def test_a_task_that_removes_its_output_folder_keeps_its_record(project: Project) -> None:
     """The lock is written at the end even where the folder has gone."""
     source = project.path("app.py").read_text()
@@ -101,6 +100,7 @@ def test_a_task_that_removes_its_output_folder_keeps_its_record(project: Project
     assert read_lock(project.path("outputs/a/run.lock"))["run"]["status"] == "completed"
 
 
+@pytest.mark.hydra
 def test_numbers_that_are_none(project: Project) -> None:
     """A config and a result with nan run again, do not differ, and print as JSON."""
     project.write("conf/config.yaml", CONFIG + "x: .nan\n")
@@ -114,6 +114,7 @@ def test_numbers_that_are_none(project: Project) -> None:
     assert "NaN" not in shown and json.loads(shown)["config"]["x"] == "nan"
 
 
+@pytest.mark.hydra
 def test_one_key_for_one_path_at_two_places(project: Project) -> None:
     """The same name for the same path is one entry, with no warning."""
     project.app("+a='${snapshot:data/table.csv,k}'", "+b='${snapshot:data/table.csv,k}'")
@@ -170,6 +171,7 @@ def test_a_push_repeats_what_was_left_out(project: Project, store: Path) -> None
     assert "data/set/up left out: a link to a folder" in said
 
 
+@pytest.mark.hydra
 def test_snapshot_of_a_config_in_a_job(project: Project) -> None:
     """A config given inside a job is looked through as well."""
     project.write("data/b.csv", "1")
@@ -182,6 +184,7 @@ def test_snapshot_of_a_config_in_a_job(project: Project) -> None:
     assert list(project.lock()["data"]) == ["table", "more"]
 
 
+@pytest.mark.hydra
 def test_another_config_for_the_same_folder_is_another_run(project: Project) -> None:
     """A notebook cell that is run again with another value does not keep the old record."""
     found = script(
@@ -207,6 +210,7 @@ def test_odd_names_are_errors_of_the_user(project: Project, words: list[str]) ->
     assert done.code == 2
 
 
+@pytest.mark.hydra
 def test_a_run_that_was_cut_off_is_not_called_reproduced(project: Project) -> None:
     """A killed run can be run again, and what then completes is another end."""
     source = project.path("app.py").read_text()

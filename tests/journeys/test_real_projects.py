@@ -11,7 +11,6 @@ import pytest
 
 from tests.conftest import CONFIG, Project, read_lock
 
-pytestmark = pytest.mark.hydra
 
 FINDER = '''
 import importlib.util
@@ -31,6 +30,7 @@ sys.meta_path.append(Finder)
 '''
 
 
+@pytest.mark.hydra
 def test_rerun_takes_an_editable_package_from_the_snapshot(project: Project) -> None:
     """A package that a finder brings is run again as it was, not as it is by now."""
     project.write("src/library.py", "NAME = 1\n")
@@ -48,6 +48,7 @@ def test_rerun_takes_an_editable_package_from_the_snapshot(project: Project) -> 
     assert again.json["verdict"] == "identical"
 
 
+@pytest.mark.hydra
 def test_data_outside_by_a_relative_path(
     project: Project, origin: Path, store: Path, tmp_path: Path, gone: Callable[[], Path]
 ) -> None:
@@ -62,6 +63,7 @@ def test_data_outside_by_a_relative_path(
     assert project.flexlock("rerun", "@latest", "--json", cwd=tmp_path / "x").json["identical"] == 2
 
 
+@pytest.mark.hydra
 def test_started_from_elsewhere_with_outputs_elsewhere(
     project: Project, store: Path, tmp_path: Path
 ) -> None:
@@ -78,6 +80,7 @@ def test_started_from_elsewhere_with_outputs_elsewhere(
     ).json["identical"] == 2
 
 
+@pytest.mark.hydra
 @pytest.mark.parametrize("flag", ["--config-dir", "--config-path"])
 def test_a_config_folder_outside_is_named(project: Project, tmp_path: Path, flag: str) -> None:
     """A config that the repository does not hold makes the code partial."""
@@ -88,6 +91,7 @@ def test_a_config_folder_outside_is_named(project: Project, tmp_path: Path, flag
     assert main["reasons"] == [f"config folder {tmp_path}/far is outside the repository"]
 
 
+@pytest.mark.hydra
 def test_an_ignored_module_is_named(project: Project) -> None:
     """Code that git ignores and the job imported makes the snapshot partial."""
     project.write(".gitignore", "outputs/\ndata/\nlib/\n")
@@ -99,6 +103,7 @@ def test_an_ignored_module_is_named(project: Project) -> None:
     assert (main["completeness"], main["reasons"]) == ("partial", ["ignored lib/m.py was imported"])
 
 
+@pytest.mark.hydra
 def test_variables_that_hold_secrets_are_masked(project: Project, store: Path) -> None:
     """A secret that the config reads from a variable of any name reaches no lock."""
     project.write("conf/config.yaml", CONFIG + "api_key: ${oc.env:MINE}\n")
@@ -113,6 +118,7 @@ def test_hydras_own_files_with_secrets_are_named_by_a_push(project: Project, sto
     assert "outputs/a/.hydra/config.yaml" in said and "--no-outputs" in said
 
 
+@pytest.mark.hydra
 def test_a_run_without_recorded_outputs_runs_again(project: Project) -> None:
     """Nothing to compare with is no reason not to run."""
     project.app("hydra.run.dir=outputs/a", "hydra.callbacks.flexlock.outputs=false")
@@ -121,6 +127,7 @@ def test_a_run_without_recorded_outputs_runs_again(project: Project) -> None:
     assert done.out.endswith("identical: 0 files\n")
 
 
+@pytest.mark.hydra
 def test_a_launched_app_is_refused_before_anything_runs(project: Project) -> None:
     """A script that calls launch() itself is not started a second time."""
     project.write(
@@ -138,6 +145,7 @@ def test_a_launched_app_is_refused_before_anything_runs(project: Project) -> Non
     assert project.path("started").read_text() == "False"
 
 
+@pytest.mark.hydra
 def test_overlapping_runs_in_one_folder_lose_no_lock(project: Project) -> None:
     """A run that ends after a later one took its folder writes its lock aside."""
     source = project.path("app.py").read_text()
@@ -183,6 +191,7 @@ def test_a_rejected_tag_is_not_left_behind(project: Project, origin: Path, store
     assert again["sent_objects"] == 0
 
 
+@pytest.mark.hydra
 def test_another_config_is_refused_before_the_job_runs(project: Project) -> None:
     """When Hydra composes something else than was recorded, the keys are named."""
     project.write("conf/config.yaml", CONFIG + "seed: 1\n")
@@ -197,6 +206,7 @@ def test_another_config_is_refused_before_the_job_runs(project: Project) -> None
     )
 
 
+@pytest.mark.hydra
 def test_a_sweep_folder_names_its_jobs(project: Project) -> None:
     """A folder above runs is no run, and says which are below it."""
     project.app("-m", "lr=1,2", "hydra.sweep.dir=multirun/s")

@@ -11,7 +11,6 @@ import pytest
 
 from tests.conftest import Project, contents, fingerprint, read_lock
 
-pytestmark = pytest.mark.hydra
 
 PREPROCESS = '''
 import csv
@@ -77,6 +76,7 @@ def pipeline(project: Project, origin: Path) -> Project:
     return project
 
 
+@pytest.mark.hydra
 def test_run_push_restore_rerun(
     pipeline: Project, origin: Path, store: Path, tmp_path: Path, gone: Callable[[], Path]
 ) -> None:
@@ -119,6 +119,7 @@ def test_run_push_restore_rerun(
         assert new["data"] == old["data"]
 
 
+@pytest.mark.hydra
 def test_lineage_of_the_second_stage(pipeline: Project) -> None:
     """The lock of a stage names the run that its data came from, with its code and data."""
     lock = read_lock(pipeline.path("outputs/train/run.lock"))
@@ -200,6 +201,7 @@ def test_show_reads_a_tag_that_was_not_pulled(pipeline: Project, store: Path) ->
     assert pipeline.flexlock("show", tag, "--json").json["run"]["result"] == {"score": 6.75}
 
 
+@pytest.mark.hydra
 def test_data_outside_the_repository(
     project: Project, origin: Path, store: Path, tmp_path: Path, gone: Callable[[], Path]
 ) -> None:
@@ -222,6 +224,7 @@ def test_data_outside_the_repository(
         assert project.flexlock("rerun", "outputs/a", "--json", cwd=into).json["identical"] == 2
 
 
+@pytest.mark.hydra
 def test_absolute_paths_below_the_repository(
     project: Project, origin: Path, store: Path, tmp_path: Path, gone: Callable[[], Path]
 ) -> None:
@@ -339,6 +342,7 @@ def test_versions_of_one_path(
     assert (tmp_path / "x/outputs/a/model.txt").exists()
 
 
+@pytest.mark.hydra
 def test_job_of_a_sweep(project: Project, origin: Path, store: Path, tmp_path: Path) -> None:
     """One job of a sweep is pushed and run again alone, with its number and overrides."""
     project.app("-m", "lr=0.1,0.2", "hydra.sweep.dir=multirun/s")
@@ -350,6 +354,7 @@ def test_job_of_a_sweep(project: Project, origin: Path, store: Path, tmp_path: P
     assert (job["num"], job["overrides"]["task"]) == (1, ["lr=0.2"])
 
 
+@pytest.mark.hydra
 @pytest.mark.parametrize("words", [["-m", "pkg.train"], ["pkg/train.py"]])
 def test_started_as_a_module_or_a_file_in_a_package(
     project: Project, store: Path, words: list[str]
@@ -367,6 +372,7 @@ def test_started_as_a_module_or_a_file_in_a_package(
     assert read_lock(Path(again["path"]) / "run.lock")["run"]["result"]["lr"] == 0.7
 
 
+@pytest.mark.hydra
 def test_started_from_a_subfolder_with_chdir_and_config_flags(project: Project) -> None:
     """cwd, chdir, --config-dir and --config-name are as they were."""
     project.write("sub/conf2/other.yaml", CALLBACK + "table: ${snapshot:t.csv,table}\nlr: 3\n")
@@ -386,6 +392,7 @@ def test_started_from_a_subfolder_with_chdir_and_config_flags(project: Project) 
     assert (again["verdict"], again["identical"]) == ("identical", 2)
 
 
+@pytest.mark.hydra
 def test_a_changed_result_is_named(project: Project) -> None:
     """A job that is not reproducible differs, with the file named and exit 1."""
     source = project.path("app.py").read_text()
@@ -399,6 +406,7 @@ def test_a_changed_result_is_named(project: Project) -> None:
     assert "identical: 1 file" in done.out
 
 
+@pytest.mark.hydra
 def test_rerun_with_another_value(project: Project) -> None:
     """An override of a rerun changes that one thing, and the diff says so."""
     project.app("hydra.run.dir=outputs/a", "lr=0.1")
@@ -438,6 +446,7 @@ if __name__ == "__main__":
 '''
 
 
+@pytest.mark.hydra
 def test_a_rerun_that_starts_further_runs(project: Project, tmp_path: Path) -> None:
     """Only the job that was asked for is a rerun; those that it starts are runs as ever."""
     project.write("app.py", STARTER)
@@ -453,6 +462,7 @@ def test_a_rerun_that_starts_further_runs(project: Project, tmp_path: Path) -> N
         assert "parent" not in inner["run"]
 
 
+@pytest.mark.hydra
 def test_rerun_leaves_the_checkout_alone(project: Project) -> None:
     """A rerun runs the recorded code, wherever the checkout is by now."""
     project.app("hydra.run.dir=outputs/a")
