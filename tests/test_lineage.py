@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flexlock_hydra.capture import lineage
-from flexlock_hydra.capture.digest import digest, digest_bytes
+from flexlock_hydra.capture import lineage, origins
+from flexlock_hydra.capture.digest import Digest, digest, digest_bytes
 from flexlock_hydra.errors import LockError
 from flexlock_hydra.record import layout, lockfile, summary
 from flexlock_hydra.record.emitter import emit
@@ -110,7 +110,7 @@ def test_the_lock_at_or_above_the_data_is_found(lock: str, data: str, root: Path
     (root / lock).parent.mkdir(parents=True, exist_ok=True)
     (root / lock).touch()
 
-    assert lineage.find_lock(root / data, root) == root / lock
+    assert origins.find_lock(root / data, root) == root / lock
 
 
 def test_the_nearest_lock_counts(root: Path) -> None:
@@ -119,7 +119,7 @@ def test_the_nearest_lock_counts(root: Path) -> None:
         folder.mkdir(exist_ok=True)
         (folder / "run.lock").touch()
 
-    assert lineage.find_lock(root / "a" / "x", root) == root / "a" / "run.lock"
+    assert origins.find_lock(root / "a" / "x", root) == root / "a" / "run.lock"
 
 
 def test_a_lock_above_the_root_is_not_found(root: Path) -> None:
@@ -127,7 +127,7 @@ def test_a_lock_above_the_root_is_not_found(root: Path) -> None:
     (root.parent / "run.lock").touch()
     (root / "data").mkdir()
 
-    assert lineage.find_lock(root / "data" / "x.csv", root) is None
+    assert origins.find_lock(root / "data" / "x.csv", root) is None
 
 
 def test_the_root_stops_the_search_without_git_too(tmp_path: Path) -> None:
@@ -135,7 +135,7 @@ def test_the_root_stops_the_search_without_git_too(tmp_path: Path) -> None:
     (tmp_path / "run.lock").touch()
     (tmp_path / "a").mkdir()
 
-    assert lineage.find_lock(tmp_path / "a" / "x", tmp_path / "a") is None
+    assert origins.find_lock(tmp_path / "a" / "x", tmp_path / "a") is None
 
 
 def test_outside_the_search_ends_at_the_first_repository(root: Path, tmp_path: Path) -> None:
@@ -144,9 +144,9 @@ def test_outside_the_search_ends_at_the_first_repository(root: Path, tmp_path: P
     (other / ".git").mkdir(parents=True)
     (tmp_path / "run.lock").touch()
 
-    assert lineage.find_lock(other / "data" / "x", root) is None
+    assert origins.find_lock(other / "data" / "x", root) is None
     (other / "run.lock").touch()
-    assert lineage.find_lock(other / "data" / "x", root) == other / "run.lock"
+    assert origins.find_lock(other / "data" / "x", root) == other / "run.lock"
 
 
 @pytest.mark.parametrize("name", ["uv.lock", "run.20261122T101500Z-3f9c2a7b.lock", "RUN.LOCK"])
@@ -154,7 +154,7 @@ def test_another_name_is_no_lock(name: str, root: Path) -> None:
     """Only a file named run.lock tells of a run."""
     (root / name).touch()
 
-    assert lineage.find_lock(root / "data", root) is None
+    assert origins.find_lock(root / "data", root) is None
 
 
 def test_a_folder_of_that_name_is_no_lock(root: Path) -> None:
@@ -162,7 +162,7 @@ def test_a_folder_of_that_name_is_no_lock(root: Path) -> None:
     (root / "a" / "run.lock").mkdir(parents=True)
     (root / "run.lock").touch()
 
-    assert lineage.find_lock(root / "a" / "x", root) == root / "run.lock"
+    assert origins.find_lock(root / "a" / "x", root) == root / "run.lock"
 
 
 # Reading
@@ -402,14 +402,28 @@ def test_a_cycle_does_not_hang(root: Path) -> None:
 READER = run_id(99)
 
 
-def reader(root: Path, folder: str = "outputs/99") -> lineage.Reader:
+def reader(root: Path, folder: str = "outputs/99") -> origins.Reader:
     """The run that looks for its predecessors."""
-    return lineage.Reader(READER, root / folder / "run.lock", root)
+    return origins.Reader(READER, root / folder / "run.lock", root)
 
 
 def trace(root: Path, path: Path, prevs: Graph | None = None, via: str = "x") -> lineage.Trace:
     """What a piece of data leads to, as a job's own entry does."""
-    return lineage.trace(prevs or {}, path, via, reader(root), digest(path))
+    return search(path, reader(root), digest(path), prevs, via)
+
+
+def search(
+    path: Path,
+    reader: origins.Reader,
+    found: Digest | None,
+    prevs: Graph | None = None,
+    via: str = "x",
+) -> lineage.Trace:
+    """Find the locks around a piece of data, and trace them; all that is said of it."""
+    locks, left_out = origins.find(path, reader, found)
+    traced = lineage.trace(prevs or {}, locks, path, via, reader, found)
+    said = (*(f"data {via}: {text}" for text in left_out), *traced.warnings)
+    return replace(traced, warnings=said)
 
 
 def craft(root: Path, number: int, *links: int, direct: Iterable[int] = ()) -> Path:
@@ -498,9 +512,7 @@ def test_the_project_as_output_directory_is_no_circle(root: Path) -> None:
     """With ``hydra.run.dir=.`` all data lies in the output directory: nothing to say."""
     (root / "data.csv").touch()
     lockfile.write(lock_of(99), root / "run.lock")
-    traced = lineage.trace(
-        {}, root / "data.csv", "x", reader(root, "."), digest(root / "data.csv")
-    )
+    traced = search(root / "data.csv", reader(root, "."), digest(root / "data.csv"))
 
     assert traced == lineage.Trace({})
 
@@ -623,10 +635,10 @@ def test_a_search_without_a_digest_is_bounded(root: Path) -> None:
     """A folder that is named as a predecessor is searched up to a limit, which is said."""
     for number in (1, 2):
         craft(root, number)
-    found = lineage.trace({}, root / "outputs", "x", reader(root), None)
-    for number in range(lineage._SEARCHED):
+    found = search(root / "outputs", reader(root), None)
+    for number in range(origins._SEARCHED):
         os.close(os.open(root / "outputs" / f"{number}.txt", os.O_CREAT | os.O_WRONLY))
-    cut = lineage.trace({}, root / "outputs", "x", reader(root), None)
+    cut = search(root / "outputs", reader(root), None)
 
     assert numbers(found.prevs) == {1, 2}
     assert found.warnings == ()
@@ -927,7 +939,7 @@ def test_two_hundred_predecessors_are_read_in_time(root: Path) -> None:
         )
     found = digest(root / "outputs")
     start = time.process_time()
-    traced = lineage.trace({}, root / "outputs", "x", reader(root), found)
+    traced = search(root / "outputs", reader(root), found)
     took = time.process_time() - start
 
     assert len(traced.prevs) == 201

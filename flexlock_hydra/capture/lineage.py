@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from graphlib import CycleError, TopologicalSorter
-from itertools import islice, pairwise
-from pathlib import Path, PurePosixPath
+from itertools import pairwise
+from pathlib import Path
 
 from flexlock_hydra.capture import freshness
 from flexlock_hydra.capture.places import record_path
-from flexlock_hydra.capture.digest import Digest, FileDigest, files_below
+from flexlock_hydra.capture.digest import Digest, FileDigest
+from flexlock_hydra.capture.origins import Reader
 from flexlock_hydra.capture.process import is_alive
 from flexlock_hydra.errors import LockError
 from flexlock_hydra.record import layout, summary
 from flexlock_hydra.record.model import COMPLETED, INTERRUPTED, RUNNING, CodeRef, Predecessor
-
-_SEARCHED = 10_000
-"""Files that a search for locks looks at where the folder was not hashed anyway."""
 
 _NAMED = 5
 """Runs that one warning names; it counts the rest."""
@@ -34,15 +31,6 @@ class Found(freshness.Place):
 
 
 @dataclass(frozen=True)
-class Reader:
-    """The run whose predecessors are looked for: its id, its lock, its repository's root."""
-
-    id: str
-    lock: Path
-    root: Path
-
-
-@dataclass(frozen=True)
 class Trace:
     """A graph after a piece of data was added, and what is to be said about it."""
 
@@ -53,15 +41,21 @@ class Trace:
 
 
 def trace(
-    prevs: Mapping[str, Predecessor], path: Path, via: str, reader: Reader, found: Digest | None
+    prevs: Mapping[str, Predecessor],
+    locks: Iterable[Path],
+    path: Path,
+    via: str,
+    reader: Reader,
+    found: Digest | None,
 ) -> Trace:
     """The graph with the runs put in that a file or folder comes from.
 
     Args:
+        locks: their locks, see :func:`flexlock_hydra.capture.origins.find`.
         via: the data entry that leads there.
         found: the digest of what lies there, where it was hashed.
     """
-    locks, warnings = _locks(path, reader, found)
+    warnings: list[str] = []
     origins = []
     for lock in locks:
         try:
@@ -87,19 +81,6 @@ def add(
     graph = dict(prevs)
     _put(graph, found, via, root)
     return graph
-
-
-def find_lock(path: Path, root: Path) -> Path | None:
-    """The run.lock in ``path`` or in the nearest folder above it.
-
-    The search ends at ``root``, and outside of it at the first repository's root.
-    """
-    for folder in (path, *path.parents):
-        if os.path.isfile(os.path.join(folder, layout.LOCK)):
-            return folder / layout.LOCK
-        if folder == root or os.path.exists(os.path.join(folder, ".git")):
-            return None
-    return None
 
 
 def read_found(path: Path, *, more: bool = False) -> Found:
@@ -143,23 +124,6 @@ def without_via(prevs: Mapping[str, Predecessor], via: str) -> dict[str, Predece
     }
 
 
-def _locks(path: Path, reader: Reader, found: Digest | None) -> tuple[list[Path], list[str]]:
-    """The locks of the runs that wrote a file or folder, and why some are left out."""
-    names = _names(path, found)
-    locks = [path / name for name in _outermost(names)] if names else []
-    above = find_lock(path, reader.root)
-    if above is not None and above not in locks:
-        locks.insert(0, above)
-    warnings = []
-    if len(names) == _SEARCHED and found is None:
-        warnings.append(f"predecessors looked for in {_SEARCHED} files of {path} alone")
-    if reader.lock in locks:
-        locks.remove(reader.lock)
-        if not reader.root.is_relative_to(reader.lock.parent):  # else all data lies below it
-            warnings.append(f"{path} is or holds this run's own output directory")
-    return locks, warnings
-
-
 def _of_another(found: Found, reader: Reader) -> Found:
     """The lock, unless it is a copy of the reader's own.
 
@@ -169,20 +133,6 @@ def _of_another(found: Found, reader: Reader) -> Found:
     if found.lock.run.id == reader.id:
         raise LockError(f"{found.folder / layout.LOCK} is a copy of this run's own")
     return found
-
-
-def _names(path: Path, found: Digest | None) -> list[str]:
-    """Files below a folder; without its digest so many that a search ends soon."""
-    if found is not None:
-        return list(found.files) if found.is_folder else []
-    return list(islice(files_below(path), _SEARCHED)) if path.is_dir() else []
-
-
-def _outermost(names: Iterable[str]) -> list[str]:
-    """The locks among files, without those inside of another run's folder."""
-    locks = sorted(name for name in names if f"/{name}".endswith(f"/{layout.LOCK}"))
-    folders = {PurePosixPath(name).parent for name in locks}
-    return [name for name in locks if folders.isdisjoint(PurePosixPath(name).parent.parents)]
 
 
 def _files_by_folder(

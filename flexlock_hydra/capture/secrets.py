@@ -68,6 +68,8 @@ _MEMORABLE = 1000
 _SCALARS = frozenset((str, int, float, bool, type(None)))
 _Judge = Callable[[Any], int]
 _Known = re.Pattern[str] | None
+_Done = dict[tuple[int, Any], Any]
+"""Containers by identity and key, as they were masked."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,7 @@ class Masker:
         """Know also the secrets that these configs hold or read, and the environment's."""
         judge = _judge_of(self.patterns)
         found = {os.environ[name] for name in [*os.environ] if judge(name)}
-        _gather(configs, "", judge, found)
+        _gather(configs, "", judge, found, set())
         return replace(self, known=self.known | set(filter(_is_telling, found)))
 
     def is_secret_key(self, key: str) -> bool:
@@ -93,10 +95,16 @@ class Masker:
 
         Nothing is changed in place; what holds no secret is the same object.
         """
-        return self._walk(_judge_of(self.patterns), _known(self.known), [value], key)[0]
+        return self._walk(_judge_of(self.patterns), _known(self.known), {}, [value], key)[0]
 
-    def _walk(self, judge: _Judge, known: _Known, items: Any, key: Any) -> Any:
-        """A list or dict masked. One loop, for configs of ten thousand leaves."""
+    def _walk(self, judge: _Judge, known: _Known, done: _Done, items: Any, key: Any) -> Any:
+        """A list or dict masked. One loop, for configs of ten thousand leaves.
+
+        ``done`` is what was masked in this walk already: a resolved config shares most
+        of itself with the one before resolution.
+        """
+        if (id(items), key) in done:
+            return done[id(items), key]
         pairs: Iterable[tuple[Any, Any]]
         pairs = items.items() if type(items) is dict else enumerate(items)
         inherits = type(items) is list or judge(key) == GROUP
@@ -112,18 +120,19 @@ class Masker:
                 else:
                     continue
             elif kind is dict or kind is list:
-                new = self._walk(judge, known, item, name)
+                new = self._walk(judge, known, done, item, name)
             elif kind in _SCALARS:
                 if item is None or kind is bool or not judge(name):
                     continue
                 new = MASK
             elif (container := _container(item)) is not None:
-                new = self._walk(judge, known, container, name)
+                new = self._walk(judge, known, {}, container, name)
             else:
                 new = MASK if judge(name) else item
             if new is not item:
                 masked = items.copy() if masked is items else masked
                 masked[place] = new
+        done[id(items), key] = masked
         return masked
 
     def text(self, text: str, *, typed: bool = False) -> str:
@@ -235,8 +244,13 @@ def _clean(text: str, patterns: tuple[str, ...], known: frozenset[str], typed: b
     return shapes.hide(text, Look(_judge_of(patterns), any_name=bool(patterns), typed=typed))
 
 
-def _gather(items: Any, key: Any, judge: _Judge, found: set[str]) -> None:
+def _gather(
+    items: Any, key: Any, judge: _Judge, found: set[str], seen: set[tuple[int, Any]]
+) -> None:
     """Put the secrets of a plain list or dict into ``found``. One loop, as in a mask's walk."""
+    if (id(items), key) in seen:
+        return
+    seen.add((id(items), key))
     pairs: Iterable[tuple[Any, Any]]
     pairs = items.items() if type(items) is dict else enumerate(items)
     inherits = type(items) is not dict or judge(key) == GROUP
@@ -251,12 +265,12 @@ def _gather(items: Any, key: Any, judge: _Judge, found: set[str]) -> None:
             if "oc.env" in item:
                 found.update(_read(item, name, judge))
         elif kind is dict or kind is list:
-            _gather(item, name, judge, found)
+            _gather(item, name, judge, found, seen)
         elif kind in _SCALARS:
             if kind is int and judge(name):
                 found.add(str(item))
         elif (container := _container(item)) is not None:
-            _gather(container, name, judge, found)
+            _gather(container, name, judge, found, set())
 
 
 def _container(value: Any) -> dict[Any, Any] | list[Any] | None:

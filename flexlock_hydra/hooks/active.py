@@ -242,16 +242,18 @@ class ActiveRun:
 
     def add_prevs(self, given: str, via: str, found: Digest | None = None) -> bool:
         """Put the runs that a path comes from into the graph; whether there are any."""
+        from flexlock_hydra.capture import origins
+
+        path = self.places.locate(given)
+        reader = origins.Reader(self.lock.run.id, self.path, self.places.root)
+        locks, left_out = origins.find(path, reader, found)
+        self.warn(*(f"data {via}: {reason}" for reason in left_out))
+        if not locks:
+            return False
         from flexlock_hydra.capture import lineage
 
         with self.mutex:
-            trace = lineage.trace(
-                self.lock.prevs,
-                self.places.locate(given),
-                via,
-                lineage.Reader(self.lock.run.id, self.path, self.places.root),
-                found,
-            )
+            trace = lineage.trace(self.lock.prevs, locks, path, via, reader, found)
             self.warn(*trace.warnings)
             self.lock = replace(self.lock, prevs=trace.prevs)
         return trace.direct > 0

@@ -24,10 +24,11 @@ from flexlock_hydra.hooks.active import ActiveRun
 from flexlock_hydra.hooks.again import Rerun
 from flexlock_hydra.hooks.masked import masked_code, masked_entry, masked_job
 from flexlock_hydra.hooks.options import SaveConfig
-from flexlock_hydra.hooks.survey import Survey, survey
+from flexlock_hydra.hooks.survey import Survey, resolve_snapshots, survey
 from flexlock_hydra.ports.gitask import Ahead
 from flexlock_hydra.ports.gitrepo import GitRepo
 from flexlock_hydra.record import layout, lockfile
+from flexlock_hydra.record.codec import Json
 from flexlock_hydra.record.model import (
     COMPLETED,
     RUNNING,
@@ -176,7 +177,7 @@ def begin(
     ``variables`` are environment variables to record beside those that the config reads.
     """
     found = survey(config, without)
-    masker = masker.learn(found.unresolved)
+    read = env_names([each.text for each in found.interpolations])
     places = Places(cwd=Path.cwd(), original_cwd=Path(start.cwd), root=Path(start.root))
     now = layout.utc_now().isoformat()
     lock = RunLock(
@@ -192,7 +193,7 @@ def begin(
         job=job,
         repos=start.repos,
         environment=environment.capture(
-            places.root, env_names(found.unresolved).union(variables), masker, _folders(start)
+            places.root, read.union(variables), masker, _folders(start)
         ),
         warnings=start.warnings,
     )
@@ -200,8 +201,8 @@ def begin(
         folder, lock, places, masker, raise_on_data, relocate=rerun.relocation, code=start.code
     )
     active.enter(run)
-    if config is not None:
-        _record_config(run, found, save_config)
+    resolved = None if config is None else _record_config(run, found, save_config)
+    run.masker = masker.learn(found.unresolved, resolved)
     _mask(run)
     return run
 
@@ -211,7 +212,7 @@ def named_data(config: Container, without: Collection[str] = ()) -> tuple[Path, 
     collector = tracking.Collector()
     tracking.enter(collector)
     try:
-        survey(config, without).resolve_snapshots()
+        resolve_snapshots(config, without)
     finally:
         tracking.leave(collector)
     cwd = Path.cwd()
@@ -235,31 +236,33 @@ def task_name(task: Callable[..., Any] | None) -> tuple[str | None, Path | None]
     return f"{module}:{task.__qualname__}", Path(source) if source else None
 
 
-def _record_config(run: ActiveRun, found: Survey, save_config: SaveConfig) -> None:
+def _record_config(run: ActiveRun, found: Survey, save_config: SaveConfig) -> Json:
+    """Track the config's data and put the config into the lock; it as resolved."""
     run.scanning = True
     try:
         run.warn(*found.resolve_snapshots())
         if save_config is SaveConfig.none:
-            return
+            return None
         resolved, failed = found.resolve()
         run.warn(*failed)
     finally:
         run.scanning = False
-    run.masker = run.masker.learn(resolved)
     run.lock = replace(
         run.lock,
         config=resolved,
         unresolved=found.unresolved if save_config is SaveConfig.unresolved else None,
     )
+    return resolved
 
 
 def _mask(run: ActiveRun) -> None:
     """Take secrets out of everything that came from the user's side."""
     masker, lock = run.masker, run.lock
+    config, unresolved = masker.mask([lock.config, lock.unresolved])
     run.lock = replace(
         lock,
-        config=masker.mask(lock.config),
-        unresolved=masker.mask(lock.unresolved),
+        config=config,
+        unresolved=unresolved,
         environment=replace(
             lock.environment, variables=masker.mask(lock.environment.variables)
         ),

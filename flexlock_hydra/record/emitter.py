@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from json.encoder import encode_basestring
 from typing import Any
 
@@ -22,11 +23,12 @@ _PLAIN = re.compile(
 _RESERVED = frozenset("y n yes no on off true false null".split())
 _LINES = re.compile(r"[^\s#\x00-\x1f\x7f-\x9f][^\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029\ufeff]*")
 _NOT_AS_IS = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
-_MANY = 64
+_MANY = 8
 """Entries from which the text of a mapping is kept for the next time."""
-_KEPT = 16
+_KEPT = 4096
 _texts: dict[tuple[int, str], tuple[Mapping[str, Any], str]] = {}
-"""Large mappings as they were written: a lock is written twice, its data is frozen."""
+"""Mappings as they were written: a lock is written twice, most of its config stands in it
+twice, and its data is frozen."""
 
 _LONGEST_KEY = 1000
 """Characters; YAML allows 1024 before the colon of a key that no ``?`` announces."""
@@ -41,7 +43,7 @@ def emit(plain: Mapping[str, Any]) -> str:
 
 def _mapping(plain: Mapping[str, Any], pad: str, lines: list[str]) -> None:
     for key, value in plain.items():
-        name = _text(key)
+        name = _key(key)
         if len(name) > _LONGEST_KEY:
             name = f"? {name}\n{pad}"
         _entry(f"{pad}{name}:", value, pad, lines)
@@ -118,6 +120,9 @@ def _text(text: str) -> str:
         return text
     quoted = encode_basestring(text)
     return _NOT_AS_IS.sub(lambda match: f"\\u{ord(match[0]):04x}", quoted)
+
+
+_key = lru_cache(maxsize=4096)(_text)
 
 
 def _float(value: float) -> str:

@@ -1,0 +1,72 @@
+"""The locks at, above and below a piece of data: the runs that it may come from."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path, PurePosixPath
+
+from flexlock_hydra.capture.digest import Digest, files_below
+from flexlock_hydra.record import layout
+
+_SEARCHED = 10_000
+"""Files that a search for locks looks at where the folder was not hashed anyway."""
+
+
+@dataclass(frozen=True)
+class Reader:
+    """The run whose predecessors are looked for: its id, its lock, its repository's root."""
+
+    id: str
+    lock: Path
+    root: Path
+
+
+def find(path: Path, reader: Reader, found: Digest | None) -> tuple[list[Path], list[str]]:
+    """The locks of the runs that wrote a file or folder, and why some are left out.
+
+    Args:
+        found: the digest of what lies there, where it was hashed.
+    """
+    names = _names(path, found)
+    locks = [path / name for name in _outermost(names)] if names else []
+    above = find_lock(path, reader.root)
+    if above is not None and above not in locks:
+        locks.insert(0, above)
+    warnings = []
+    if len(names) == _SEARCHED and found is None:
+        warnings.append(f"predecessors looked for in {_SEARCHED} files of {path} alone")
+    if reader.lock in locks:
+        locks.remove(reader.lock)
+        if not reader.root.is_relative_to(reader.lock.parent):  # else all data lies below it
+            warnings.append(f"{path} is or holds this run's own output directory")
+    return locks, warnings
+
+
+def find_lock(path: Path, root: Path) -> Path | None:
+    """The run.lock in ``path`` or in the nearest folder above it.
+
+    The search ends at ``root``, and outside of it at the first repository's root.
+    """
+    for folder in (path, *path.parents):
+        if os.path.isfile(os.path.join(folder, layout.LOCK)):
+            return folder / layout.LOCK
+        if folder == root or os.path.exists(os.path.join(folder, ".git")):
+            return None
+    return None
+
+
+def _names(path: Path, found: Digest | None) -> list[str]:
+    """Files below a folder; without its digest so many that a search ends soon."""
+    if found is not None:
+        return list(found.files) if found.is_folder else []
+    return list(islice(files_below(path), _SEARCHED)) if path.is_dir() else []
+
+
+def _outermost(names: Iterable[str]) -> list[str]:
+    """The locks among files, without those inside of another run's folder."""
+    locks = sorted(name for name in names if f"/{name}".endswith(f"/{layout.LOCK}"))
+    folders = {PurePosixPath(name).parent for name in locks}
+    return [name for name in locks if folders.isdisjoint(PurePosixPath(name).parent.parents)]
