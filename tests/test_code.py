@@ -889,6 +889,27 @@ def test_data_of_the_config_is_no_code(data: str, rich: Project) -> None:
     } - inside
 
 
+@pytest.mark.parametrize(
+    ("pattern", "matched"),
+    [
+        ("raw/*.csv", {"raw/a.csv"}),
+        ("raw/**/*.csv", {"raw/a.csv", "raw/deep/b.csv"}),
+        ("raw/d*", {"raw/deep/b.csv"}),
+        ("../*/raw/a.csv", {"raw/a.csv"}),
+        ("*.csv", set()),
+    ],
+)
+def test_a_pattern_takes_what_it_matches(pattern: str, matched: set[str], rich: Project) -> None:
+    """Untracked files that an input's pattern matches are data, the others beside them code."""
+    files = {"raw/a.csv", "raw/deep/b.csv", "raw/read.py"}
+    for name in files:
+        rich.write(name, "1")
+    scope = Scope(data=(Path(os.path.normpath(rich.root / pattern)),))
+
+    assert paths(rich, scope) == files - matched
+    assert {name for name in files if scope.writes(rich.root)(name)} == matched
+
+
 @pytest.mark.parametrize("outside", ["..", "../other", "/", "."])
 def test_data_outside_takes_nothing_away(outside: str, rich: Project) -> None:
     """Data that lies beside, above or around the project leaves all its code."""

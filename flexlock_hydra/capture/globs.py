@@ -31,6 +31,12 @@ class Pattern:
             return None
         return cls(Path(*path.parts[:at]), path.parts[at:])
 
+    def matches(self, path: Path) -> bool:
+        """Whether a file is matched, or lies in a folder that is."""
+        return path.is_relative_to(self.base) and not self.leaves_out(
+            path.relative_to(self.base).as_posix()
+        )
+
     def leaves_out(self, name: str) -> bool:
         """Whether nothing at or below a path can match; a folder's path ends with a slash."""
         return not _leads(name.rstrip("/").split("/"), self.parts, name.endswith("/"))

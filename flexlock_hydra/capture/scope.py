@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path, PurePosixPath
 
+from flexlock_hydra.capture.globs import Pattern
 from flexlock_hydra.record import layout
 
 DEFAULT_SIZE_LIMIT = 50 * 1024**2
@@ -22,7 +23,7 @@ class Scope:
     """What is not code although git does not ignore it.
 
     ``folders`` and ``data`` are absolute paths: Hydra's output folders, and the inputs
-    that the config names. ``ignore`` are globs on paths relative to the root.
+    that the config names, patterns too. ``ignore`` are globs on paths relative to the root.
     """
 
     folders: tuple[Path, ...] = ()
@@ -32,8 +33,19 @@ class Scope:
 
     def writes(self, root: Path) -> Callable[[str], bool]:
         """Tells of a path below the root whether a job may write it: an output, its data."""
-        folders = frozenset(_HYDRA_FOLDERS) | _inside(root, (*self.folders, *self.data))
-        return lambda path: _is_under(path, folders) or _is_hydras(path) or is_bytecode(path)
+        folders = frozenset(_HYDRA_FOLDERS) | _inside(root, self.folders)
+        is_data = self.is_data(root)
+        return lambda path: (
+            _is_under(path, folders) or is_data(path) or _is_hydras(path) or is_bytecode(path)
+        )
+
+    def is_data(self, root: Path) -> Callable[[str], bool]:
+        """Tells of a path below the root whether it is an input or lies in one."""
+        paths = _inside(root, self.data)
+        patterns = [pattern for path in self.data if (pattern := Pattern.parse(path))]
+        return lambda path: (
+            _is_under(path, paths) or any(pattern.matches(root / path) for pattern in patterns)
+        )
 
 
 @dataclass(frozen=True)
@@ -50,11 +62,11 @@ class Picked:
 def pick(root: Path, untracked: Sequence[str], scope: Scope) -> Picked:
     """The untracked files that are code, of all that git does not ignore."""
     folders = _output_folders(root, untracked, scope.folders)
-    data = _inside(root, scope.data)
+    is_data = scope.is_data(root)
     files, repos, reasons = [], [], []
     for path in untracked:
         place = path.rstrip("/")  # of a repository inside this one
-        if is_bytecode(path) or _is_under(place, folders) or _is_under(place, data):
+        if is_bytecode(path) or _is_under(place, folders) or is_data(place):
             continue
         if _is_hydras(path) or any(_matches(path, glob) for glob in scope.ignore):
             continue
