@@ -446,6 +446,25 @@ def test_fsspec_is_asked(tmp_path: Path) -> None:
         identify_url("nosuch://x")
 
 
+def test_a_folder_behind_a_url_is_its_listing(tmp_path: Path) -> None:
+    """A folder is identified by the names and marks of all its files, wherever it lies."""
+    for name in ("one", "two"):
+        for file in ("a.csv", "sub/b.csv"):
+            path = tmp_path / name / file
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text("12345")
+            os.utime(path, (0, 0))
+    first = identify_url(f"local://{tmp_path}/one")
+    (tmp_path / "one/sub/b.csv").write_text("54321")
+    changed = identify_url(f"local://{tmp_path}/one")
+
+    assert (first["nfiles"], first["size"]) == ("2", "10")
+    assert first["listing"].startswith("sha256:")
+    assert identify_url(f"local://{tmp_path}/two") == first
+    assert (changed["nfiles"], changed["size"]) == ("2", "10")
+    assert changed["listing"] != first["listing"]
+
+
 def test_variables_and_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """``~`` and variables are expanded, unless a path has such a name itself."""
     places = Places(tmp_path, tmp_path, tmp_path)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib
+import json
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -54,12 +56,14 @@ def masked(url: str) -> str:
 def identify_url(url: str) -> dict[str, str]:
     """ETag, version, size in bytes and time of the last change, as far as they are told.
 
+    A folder is told by its ``listing``: the sha256 of those marks of all its files.
+
     Raises:
         DataError: no answer, or one that says nothing.
     """
-    ask = _head if urlsplit(url).scheme in ("http", "https") else _info
+    ask = _of_http if urlsplit(url).scheme in ("http", "https") else _of_fsspec
     try:
-        marks = _marks(ask(url))
+        marks = ask(url)
     except (OSError, ValueError, ImportError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         reason = reason.replace(url, "it")
@@ -71,7 +75,7 @@ def identify_url(url: str) -> dict[str, str]:
     return marks
 
 
-def _head(url: str) -> Mapping[str, Any]:
+def _of_http(url: str) -> dict[str, str]:
     import urllib.request
 
     parts = urlsplit(url)
@@ -84,15 +88,27 @@ def _head(url: str) -> Mapping[str, Any]:
             "Authorization", f"Basic {base64.b64encode(unquote(user).encode()).decode()}"
         )
     with urllib.request.urlopen(request, timeout=_TIMEOUT) as response:
-        return dict(response.headers.items())
+        return _marks(dict(response.headers.items()))
 
 
-def _info(url: str) -> Mapping[str, Any]:
+def _of_fsspec(url: str) -> dict[str, str]:
     """What fsspec's file system for the scheme tells."""
     fsspec: Any = importlib.import_module("fsspec.core")
     fs, path = fsspec.url_to_fs(url)
-    info: Mapping[str, Any] = fs.info(path)
-    return info
+    info = fs.info(path)
+    if info.get("type") != "directory":
+        return _marks(info)
+    root = info["name"].rstrip("/")
+    files = {
+        name.removeprefix(root).lstrip("/"): _marks(told)
+        for name, told in fs.find(path, detail=True).items()
+    }
+    listing = json.dumps(files, sort_keys=True).encode()
+    return {
+        "listing": f"sha256:{hashlib.sha256(listing).hexdigest()}",
+        "nfiles": str(len(files)),
+        "size": str(sum(int(marks.get("size", 0)) for marks in files.values())),
+    }
 
 
 def _marks(told: Mapping[str, Any]) -> dict[str, str]:
