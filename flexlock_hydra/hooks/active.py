@@ -1,4 +1,4 @@
-"""The run in progress: its lock so far, and where that is written."""
+"""The run in progress: the data that it names, its outputs, its end."""
 
 from __future__ import annotations
 
@@ -6,33 +6,23 @@ import atexit
 import contextlib
 import logging
 import os
-import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flexlock_hydra.capture.code import Snapshot
 from flexlock_hydra.capture.places import Places
-from flexlock_hydra.capture.secrets import Masker
-from flexlock_hydra.errors import DataError, LockError
+from flexlock_hydra.errors import DataError
 from flexlock_hydra.hooks import tracking
 from flexlock_hydra.hooks.again import Relocation
-from flexlock_hydra.hooks.masked import masked_code, masked_entry
+from flexlock_hydra.hooks.masked import masked_entry
 from flexlock_hydra.hooks.tracking import Owner
-from flexlock_hydra.record import layout, lockfile
+from flexlock_hydra.hooks.written import WrittenLock
 from flexlock_hydra.record.codec import Json
-from flexlock_hydra.record.layout import new_run_id, utc_now
-from flexlock_hydra.record.model import (
-    COMPLETED,
-    FAILED,
-    INTERRUPTED,
-    PARTIAL,
-    RUNNING,
-    Failure,
-    RunLock,
-)
+from flexlock_hydra.record.layout import utc_now
+from flexlock_hydra.record.model import COMPLETED, FAILED, INTERRUPTED, RUNNING, Failure
 
 if TYPE_CHECKING:  # loaded where there is something to hash
     from flexlock_hydra.capture.beside import Answer
@@ -97,22 +87,17 @@ def _at_exit() -> None:
         function()
 
 
-@dataclass(eq=False)
-class ActiveRun:
-    """A run in progress: its lock so far, and where it is written."""
+@dataclass(eq=False, kw_only=True)
+class ActiveRun(WrittenLock):
+    """A run in progress: its inputs, its outputs, its end."""
 
-    folder: Path
-    lock: RunLock
     places: Places
-    masker: Masker
     raise_on_data: bool = False
     relocate: Relocation = field(default_factory=Relocation)
     scanning: bool = False
     """Whether the config is being walked: then no path is computed anew."""
     code: Mapping[str, Snapshot] = field(default_factory=dict)
     """The snapshots of its repositories, for a look at its end."""
-    saved: RunLock | None = None
-    """The lock as it was last written."""
     looked: Inputs | None = None
     """The inputs, where there are any."""
     outputs: OutputFolder | None = None
@@ -121,12 +106,6 @@ class ActiveRun:
     cut_off: bool = False
     started: float = field(default_factory=time.monotonic)
     owner: Owner = field(default_factory=Owner)
-    mutex: threading.RLock = field(default_factory=threading.RLock)
-
-    @property
-    def path(self) -> Path:
-        """The run.lock."""
-        return self.folder / layout.LOCK
 
     @property
     def inputs(self) -> Inputs:
@@ -258,54 +237,12 @@ class ActiveRun:
             self.lock = replace(self.lock, prevs=trace.prevs)
         return trace.direct > 0
 
-    def warn(self, *texts: str) -> None:
-        """Name what could not be recorded, each thing once."""
-        masked = [self.masker.text(text) for text in texts]
-        with self.mutex:
-            self.lock = replace(
-                self.lock, warnings=tuple(dict.fromkeys((*self.lock.warnings, *masked)))
-            )
-
-    def code_differs(
-        self, name: str, reasons: Iterable[str], completeness: str = PARTIAL
-    ) -> None:
-        """Name what the job read as code and the snapshot of a repository does not hold."""
-        with self.mutex:
-            state = self.lock.repos.get(name)
-            if state is not None:
-                state = masked_code(state.with_reasons(reasons, completeness), self.masker)
-                self.lock = replace(self.lock, repos={**self.lock.repos, name: state})
-
     def write(self) -> None:
-        """Write the lock as it is now; aside, where a later run has taken the folder."""
+        """Write the lock as it is now, and listen to what is hashed beside the job."""
         with self.mutex:
-            self.folder.mkdir(parents=True, exist_ok=True)  # the task may have removed it
-            with lockfile.alone(self.folder):
-                place = self._place()  # first: it may add warnings to the lock
-                lockfile.write(self.lock, place)
-            self.saved = self.lock
+            super().write()
             if self.looked is not None:
                 self.looked.listen(self._answered)
-
-    def _place(self) -> Path:
-        """Where the lock goes; that of an earlier run is moved aside: nothing is overwritten."""
-        if self.saved is None:
-            self._supersede()
-        elif not self._owns_folder():
-            self.warn("a later run writes to the same folder: the outputs are of both")
-            return self.folder / layout.superseded_lock(self.lock.run.id)
-        return self.path
-
-    def _supersede(self) -> None:
-        if not self.path.exists():
-            return
-        try:
-            old = lockfile.read(self.path).run.id
-        except LockError:
-            old = new_run_id()
-        aside = self.folder / layout.superseded_lock(old)
-        os.replace(self.path, aside)
-        self.warn(f"an earlier run wrote here: its lock is now {aside.name}")
 
     def stop(self, status: str) -> None:
         """The task is over: what is not hashed yet is waited for.
@@ -357,7 +294,7 @@ class ActiveRun:
         if self.saved is not self.lock:
             with contextlib.suppress(OSError):  # said at the end of the job
                 self.write()
-        if self.outputs is None or not self.path.exists() or not self._owns_folder():
+        if self.outputs is None or not self.path.exists() or not self.owns_folder():
             return
         if self.outputs.has_changed():
             self.record_outputs(self.outputs)
@@ -376,11 +313,6 @@ class ActiveRun:
             return
         self.warn(*warnings)
         self.lock = replace(self.lock, outputs=found)
-
-    def _owns_folder(self) -> bool:
-        """Whether the folder's lock is this run's, or there is none any more."""
-        head = lockfile.read_head(self.path)
-        return head[1] == self.lock.run.id if head else not self.path.exists()
 
     def _knows(self, given: str, name: str | None, config_key: str) -> bool:
         """Whether a path stands under its key already, be it numbered."""

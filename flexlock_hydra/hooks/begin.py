@@ -198,7 +198,13 @@ def begin(
         warnings=start.warnings,
     )
     run = kind(
-        folder, lock, places, masker, raise_on_data, relocate=rerun.relocation, code=start.code
+        folder=folder,
+        lock=lock,
+        masker=masker,
+        places=places,
+        raise_on_data=raise_on_data,
+        relocate=rerun.relocation,
+        code=start.code,
     )
     active.enter(run)
     resolved = None if config is None else _record_config(run, found, save_config)
