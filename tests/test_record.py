@@ -742,6 +742,21 @@ def test_a_reader_never_sees_a_part(tmp_path: Path) -> None:
     assert lockfile.read(path) == FULL
 
 
+def test_what_replaces_a_record_is_on_the_disk_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The bytes of a lock that replaces one are synced before it takes the name."""
+    steps: list[object] = []
+    sync, replace = os.fsync, os.replace
+    monkeypatch.setattr(os, "fsync", lambda fd: (steps.append(os.fstat(fd).st_size), sync(fd)))
+    monkeypatch.setattr(os, "replace", lambda *ends: (steps.append("named"), replace(*ends)))
+
+    lockfile.write(MINIMAL, tmp_path / "run.lock")
+    lockfile.write(FULL, tmp_path / "run.lock")
+
+    assert steps == ["named", len(lockfile.dumps(FULL)), "named"]
+
+
 def test_a_write_leaves_no_other_file(tmp_path: Path) -> None:
     """After a write the folder holds the lock alone."""
     lockfile.write(FULL, tmp_path / "run.lock")

@@ -65,12 +65,18 @@ def _libc() -> str | None:
 
 
 def _variables(config_variables: Iterable[str], masker: Masker) -> dict[str, str]:
-    names = {name for name in os.environ if _VARIABLES.fullmatch(name)}
+    names = {name for name in os.environ if _is_telling(name)}
     return {
         name: masker.mask(value, name)
         for name in sorted(names.union(config_variables))
         if (value := os.environ.get(name)) is not None
     }
+
+
+@lru_cache(maxsize=4096)
+def _is_telling(name: str) -> bool:
+    """Whether a variable changes results whatever the config says."""
+    return _VARIABLES.fullmatch(name) is not None
 
 
 def _lockfiles(root: Path, folders: Iterable[Path]) -> Iterator[tuple[str, str]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 
 from flexlock_hydra.capture import slurm
@@ -35,14 +36,18 @@ def capture() -> Process:
         for name in _SCHEDULER_VARIABLES
         if (value := os.environ.get(name, "")) not in _NO_IDS
     }
-    pid = os.getpid()
+    return replace(_process(os.getpid()), scheduler=scheduler or None)
+
+
+@lru_cache(maxsize=1)
+def _process(pid: int) -> Process:
+    """The process that this is now: a fork is another."""
     return Process(
         host=socket.gethostname(),
         pid=pid,
         boot_id=_boot_id(),
         pid_namespace=_pid_namespace(),
         start_ticks=_start_ticks(pid),
-        scheduler=scheduler or None,
     )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -152,8 +151,12 @@ def has_id(path: Path, wanted: str) -> bool:
 
 
 def write(lock: Node, path: Path) -> None:
-    """Write a lock atomically: the file is the old one or the new one, never a part."""
-    write_bytes(path, dumps(lock))
+    """Write a lock atomically: the file is the old one or the new one, never a part.
+
+    What replaces a record is on the disk before it does. A first record does not wait for
+    the disk: should the power fail in the seconds after, there is no result yet to lose.
+    """
+    write_bytes(path, dumps(lock), durable=path.exists())
 
 
 @contextmanager
@@ -197,20 +200,18 @@ def _acquire(fd: int, deadline: float) -> None:
         time.sleep(0.005)
 
 
-def write_bytes(path: Path, content: bytes) -> None:
-    """Replace a file by one that is written beside it first."""
-    fd, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+def write_bytes(path: Path, content: bytes, *, durable: bool = True) -> None:
+    """Replace a file by one that is written beside it first, with the mode of any new file."""
+    beside = path.with_name(f".{path.name}.{os.urandom(8).hex()}")
     try:
-        try:
-            _write_all(fd, content)
-            os.fsync(fd)
-        finally:
-            os.close(fd)
-        os.chmod(name, 0o666 & ~_umask())
-        os.replace(name, path)
+        with beside.open("xb") as file:
+            file.write(content)
+            file.flush()
+            if durable:
+                os.fsync(file.fileno())
+        os.replace(beside, path)
     finally:
-        with suppress(FileNotFoundError):  # it is in its place
-            os.unlink(name)
+        beside.unlink(missing_ok=True)  # it is in its place, or never will be
 
 
 def _construct(loader: Any, node: yaml.Node) -> Json:
@@ -262,19 +263,3 @@ def _printable(value: Json) -> Json:
     if isinstance(value, str):
         return value.encode("utf-8", "backslashreplace").decode()
     return value
-
-
-def _write_all(fd: int, content: bytes) -> None:
-    view = memoryview(content)
-    while view:
-        view = view[os.write(fd, view):]
-
-
-def _umask() -> int:
-    """The process's umask, read where that needs no change of it (Linux), else 022."""
-    try:
-        with open("/proc/self/status", encoding="ascii", errors="replace") as status:
-            line = next(line for line in status if line.startswith("Umask:"))
-    except (OSError, StopIteration):
-        return 0o022
-    return int(line.split()[1], 8)
