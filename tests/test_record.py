@@ -747,9 +747,18 @@ def test_what_replaces_a_record_is_on_the_disk_first(
 ) -> None:
     """The bytes of a lock that replaces one are synced before it takes the name."""
     steps: list[object] = []
-    sync, replace = os.fsync, os.replace
-    monkeypatch.setattr(os, "fsync", lambda fd: (steps.append(os.fstat(fd).st_size), sync(fd)))
-    monkeypatch.setattr(os, "replace", lambda *ends: (steps.append("named"), replace(*ends)))
+    own_sync, own_replace = os.fsync, os.replace
+
+    def sync(fd: int) -> None:
+        steps.append(os.fstat(fd).st_size)
+        own_sync(fd)
+
+    def replace(old: Path, new: Path) -> None:
+        steps.append("named")
+        own_replace(old, new)
+
+    monkeypatch.setattr(os, "fsync", sync)
+    monkeypatch.setattr(os, "replace", replace)
 
     lockfile.write(MINIMAL, tmp_path / "run.lock")
     lockfile.write(FULL, tmp_path / "run.lock")
