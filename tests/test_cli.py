@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from flexlock_hydra.cli import render
 from tests.conftest import WAIT_FOR_A_SIGNAL, Project, read_plain
 
 COMMANDS = ("show", "diff", "push", "pull", "rerun")
@@ -55,6 +56,24 @@ def test_show_json_is_the_lock(recorded: Project) -> None:
     shown = recorded.flexlock("show", "outputs/a", "--json").json
     assert shown.pop("path") == str(recorded.path("outputs/a"))
     assert shown == read_plain(recorded.path("outputs/a/run.lock"))
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"),
+    [
+        (0.0, "0 ms"),
+        (0.0424, "42 ms"),
+        (0.9999, "1.0 s"),
+        (59.9, "59.9 s"),
+        (59.99, "1 min 0 s"),
+        (3599.4, "59 min 59 s"),
+        (3600.0, "1 h 0 min"),
+        (100_000.0, "27 h 46 min"),
+    ],
+)
+def test_times_are_in_the_unit_that_people_read(seconds: float, shown: str) -> None:
+    """Milliseconds, seconds, minutes or hours: two figures at most that mean something."""
+    assert render.duration(seconds) == shown
 
 
 @pytest.mark.parametrize("form", ["folder", "file", "id", "prefix", "latest", "absolute"])

@@ -228,6 +228,9 @@ def test_urls(ran: Ran) -> None:
     assert data["lost"]["error"].startswith(f"{shown}/lost.bin cannot be looked up: HTTP Error 404")
     assert sorted(ran.asked) == ["/data.bin", "/lost.bin"]
     assert "u:pw" not in ran.project.newest().read_text()
+    assert f"{shown}/data.bin  (etag abc, size 5, modified Mon, 23 Nov" in ran.project.flexlock(
+        "show", "@latest"
+    ).out
 
 
 @pytest.mark.hydra

@@ -43,7 +43,7 @@ def normal(text: str) -> str:
         (r"\d{8}T\d{6}Z-[0-9a-f]{8}", "ID"),
         (r"\d{4}-\d\d-\d\dT[\d:.]+\+00:00 on \S+", "TIME"),
         (r"\d{4}-\d\d-\d\d/\d\d-\d\d-\d\d", "DAY/TIME"),
-        (r"in \d+\.\d s", "in T s"),
+        (r"in (\d+ ms|\d+\.\d s)", "in TIME"),
         (r"\b[0-9a-f]{32}\b", "MD5"),
         (r"\b[0-9a-f]{12}\b", "SHA"),
         (r"\d+\.\d kB", "N kB"),

@@ -112,7 +112,10 @@ def test_a_named_repository_is_recorded(
     project.env["PYTHONPATH"] = str(lib.root / "src")
     project.app(f"{CALLBACK}.repos={option}")
 
-    assert set(project.lock()["repos"]) == {"main", name}
+    repos = project.lock()["repos"]
+    assert set(repos) == {"main", name}
+    shown = f"  {name}  ../lib  {repos[name]['commit'][:12]} on {repos[name]['branch']}, "
+    assert shown in project.flexlock("show", "@latest").out
 
 
 @pytest.mark.hydra

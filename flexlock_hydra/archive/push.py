@@ -28,7 +28,7 @@ from flexlock_hydra.ports import gitcmd
 from flexlock_hydra.ports.dvcstore import RemoteSpec, Store
 from flexlock_hydra.ports.gitrepo import GitRepo
 from flexlock_hydra.record import layout
-from flexlock_hydra.record.model import EXACT, RUNNING
+from flexlock_hydra.record.model import EXACT, MAIN, RUNNING
 
 Progress = Callable[[int, int], None]
 
@@ -144,7 +144,7 @@ def _deliver(
 
 def _commit(repo: GitRepo, cargo: Cargo, remote: RemoteSpec) -> str:
     """The commit behind the tag: the code tree and what the plan adds to it."""
-    code = cargo.run.lock.repos["main"]
+    code = cargo.run.lock.repos[MAIN]
     hidden = repo.is_ignored(f"{layout.METAFILES}/0000.dvc")
     gitignore = (repo.read_file(code.commit, ".gitignore") or b"") if hidden else None
     files = metafiles.tree_files(cargo.plan, cargo.locks, remote, cargo.leaves, gitignore)

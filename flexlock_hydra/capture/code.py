@@ -16,7 +16,7 @@ from flexlock_hydra.ports.gitcmd import redact_url
 from flexlock_hydra.ports.gitlook import Index, Look
 from flexlock_hydra.ports.gitrepo import GitRepo, TreeEntry
 from flexlock_hydra.record import layout
-from flexlock_hydra.record.model import EXACT, PARTIAL, CodeState
+from flexlock_hydra.record.model import EXACT, MAIN, PARTIAL, CodeState
 
 _FIRST_DATE = "0 +0000"
 _MANY = 10
@@ -102,8 +102,8 @@ def flatten(name: str, snapshot: Snapshot) -> dict[str, Snapshot]:
     """
     found = {name: replace(snapshot, inner={})}
     for path, inner in snapshot.inner.items():
-        place = f"./{path}" if path == "main" else path
-        found |= flatten(place if name == "main" else f"{name}/{path}", inner)
+        place = f"./{path}" if path == MAIN else path
+        found |= flatten(place if name == MAIN else f"{name}/{path}", inner)
     return found
 
 

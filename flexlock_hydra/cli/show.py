@@ -11,7 +11,7 @@ import click
 from flexlock_hydra.archive.runs import RecordedRun, RecordedSweep, find_run, find_sweep
 from flexlock_hydra.capture import process
 from flexlock_hydra.cli import render
-from flexlock_hydra.record.model import STATUSES, RunLock
+from flexlock_hydra.record.model import MAIN, STATUSES, CodeState, DataEntry, RunLock
 from flexlock_hydra.record.sweep import SweepLock
 
 
@@ -75,7 +75,7 @@ def _job_rows(lock: SweepLock) -> Iterator[tuple[str, ...]]:
         yield (
             "-" if job.num is None else str(job.num),
             job.status,
-            "" if job.duration is None else f"{job.duration:.1f} s",
+            "" if job.duration is None else render.duration(job.duration),
             " ".join(job.overrides),
             "" if job.result is None else render.brief(job.result, 200),
         )
@@ -85,6 +85,7 @@ def _show(found: RecordedRun) -> None:
     lock = found.lock
     render.rows(_summary(found))
     for title, lines in (
+        ("further repositories", list(_repos(lock))),
         ("data", list(_data(lock))),
         ("stands on", list(_prevs(lock))),
         ("warnings", [("-", text) for text in lock.warnings]),
@@ -104,7 +105,7 @@ def _summary(found: RecordedRun) -> Iterator[tuple[str, str]]:
         yield "error", f"{lock.run.error.type}: {lock.run.error.message}"
     yield "overrides", " ".join(lock.job.overrides.task)
     yield "result", "" if lock.run.result is None else render.brief(lock.run.result, 200)
-    yield "code", _code(lock)
+    yield "code", _code(lock.code)
     yield "outputs", _outputs(lock)
     yield "folder", str(found.folder)
 
@@ -112,12 +113,17 @@ def _summary(found: RecordedRun) -> Iterator[tuple[str, str]]:
 def _status(lock: RunLock) -> str:
     if process.status_now(lock) == process.UNKNOWN:
         return f"{lock.run.status} (on {lock.run.process.host}; cannot be judged from here)"
-    took = "" if lock.run.duration is None else f" in {lock.run.duration:.1f} s"
+    took = "" if lock.run.duration is None else f" in {render.duration(lock.run.duration)}"
     return f"{lock.run.status}{took}"
 
 
-def _code(lock: RunLock) -> str:
-    code = lock.code
+def _repos(lock: RunLock) -> Iterator[tuple[str, str]]:
+    for name, code in lock.repos.items():
+        if name != MAIN:
+            yield name, f"{code.path}  {_code(code)}"
+
+
+def _code(code: CodeState | None) -> str:
     if code is None:
         return "not recorded"
     dirty = f", {render.plural(len(code.dirty), 'file')} not committed" if code.dirty else ""
@@ -135,8 +141,16 @@ def _outputs(lock: RunLock) -> str:
 
 def _data(lock: RunLock) -> Iterator[tuple[str, str]]:
     for name, entry in lock.data.items():
-        what = entry.error or f"{render.size(entry.size or 0)}, {entry.md5}"
-        yield name, f"{entry.path}  ({what})"
+        yield name, f"{entry.path}  ({entry.error or _identity(entry)})"
+
+
+def _identity(entry: DataEntry) -> str:
+    """What an input is known by: its size and hash, or what its server says of it."""
+    if entry.remote is not None:
+        return ", ".join(f"{key} {value}" for key, value in entry.remote.items())
+    if entry.md5 is None:
+        return "not hashed"
+    return f"{render.size(entry.size or 0)}, {entry.md5}"
 
 
 def _prevs(lock: RunLock) -> Iterator[tuple[str, Any]]:

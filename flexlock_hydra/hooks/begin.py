@@ -31,6 +31,7 @@ from flexlock_hydra.record import layout, lockfile
 from flexlock_hydra.record.codec import Json
 from flexlock_hydra.record.model import (
     COMPLETED,
+    MAIN,
     RUNNING,
     CodeState,
     Command,
@@ -81,7 +82,7 @@ def observe_start(
     except (FlexlockError, OSError) as error:
         warnings.append(f"code not recorded: {error}")
     others, unfound = watch.further_repos(repos or {}, repo, editable=editable)
-    found = {watch.MAIN: repo, **others} if repo else others
+    found = {MAIN: repo, **others} if repo else others
     snapshots, failed = watch.take(found, cwd, scope, begun)
     root = repo.root if repo else cwd
     return Start(
@@ -145,7 +146,7 @@ def observe_task(start: Start, source: Path, scope: Scope) -> Start:
         return start  # what is wrong with git is among the warnings already
     if repo is None:
         return start
-    taken, failed = watch.take({watch.MAIN: repo}, Path(start.cwd), scope)
+    taken, failed = watch.take({MAIN: repo}, Path(start.cwd), scope)
     snapshots = {**taken, **start.code}
     return replace(
         start,

@@ -40,6 +40,7 @@ from flexlock_hydra.record.model import (
     EXACT,
     FAILED,
     INTERRUPTED,
+    MAIN,
     Command,
     Job,
     Overrides,
@@ -155,7 +156,7 @@ class Recorder:
         folder = _output_dir(config)
         source = task_name(task_function)[1]
         start = self.start or self._observe(config, folder)
-        if watch.MAIN not in start.repos and source is not None:
+        if MAIN not in start.repos and source is not None:
             start = observe_task(start, source, self._scope([folder], ()))
         return self._with_gaps(start, config, source)
 
@@ -209,12 +210,12 @@ class Recorder:
 
     def _with_gaps(self, start: Start, config: DictConfig, source: Path | None) -> Start:
         """The start with code named that comes from outside the repository."""
-        main = start.repos.get("main")
+        main = start.repos.get(MAIN)
         if main is None:
             return start
         reasons = foreign_code(Path(start.root), _sources(config), source)
         return replace(
-            start, repos={**start.repos, "main": main.with_reasons(reasons)}
+            start, repos={**start.repos, MAIN: main.with_reasons(reasons)}
         )
 
     def _scope(self, folders: Iterable[str | Path], data: tuple[Path, ...]) -> Scope:
@@ -240,7 +241,7 @@ class Recorder:
         gaps = [reason for each in states.values() for reason in each.reasons]
         reasons = [*self.start.warnings, *gaps]
         exact = all(each.completeness == EXACT for each in states.values())
-        if self.start.warnings or "main" not in states or not exact:
+        if self.start.warnings or MAIN not in states or not exact:
             _refuse(
                 f"the code cannot be recorded exactly: {'; '.join(reasons)}",
                 "Commit or remove what is named, or run with hydra.callbacks.flexlock.strict=off",

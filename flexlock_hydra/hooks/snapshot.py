@@ -21,7 +21,7 @@ from flexlock_hydra.hooks.survey import survey, to_plain
 from flexlock_hydra.hooks.active import ActiveRun
 from flexlock_hydra.record.codec import Json
 from flexlock_hydra.record.lockfile import write_bytes
-from flexlock_hydra.record.model import COMPLETED, Job, RunLock
+from flexlock_hydra.record.model import COMPLETED, MAIN, Job, RunLock
 
 _FOLDER_KEYS = ("save_dir", "output_dir", "out_dir")
 _recorded: dict[Path, tuple[ActiveRun, Json]] = {}
@@ -163,7 +163,7 @@ def _add_repo(run: ActiveRun, name: str, path: str) -> None:
     if repo is None:
         raise CodeError(f"{folder} is in no git repository", hint="git init, and commit.")
     key = name if name != path else repo.root.name
-    scope = run.code["main"].scope if "main" in run.code else Scope()
+    scope = run.code[MAIN].scope if MAIN in run.code else Scope()
     snapshots = code.flatten(key, code.take(repo, run.places.original_cwd, scope))
     run.code = {**run.code, **snapshots}
     run.lock = replace(
@@ -185,7 +185,7 @@ def _clear(run: ActiveRun, section: str) -> None:
     elif section == "prevs":
         run.lock = replace(run.lock, prevs={})
     else:
-        main = {name: state for name, state in run.lock.repos.items() if name == "main"}
+        main = {name: state for name, state in run.lock.repos.items() if name == MAIN}
         run.lock = replace(run.lock, repos=main)
 
 

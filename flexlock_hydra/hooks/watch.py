@@ -20,9 +20,7 @@ from flexlock_hydra.hooks.active import ActiveRun
 from flexlock_hydra.ports.gitask import Asked
 from flexlock_hydra.ports.gitcmd import Started
 from flexlock_hydra.ports.gitrepo import GitRepo
-from flexlock_hydra.record.model import DRIFTED, CodeState
-
-MAIN = "main"
+from flexlock_hydra.record.model import DRIFTED, MAIN, CodeState
 
 _DOTENV_READERS = ("dotenv", "environs", "decouple")
 _YAML = (".yaml", ".yml")

@@ -25,6 +25,9 @@ EXACT = "exact"
 PARTIAL = "partial"
 DRIFTED = "drifted"
 
+MAIN = "main"
+"""Among ``repos``, the one that the job ran from."""
+
 
 _MD5 = re.compile(r"[0-9a-f]{32}(\.dir)?")
 _OBJECT_ID = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
@@ -301,7 +304,7 @@ class RunLock(Node):
     @property
     def code(self) -> CodeState | None:
         """The repository that the job ran from, when there was one."""
-        return self.repos.get("main")
+        return self.repos.get(MAIN)
 
     @property
     def tag(self) -> str:
