@@ -130,6 +130,17 @@ def test_a_named_folder_in_no_repository_is_named(lib: Project, project: Project
 
 
 @pytest.mark.hydra
+def test_strict_refuses_a_named_folder_in_no_repository(lib: Project, project: Project) -> None:
+    """Under ``strict=code`` nothing runs where code that was asked for is not recorded."""
+    project.env["PYTHONPATH"] = str(lib.root / "src")
+    done = project.app(f"{CALLBACK}.repos=[..]", f"{CALLBACK}.strict=code", check=False)
+
+    assert done.code == 2
+    assert f"repository .. not recorded: {project.root.parent} is in no git" in done.err
+    assert project.locks() == []
+
+
+@pytest.mark.hydra
 def test_code_that_drifts_in_another_repository_is_named(
     editable: Path, lib: Project, project: Project
 ) -> None:
