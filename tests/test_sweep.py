@@ -273,6 +273,24 @@ def test_no_lock_where_nothing_is_recorded(words: list[str], empty: Project) -> 
 
 
 @pytest.mark.hydra
+def test_a_sweep_whose_lock_cannot_be_written_runs(project: Project) -> None:
+    """Each job's own lock says that there is none of the sweep."""
+    project.write("multirun/x/multirun.yaml", "")
+    project.path("multirun/x/0").mkdir()
+    project.path("multirun/x").chmod(0o555)
+    words = [project.python, "app.py", "-m", "lr=1", FOLDER]
+    if os.geteuid() == 0:  # root writes anywhere until it gives that up
+        words = ["setpriv", "--bounding-set=-dac_override,-dac_read_search", *words]
+    project.call(*words)
+    project.path("multirun/x").chmod(0o755)
+    lock = project.lock()
+
+    assert lock["run"]["status"] == "completed"
+    assert ["Permission denied" in text for text in lock["warnings"]] == [True]
+    assert lock["warnings"][0].startswith("sweep.lock not written: ")
+
+
+@pytest.mark.hydra
 def test_a_sweep_costs_its_jobs_nothing(project: Project) -> None:
     """The sweep's lock is written twice, whatever the number of jobs."""
     project.write("sitecustomize.py", (
