@@ -141,6 +141,21 @@ def test_strict_refuses_a_named_folder_in_no_repository(lib: Project, project: P
 
 
 @pytest.mark.hydra
+def test_an_installed_task_is_named(project: Project, tmp_path: Path) -> None:
+    """No repository holds a task that is installed code: the code is not exact."""
+    site = tmp_path / "site-packages"
+    site.mkdir()
+    source = APP.replace("import lib", "").replace("lib.value", "1")
+    (site / "tool.py").write_text(source.replace('config_path="conf"', "config_path=None"))
+    project.env["PYTHONPATH"] = str(site)
+    project.call(project.python, "-m", "tool", f"--config-dir={project.path('conf')}")
+    main = project.lock()["repos"]["main"]
+
+    assert main["completeness"] == "partial"
+    assert f"the task is installed code, {site / 'tool.py'}" in main["reasons"]
+
+
+@pytest.mark.hydra
 def test_code_that_drifts_in_another_repository_is_named(
     editable: Path, lib: Project, project: Project
 ) -> None:
