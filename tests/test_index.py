@@ -18,6 +18,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from flexlock_hydra.capture import index as index_module
 from flexlock_hydra.capture import walk
 from flexlock_hydra.capture.digest import digest, summarize
 from flexlock_hydra.capture.index import Index, index_path
@@ -95,6 +96,20 @@ def test_a_row_with_a_wrong_sum_is_not_believed(data: Path, tmp_path: Path) -> N
     assert indexed(data, tmp_path / "i") == digest(data).md5
 
 
+@pytest.mark.parametrize("field", ["size", "mtime", "ctime", "inode", "device"])
+def test_a_row_is_of_its_stamp(field: str, data: Path, tmp_path: Path) -> None:
+    """A row is not used where any part of the file's stamp is another."""
+    indexed(data, tmp_path / "i")
+    stamped = bytearray(walk.stamp((data / "a").stat()))
+    with Index.open(tmp_path / "i") as index:
+        folder = index.folder(str(data))
+        assert folder is not None
+        known = rows(tmp_path / "i")["a"]
+        assert folder.md5("a", bytes(stamped), known) == digest(data / "a").md5
+        stamped[8 * ["size", "mtime", "ctime", "inode", "device"].index(field)] ^= 1
+        assert folder.md5("a", bytes(stamped), known) == ""
+
+
 def test_a_row_is_of_its_folder(data: Path, tmp_path: Path) -> None:
     """A row that came under another folder's number is not used there."""
     other = tmp_path / "other"
@@ -112,11 +127,16 @@ def test_a_row_is_of_its_folder(data: Path, tmp_path: Path) -> None:
 
 
 def test_a_fresh_file_is_not_kept(tmp_path: Path) -> None:
-    """A file that changed within the last two seconds, or in the future, has no row."""
+    """A file that changed within the last two seconds, or in the future, has no row.
+
+    One whose mtime was put back changed as well.
+    """
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "fresh").write_text("1")
     (tmp_path / "data" / "future").write_text("1")
     os.utime(tmp_path / "data" / "future", (4e9, 4e9))
+    (tmp_path / "data" / "put back").write_text("1")
+    os.utime(tmp_path / "data" / "put back", (1e9, 1e9))
     indexed(tmp_path / "data", tmp_path / "i")
 
     assert rows(tmp_path / "i") == {}
@@ -132,10 +152,46 @@ def test_a_vanished_file_has_no_row(data: Path, tmp_path: Path) -> None:
     assert sorted(rows(tmp_path / "i")) == ["b.txt", "sub.x"]
 
 
+def test_a_folder_that_nobody_hashed_for_months_is_forgotten(data: Path, tmp_path: Path) -> None:
+    """Its rows go when another folder is new; those of a folder in use stay."""
+    indexed(data, tmp_path / "i")
+    indexed(data / "sub", tmp_path / "i")
+    db = sqlite3.connect(tmp_path / "i")
+    path = os.fsencode(data.resolve())
+    db.execute("UPDATE roots SET used = used - 91 * 24 * 3600 WHERE path = ?", (path,))
+    db.commit()
+    db.close()
+    (tmp_path / "new").mkdir()
+    indexed(tmp_path / "new", tmp_path / "i")
+
+    assert sorted(rows(tmp_path / "i")) == ["a", "c"]
+
+
+def test_a_link_to_a_folder_knows_its_hashes(data: Path, tmp_path: Path) -> None:
+    """Through a link to it the files of a folder are not read again."""
+    indexed(data, tmp_path / "i")
+    (tmp_path / "link").symlink_to(data)
+    indexed(tmp_path / "link", tmp_path / "i")
+    db = sqlite3.connect(tmp_path / "i")
+    found = db.execute("SELECT path FROM roots").fetchall()
+    db.close()
+
+    assert found == [(os.fsencode(data.resolve()),)]
+
+
 def test_a_single_file_shares_nothing_with_its_neighbours(data: Path, tmp_path: Path) -> None:
     """Hashing one file keeps the rows of the others in its folder."""
     indexed(data, tmp_path / "i")
     assert indexed(data / "b.txt", tmp_path / "i") == digest(data / "b.txt").md5
+    assert len(rows(tmp_path / "i")) == 5
+
+
+def test_what_is_left_out_keeps_its_row(data: Path, tmp_path: Path) -> None:
+    """Hashing a part of a folder drops no row of the rest."""
+    indexed(data, tmp_path / "i")
+    with Index.open(tmp_path / "i") as index:
+        summarize(data, lambda name: name in ("b.txt", "sub.x"), index=index)
+
     assert len(rows(tmp_path / "i")) == 5
 
 
@@ -316,6 +372,24 @@ def test_a_locked_index(data: Path, tmp_path: Path) -> None:
         assert indexed(data, index) == digest(data).md5
     finally:
         db.close()
+
+
+def test_a_locked_index_stays(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Behind another writer a folder that is new to it is hashed without it; no row is lost."""
+    monkeypatch.setattr(index_module, "_WAIT", 0.05)
+    index = tmp_path / "i"
+    indexed(data, index)
+    known = rows(index)
+    db = sqlite3.connect(index)
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        assert indexed(data / "sub", index) == digest(data / "sub").md5
+    finally:
+        db.close()
+
+    assert rows(index) == known
 
 
 CROWD = """
