@@ -21,6 +21,7 @@ from flexlock_hydra.capture.digest import (
     digest_bytes,
     of_files,
     parse_tree_object,
+    summarize,
     tree_object,
 )
 from flexlock_hydra.errors import DataError
@@ -375,6 +376,30 @@ def test_what_is_left_out_is_not_reported(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
 
     assert digest(tmp_path, lambda name: name == "pipe").skipped == ()
+
+
+def test_a_file_above_the_largest_size_is_not_read(tmp_path: Path) -> None:
+    """A file of just the largest size is hashed; one byte more, and it has a size alone."""
+    files(tmp_path, a="123", b="1234")
+
+    found = summarize(tmp_path, largest=3)
+
+    assert (found.nfiles, found.size, found.unhashed) == (1, 3, {"b": 4})
+
+
+def test_a_file_that_vanishes_meanwhile_is_named(tmp_path: Path) -> None:
+    """What was there when the folder was listed, and not when its file was, is no data."""
+    files(tmp_path, a="1", b="2")
+
+    def remove(name: str) -> bool:
+        (tmp_path / name).unlink()
+        return False
+
+    found = digest(tmp_path, remove)
+
+    assert found.skipped == tuple(
+        f"{tmp_path / name} left out: it vanished while the folder was read" for name in "ab"
+    )
 
 
 # Listings
