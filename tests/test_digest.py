@@ -19,6 +19,7 @@ from flexlock_hydra.capture.digest import (
     FileDigest,
     digest,
     digest_bytes,
+    fingerprint,
     of_files,
     parse_tree_object,
     summarize,
@@ -385,6 +386,41 @@ def test_a_file_above_the_largest_size_is_not_read(tmp_path: Path) -> None:
     found = summarize(tmp_path, largest=3)
 
     assert (found.nfiles, found.size, found.unhashed) == (1, 3, {"b": 4})
+
+
+def test_a_file_above_the_largest_size_counts_as_a_change(tmp_path: Path) -> None:
+    """The fingerprint of a folder is another where a file that is not read has a new size."""
+    files(tmp_path, a="123", b="1234")
+    found = summarize(tmp_path, largest=3).fingerprint
+    assert fingerprint(tmp_path, since=0, largest=3)[0] == found
+    files(tmp_path, b="12345")
+
+    assert fingerprint(tmp_path, since=0, largest=3)[0] != found
+
+
+@pytest.mark.parametrize("name", ["", "a"])
+def test_a_late_file_is_named_whatever_its_mtime(name: str, tmp_path: Path) -> None:
+    """A file that changed since is told in a folder and alone, with its mtime put back."""
+    files(tmp_path, a="1")
+    os.utime(tmp_path / "a", (1e9, 1e9))
+    changed = (tmp_path / "a").stat().st_ctime_ns
+
+    assert summarize(tmp_path / name, since=changed).late == "a"
+    assert summarize(tmp_path / name, since=changed + 1).late == ""
+
+
+def test_a_pipe_in_a_files_place_is_refused(tmp_path: Path) -> None:
+    """What became a pipe after the folder was listed does not pass for an empty file."""
+    files(tmp_path, a="", b="2")
+
+    def change(name: str) -> bool:
+        if name == "b":
+            (tmp_path / "a").unlink()
+            os.mkfifo(tmp_path / "a")
+        return False
+
+    with pytest.raises(DataError, match="a cannot be read: no regular file any more"):
+        digest(tmp_path, change)
 
 
 def test_a_file_that_vanishes_meanwhile_is_named(tmp_path: Path) -> None:
