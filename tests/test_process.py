@@ -237,6 +237,51 @@ def test_a_process_of_another_user_is_alive() -> None:
     assert judged(owner) == "running"
 
 
+OF_ANOTHER_USER = """
+import os, socket
+from flexlock_hydra.capture import process
+from flexlock_hydra.record.model import Process
+os.setuid(65534)
+print(process.is_alive(Process(host=socket.gethostname(), pid=int(os.environ["PID"]))))
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root becomes another user")
+def test_a_process_that_may_not_be_signalled_is_alive() -> None:
+    """Where a lock says a pid alone, one that belongs to another user lives."""
+    env = {**os.environ, "PID": str(os.getpid())}
+    words = [sys.executable, "-c", OF_ANOTHER_USER]
+    done = subprocess.run(words, env=env, capture_output=True, text=True, check=True)
+
+    assert done.stdout.split() == ["True"]
+
+
+IS_ABOVE = """
+import json, sys
+from flexlock_hydra.capture import process
+from flexlock_hydra.record.model import Process
+print(*(process.is_above(Process.parse(plain)) for plain in json.loads(sys.argv[1])))
+"""
+
+
+@pytest.mark.parametrize("between", [[], ["sh", "-c", '"$@"; exit $?', "sh"]])
+def test_a_process_above_is_known(between: list[str]) -> None:
+    """A parent and its parent are above a process; none of another host, boot or start is."""
+    here = process.capture()
+    assert here.start_ticks is not None
+    owners = [
+        here,
+        replace(here, host="node7"),
+        replace(here, boot_id="4d9e2b6f-0000-4000-8000-000000000000"),
+        replace(here, pid_namespace="1"),
+        replace(here, start_ticks=here.start_ticks - 1),
+    ]
+    words = [sys.executable, "-c", IS_ABOVE, json.dumps([each.to_dict() for each in owners])]
+    done = subprocess.run([*between, *words], capture_output=True, text=True, check=True)
+
+    assert done.stdout.split() == ["True", *["False"] * 4]
+
+
 @pytest.mark.parametrize("status", [status for status in STATUSES if status != "running"])
 def test_an_ended_run_keeps_its_status(status: str) -> None:
     """A run that wrote its end is not judged again."""
