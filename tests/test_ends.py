@@ -73,6 +73,7 @@ CATCHES = "signal.signal(signal.SIGTERM, lambda *_: sys.exit(7)); "
 ENDS: dict[str, tuple[str, int, str, tuple[str, str] | None]] = {
     "return": ("return {'n': 1}", 0, "completed", None),
     "none": ("pass", 0, "completed", None),
+    "exception as a value": ("return ValueError('bad lr')", 0, "completed", None),
     "exception": ("raise ValueError('bad lr')", 1, "failed", ("ValueError", "bad lr")),
     "exception without text": (
         "raise Odd()", 1, "failed", ("Odd", "<Odd: ZeroDivisionError while it was shown>")
@@ -110,6 +111,7 @@ def test_end(project: Project, end: str) -> None:
     written = project.lock()
     assert written["data"]["table"]["size"] == 8
     assert ("ended" in written["run"]) == (end not in ("SIGKILL", "os._exit"))
+    assert ("outputs" in written) == (status != "interrupted")
     assert list(project.newest().parent.glob(".run.lock.*")) == []
 
 
@@ -236,8 +238,9 @@ def test_strict_all_refuses_where_no_lock_can_be_written(project: Project) -> No
 
 
 def test_strict_all_refuses_on_a_full_disk(project: Project) -> None:
-    """The same where the lock has no room at the start."""
-    write_app(project, "print('ran')", f"{FULL}\nmain()")
+    """The same where the lock has no room at the start; none appears when there is some."""
+    free = "resource.setrlimit(resource.RLIMIT_FSIZE, (-1, -1))"
+    write_app(project, "print('ran')", f"{FULL}\ntry: main()\nfinally: {free}")
     done = project.app(
         "hydra.callbacks.flexlock.strict=all", "hydra.output_subdir=null",
         "hydra/job_logging=stdout", "hydra.run.dir=outputs/a", check=False,
