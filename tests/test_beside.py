@@ -229,6 +229,21 @@ def test_an_interrupted_job_waits_for_nothing(large: Project) -> None:
     assert not is_running(helper)
 
 
+def test_a_failed_job_does_not_wait_for_long(large: Project) -> None:
+    """The user hears of an error soon; the lock says what was not hashed until then."""
+    os.truncate(large.path("data/table.csv"), ENDLESS)
+    task(large, """
+from flexlock_hydra.hooks import inputs
+inputs.FAILED_PATIENCE = 0.1
+raise ValueError
+""")
+    assert large.app(check=False).code == 1
+    lock = large.lock()
+
+    assert lock["run"]["status"] == "failed"
+    assert "data table: not hashed: the job ended before" in lock["warnings"]
+
+
 def test_ctrl_c_while_the_end_waits(large: Project) -> None:
     """Ctrl-C while hashes are waited for gives up on them, not on the record.
 

@@ -172,6 +172,26 @@ def test_a_sweep_cut_off_in_the_middle(project: Project, number: signal.Signals)
 FULL = "limit(resource.RLIMIT_FSIZE, 1000)"
 
 
+def test_data_that_a_killed_job_named_late_is_there(project: Project) -> None:
+    """What a task is told of by the resolver alone is in the lock before the task goes on."""
+    project.write("data/late.csv", "1")
+    write_app(
+        project,
+        "from omegaconf import OmegaConf\n"
+        "OmegaConf.create({'x': '${snapshot:data/late.csv,late}'}).x\nos._exit(4)",
+    )
+    project.app(check=False)
+    assert project.lock()["data"]["late"]["size"] == 1
+
+
+def test_an_interrupted_job_looks_for_no_changes(project: Project) -> None:
+    """SIGTERM gives little time: the data is not looked at once more."""
+    write_app(project, "open(cfg.table, 'a').write('x')\nkill(signal.SIGTERM)")
+    project.app(check=False)
+    assert project.lock()["run"]["status"] == "interrupted"
+    assert project.lock().get("warnings", []) == []
+
+
 def test_full_disk_at_the_end(project: Project) -> None:
     """The job goes on, the lock of its start stays whole, and the loss is said."""
     write_app(project, f"{FULL}\nreturn 1", "main()\nprint('went on')")
