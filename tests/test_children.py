@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from flexlock_hydra.hooks import tracking
+from flexlock_hydra.hooks.tracking import Collector, Owner
 from tests.conftest import Project, read_lock
 
 pytestmark = pytest.mark.hydra
@@ -145,6 +147,12 @@ def test_a_rank_alone_in_a_variable_is_a_run(project: Project) -> None:
     assert project.lock()["run"]["status"] == "completed"
 
 
+def test_no_rank_at_all_is_a_run(project: Project) -> None:
+    """``LOCAL_RANK=-1`` says that nothing is distributed: the job is recorded."""
+    project.app(LOCAL_RANK="-1")
+    assert project.lock()["run"]["status"] == "completed"
+
+
 THREADS = '''
 import threading
 from pathlib import Path
@@ -203,6 +211,19 @@ def test_jobs_in_threads(project: Project) -> None:
     assert [lock["config"]["lr"] for lock in (one, two)] == [1, 2]
     assert (one["run"]["status"], one["run"]["result"]) == ("completed", 1)
     assert (two["run"]["status"], two["run"]["error"]["message"]) == ("failed", "2")
+
+
+def test_a_thread_of_several_jobs_is_of_none() -> None:
+    """A further thread adds to the one job that runs; of several it could be any's."""
+    jobs = [Collector(owner=Owner(thread=number)) for number in (1, 2)]
+    found: list[object] = []
+    for job in jobs:
+        tracking.enter(job)
+        found.append(tracking.current())
+    for job in jobs:
+        tracking.leave(job)
+        found.append(tracking.current())
+    assert found == [jobs[0], None, jobs[1], None]
 
 
 NESTED = '''

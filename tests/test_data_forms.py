@@ -468,6 +468,30 @@ def test_a_folder_behind_a_url_is_its_listing(tmp_path: Path) -> None:
     assert changed["listing"] != first["listing"]
 
 
+def test_a_relative_path_is_looked_for_in_the_jobs_own_folder_first(tmp_path: Path) -> None:
+    """What lies in neither folder, or in the folder of the start alone, is meant there."""
+    places = Places(tmp_path / "job", tmp_path, tmp_path)
+    (tmp_path / "job").mkdir()
+    (tmp_path / "job" / "own").touch()
+    for name in ("own", "other"):
+        (tmp_path / name).touch()
+
+    assert places.written("own") == "job/own"
+    assert places.written("other") == "other"
+    assert places.written("none") == "none"
+
+
+def test_a_path_through_a_link_is_below_the_root(tmp_path: Path) -> None:
+    """Links above a path are followed to find the root; the path's own last part is kept."""
+    (tmp_path / "root").mkdir()
+    (tmp_path / "root" / "last").symlink_to(tmp_path)
+    (tmp_path / "link").symlink_to(tmp_path / "root")
+    places = Places(tmp_path, tmp_path, tmp_path / "root")
+
+    assert places.written("link/last") == "last"
+    assert places.written("last") == (tmp_path / "last").as_posix()
+
+
 def test_variables_and_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """``~`` and variables are expanded, unless a path has such a name itself."""
     places = Places(tmp_path, tmp_path, tmp_path)
