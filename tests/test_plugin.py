@@ -222,6 +222,15 @@ def test_ignore_option(project: Project) -> None:
     assert project.lock()["repos"]["main"]["dirty"] == ["new.py"]
 
 
+def test_data_that_the_config_names_is_no_code(project: Project) -> None:
+    """An untracked input that git does not ignore is recorded as data alone."""
+    project.write("raw/in.csv", "1")
+    project.app("table='${snapshot:raw/in.csv}'")
+    lock = project.lock()
+    assert lock["data"]["table"]["path"] == "raw/in.csv"
+    assert lock["repos"]["main"]["dirty"] == []
+
+
 def test_secrets_option(project: Project) -> None:
     """``secrets`` adds key patterns whose values are masked."""
     project.app("+station=alpha", "hydra.callbacks.flexlock.secrets=[stat*]")

@@ -251,6 +251,21 @@ def test_a_name_that_shows_a_secret_is_told(project: Project) -> None:
     )
 
 
+@pytest.mark.hydra
+def test_data_named_late_shows_no_secret(project: Project) -> None:
+    """A secret in the name of data that the task names, and that is missing, is masked."""
+    project.write("app.py", project.path("app.py").read_text().replace(
+        "    out = ",
+        "    import flexlock_hydra\n"
+        "    flexlock_hydra.snapshot(data={'late': f'data/{cfg.token}'})\n"
+        "    out = ",
+    ))
+    project.app("+token=planted-s3cret")
+
+    assert "/data/*** is missing" in project.lock()["data"]["late"]["error"]
+    assert "planted-s3cret" not in project.newest().read_text()
+
+
 def test_secrets_are_masked_fast() -> None:
     """A config of 10,000 leaves is learned and masked, both before and after resolution."""
     program = (
