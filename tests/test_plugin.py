@@ -568,3 +568,59 @@ def test_every_public_name_is_there() -> None:
 
 def _with_callback(config: str) -> str:
     return f"defaults: [_self_, override /hydra/callbacks: flexlock]\n{config}"
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ("hydra.run.dir=extra/one",),
+        ("hydra.run.dir=outputs/a", "+d=${snapshot:extra}"),
+        ("hydra.run.dir=outputs/a", "hydra.callbacks.flexlock.ignore=[extra]"),
+    ],
+)
+@pytest.mark.hydra
+def test_an_imported_module_that_was_left_out_is_named(
+    overrides: tuple[str, ...], project: Project
+) -> None:
+    """An imported untracked module among outputs, inputs or ignored globs is no exact code."""
+    project.write("extra/one/__init__.py", "")
+    project.write("app.py", f"import extra.one\n{project.path('app.py').read_text()}")
+    project.app(*overrides)
+
+    main = project.lock()["repos"]["main"]
+    assert main["completeness"] == "partial"
+    assert main["reasons"] == ["untracked extra/one/__init__.py was imported"]
+
+
+@pytest.mark.hydra
+def test_a_search_path_outside_is_named(project: Project, tmp_path: Path) -> None:
+    """A config folder outside of the repository is no exact code, however Hydra was told of it."""
+    folder = tmp_path / "elsewhere"
+    (folder / "more").mkdir(parents=True)
+    (folder / "more" / "a.yaml").write_text("w: 2\n")
+    project.app(f"hydra.searchpath=[file://{folder}]", "+more=a")
+
+    assert project.lock()["repos"]["main"]["reasons"] == [
+        f"config folder {folder} is outside the repository"
+    ]
+
+
+@pytest.mark.hydra
+def test_resolvers_leave_no_trace_in_the_task(project: Project) -> None:
+    """What a resolver that the task never calls draws, changes or ends stays without effect."""
+    project.write(
+        "app.py",
+        "import os, random, sys\nimport hydra\nfrom omegaconf import OmegaConf\n"
+        "OmegaConf.register_new_resolver('draw', random.random)\n"
+        "OmegaConf.register_new_resolver('move', lambda: os.chdir('/'))\n"
+        "OmegaConf.register_new_resolver('leave', lambda: sys.exit(9))\n"
+        "@hydra.main(version_base='1.3', config_path=None)\n"
+        "def main(cfg):\n    print(os.getcwd(), random.random())\n"
+        "random.seed(0)\nmain()\n",
+    )
+    words = ("+a=${draw:}", "+b=${move:}", "+c=${leave:}")
+    plain = project.call(project.python, "app.py", *words).out
+    recorded = project.call(project.python, "app.py", *words, "hydra/callbacks=flexlock").out
+
+    assert recorded == plain
+    assert project.lock()["warnings"] == ["config c: 9"]

@@ -15,6 +15,7 @@ DEFAULT_SIZE_LIMIT = 50 * 1024**2
 """Bytes. An untracked file above it is taken for data, left out and named."""
 
 _HYDRA_FOLDERS = ("outputs", "multirun")
+_MAY_BE_READ = (".py", ".so", ".pyd", ".yaml", ".yml")
 _RUN_MARKS = (layout.LOCK, "multirun.yaml")
 
 
@@ -57,18 +58,27 @@ class Picked:
     """Repositories inside this one that are no submodules."""
     reasons: tuple[str, ...]
     """Why others that might be code are left out."""
+    unnamed: frozenset[str]
+    """Files left out for where they lie, and that the job may yet read as code."""
 
 
 def pick(root: Path, untracked: Sequence[str], scope: Scope) -> Picked:
     """The untracked files that are code, of all that git does not ignore."""
     folders = _output_folders(root, untracked, scope.folders)
     is_data = scope.is_data(root)
-    files, repos, reasons = [], [], []
+    files, repos, reasons, unnamed = [], [], [], set()
     for path in untracked:
         place = path.rstrip("/")  # of a repository inside this one
-        if is_bytecode(path) or _is_under(place, folders) or is_data(place):
+        if is_bytecode(path):
             continue
-        if _is_hydras(path) or any(_matches(path, glob) for glob in scope.ignore):
+        if (
+            _is_under(place, folders)
+            or is_data(place)
+            or _is_hydras(path)
+            or any(_matches(path, glob) for glob in scope.ignore)
+        ):
+            if path.endswith(_MAY_BE_READ):
+                unnamed.add(path)
             continue
         if place != path:
             repos.append(place)
@@ -76,7 +86,7 @@ def pick(root: Path, untracked: Sequence[str], scope: Scope) -> Picked:
             reasons.append(reason)
         else:
             files.append(path)
-    return Picked(tuple(files), tuple(repos), tuple(reasons))
+    return Picked(tuple(files), tuple(repos), tuple(reasons), frozenset(unnamed))
 
 
 def _left_out(root: Path, path: str, size_limit: int) -> str | None:

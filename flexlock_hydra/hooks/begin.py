@@ -24,7 +24,7 @@ from flexlock_hydra.hooks.active import ActiveRun
 from flexlock_hydra.hooks.again import Rerun
 from flexlock_hydra.hooks.masked import masked_code, masked_entry, masked_job
 from flexlock_hydra.hooks.options import SaveConfig
-from flexlock_hydra.hooks.survey import Survey, resolve_snapshots, survey
+from flexlock_hydra.hooks.survey import Survey, resolve_snapshots, survey, undisturbed
 from flexlock_hydra.ports.gitask import Ahead
 from flexlock_hydra.ports.gitrepo import GitRepo
 from flexlock_hydra.record import layout, lockfile
@@ -124,7 +124,7 @@ def foreign_code(root: Path, sources: Iterable[Any], task: Path | None = None) -
     folders = [
         Path(source["path"])
         for source in sources
-        if source["schema"] == "file" and source["provider"] in ("main", "command-line")
+        if source["schema"] == "file"
     ]
     reasons = [
         f"config folder {folder} is outside the repository"
@@ -247,13 +247,18 @@ def _record_config(run: ActiveRun, found: Survey, save_config: SaveConfig) -> Js
     """Track the config's data and put the config into the lock; it as resolved."""
     run.scanning = True
     try:
-        run.warn(*found.resolve_snapshots())
-        if save_config is SaveConfig.none:
-            return None
-        resolved, failed = found.resolve()
-        run.warn(*failed)
+        with undisturbed():
+            return _resolve_config(run, found, save_config)
     finally:
         run.scanning = False
+
+
+def _resolve_config(run: ActiveRun, found: Survey, save_config: SaveConfig) -> Json:
+    run.warn(*found.resolve_snapshots())
+    if save_config is SaveConfig.none:
+        return None
+    resolved, failed = found.resolve()
+    run.warn(*failed)
     run.lock = replace(
         run.lock,
         config=resolved,

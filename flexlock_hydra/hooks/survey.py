@@ -6,7 +6,11 @@ about the strings that hold an interpolation.
 
 from __future__ import annotations
 
+import contextlib
+import os
+import random
 import re
+import sys
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
@@ -65,6 +69,24 @@ class Survey:
         for found in self.interpolations:
             found.place[found.name] = _resolved(found, failed)
         return self._resolved, failed
+
+
+@contextlib.contextmanager
+def undisturbed() -> Iterator[None]:
+    """Leave random numbers and the working folder as they were.
+
+    The user's own resolvers run where a config is resolved, and the task may count on
+    being the only one that draws.
+    """
+    numpy = sys.modules.get("numpy.random")
+    state, numpy_state, cwd = random.getstate(), numpy and numpy.get_state(), os.getcwd()
+    try:
+        yield
+    finally:
+        random.setstate(state)
+        if numpy is not None:
+            numpy.set_state(numpy_state)
+        os.chdir(cwd)
 
 
 def survey(config: Container | None, without: Collection[str] = ()) -> Survey:
@@ -145,7 +167,7 @@ def _failures(strings: Iterable[Interpolation]) -> Iterator[str]:
                 found.container.resolve_parse_tree(
                     expression, node=found.node, key=found.node._key()
                 )
-            except Exception as error:  # the user's own resolvers run here
+            except (Exception, SystemExit) as error:  # the user's own resolvers run here
                 reason = _first_line(error)
                 yield f"{found.full_key}: {found.text} cannot be resolved: {reason}"
 
@@ -187,7 +209,7 @@ def _resolved(found: Interpolation, failed: list[str]) -> Json:
         if not isinstance(value, Container):
             return _plain(value)
         inner = survey(value)
-    except Exception as error:  # the user's own resolvers run here
+    except (Exception, SystemExit) as error:  # the user's own resolvers run here
         failed.append(f"config {found.full_key}: {_first_line(error)}")
         return found.text
     plain, reasons = inner.resolve()
@@ -270,6 +292,6 @@ def _plain(value: Any) -> Json:
     return repr(value)
 
 
-def _first_line(error: Exception) -> str:
+def _first_line(error: BaseException) -> str:
     lines = str(error).splitlines()
     return lines[0] if lines else type(error).__name__

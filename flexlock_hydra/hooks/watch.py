@@ -136,7 +136,7 @@ def look_again(
     roots = [str(kept.repo.root) for kept in run.code.values()]
     read = [*imported(roots), *config_files(sources, choices, roots)]
     try:
-        for name, reasons in _ignored_of(run.code, read).items():
+        for name, reasons in _left_out_of(run.code, read).items():
             run.code_differs(name, reasons)
         run.code_differs(MAIN, foreign_imports(roots))
         if asked is None:
@@ -241,8 +241,11 @@ def _yaml_below(folder: str) -> Iterator[str]:
         yield from (os.path.join(place, name) for name in names if name.endswith(_YAML))
 
 
-def _ignored_of(snapshots: Mapping[str, Snapshot], read: Iterable[str]) -> drift.Drift:
-    """Files that were read as code and that git ignores, by repository."""
+def _left_out_of(snapshots: Mapping[str, Snapshot], read: Iterable[str]) -> drift.Drift:
+    """Files that were read as code and that no snapshot holds, by repository.
+
+    Git ignores them, or they lie among outputs or inputs.
+    """
     found = {}
     for name, files in drift.by_repo(snapshots, [*read, *_loaded_dotenv(snapshots)]).items():
         repo = snapshots[name].repo
@@ -250,14 +253,19 @@ def _ignored_of(snapshots: Mapping[str, Snapshot], read: Iterable[str]) -> drift
         new = [path for path in files if prefix + path not in _ignored]
         ignored = set(repo.ignored(new)) if new else set()
         _ignored.update((prefix + path, path in ignored) for path in new)
-        found[name] = [_reason(path) for path in sorted(files) if _ignored[prefix + path]]
+        left_out = snapshots[name].left_out
+        found[name] = [
+            _reason("ignored" if _ignored[prefix + path] else "untracked", path)
+            for path in sorted(files)
+            if _ignored[prefix + path] or path in left_out
+        ]
     return found
 
 
-def _reason(path: str) -> str:
+def _reason(kind: str, path: str) -> str:
     if path.endswith(_YAML):
-        return f"ignored {path} may have been read as config"
-    return f"ignored {path} was {'loaded' if os.path.basename(path) == '.env' else 'imported'}"
+        return f"{kind} {path} may have been read as config"
+    return f"{kind} {path} was {'loaded' if os.path.basename(path) == '.env' else 'imported'}"
 
 
 def _loaded_dotenv(snapshots: Mapping[str, Snapshot]) -> list[str]:
