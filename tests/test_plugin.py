@@ -624,3 +624,18 @@ def test_resolvers_leave_no_trace_in_the_task(project: Project) -> None:
 
     assert recorded == plain
     assert project.lock()["warnings"] == ["config c: 9"]
+
+
+@pytest.mark.hydra
+def test_the_file_that_output_goes_to_is_no_code(project: Project) -> None:
+    """``python app.py > train.log`` in the repository leaves the code exact."""
+    project.write("app.py", f"print('started', flush=True)\n{project.path('app.py').read_text()}")
+    project.commit("print")
+    with project.path("train.log").open("w") as log:
+        subprocess.run(
+            [project.python, "app.py", "hydra/callbacks=flexlock"],
+            cwd=project.root, env=project.env, stdout=log, stderr=log, check=True, timeout=60,
+        )
+
+    main = project.lock()["repos"]["main"]
+    assert (main["completeness"], main.get("dirty", [])) == ("exact", [])

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path, PurePosixPath
@@ -66,6 +68,7 @@ def pick(root: Path, untracked: Sequence[str], scope: Scope) -> Picked:
     """The untracked files that are code, of all that git does not ignore."""
     folders = _output_folders(root, untracked, scope.folders)
     is_data = scope.is_data(root)
+    streams = _streams()
     files, repos, reasons, unnamed = [], [], [], set()
     for path in untracked:
         place = path.rstrip("/")  # of a repository inside this one
@@ -82,6 +85,8 @@ def pick(root: Path, untracked: Sequence[str], scope: Scope) -> Picked:
             continue
         if place != path:
             repos.append(place)
+        elif _is_stream(root / path, streams):
+            continue
         elif reason := _left_out(root, path, scope.size_limit):
             reasons.append(reason)
         else:
@@ -89,13 +94,31 @@ def pick(root: Path, untracked: Sequence[str], scope: Scope) -> Picked:
     return Picked(tuple(files), tuple(repos), tuple(reasons), frozenset(unnamed))
 
 
+def _streams() -> list[os.stat_result]:
+    """The files that this process's output goes to: ``> train.log`` is no code."""
+    found = []
+    for fd in (1, 2):
+        with suppress(OSError):  # closed
+            found.append(os.fstat(fd))
+    return [each for each in found if stat.S_ISREG(each.st_mode)]
+
+
+def _is_stream(path: Path, streams: Sequence[os.stat_result]) -> bool:
+    if not streams:
+        return False
+    with suppress(OSError):
+        own = os.lstat(path)
+        return any(os.path.samestat(own, each) for each in streams)
+    return False
+
+
 def _left_out(root: Path, path: str, size_limit: int) -> str | None:
     try:
-        stat = os.lstat(root / path)
+        size = os.lstat(root / path).st_size
     except OSError as error:
         return f"untracked {path} left out: {error.strerror}"
-    if stat.st_size > size_limit:
-        return f"untracked {path} ({stat.st_size / 1e6:.0f} MB) left out"
+    if size > size_limit:
+        return f"untracked {path} ({size / 1e6:.0f} MB) left out"
     if not os.access(root / path, os.R_OK, follow_symlinks=False):
         return f"untracked {path} left out: permission denied"
     return None

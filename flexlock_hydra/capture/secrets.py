@@ -36,8 +36,14 @@ _LOGINS = frozenset("db user mysql pg postgres smtp mail redis ftp http proxy ad
 _WORKING_FOLDERS = ("PWD", "OLDPWD")
 _KEY_OWNERS = frozenset(
     "api access private secret auth encryption signing account ssh shared master license "
-    "application deploy".split()
+    "application deploy consumer hmac gpg".split()
 )
+_VENDORS = frozenset(
+    "wandb comet neptune kaggle openai anthropic cohere mistral gemini groq pinecone stripe "
+    "supabase sendgrid datadog azure gcp aws".split()
+)
+"""Whose ``<vendor>_key`` is an API key."""
+
 _TOKEN_OWNERS = _KEY_OWNERS | frozenset("bearer refresh github gitlab hf".split())
 _TEXT_TOKENS = frozenset(
     "pad padding eos bos unk unknown sep separator mask cls class special start stop end image "
@@ -227,7 +233,7 @@ def _judge(key: Any) -> int:
         not _SECRET_WORDS.isdisjoint(words)
         or any(word.endswith(_SECRET_ENDINGS) for word in words)
         or (last == "pass" and set(words[:-1]) <= _LOGINS)
-        or any(owner in _KEY_OWNERS and word in ("key", "keys") for owner, word in pairs)
+        or any(owner in _KEY_OWNERS | _VENDORS and word in ("key", "keys") for owner, word in pairs)
         or (last == "tokens" and not _TOKEN_OWNERS.isdisjoint(before))
     ):
         return GROUP
