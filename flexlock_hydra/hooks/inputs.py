@@ -126,7 +126,7 @@ class Inputs:
             )
         except TooLargeError:
             return None
-        self.files -= found.nfiles
+        self.files = max(self.files - found.nfiles, 0)
         self.size -= found.size
         return Answer(found)
 
