@@ -263,6 +263,19 @@ outer()
 '''
 
 
+@pytest.mark.parametrize(("ending", "status"), [
+    ("sys.exit(3)", "failed"),
+    ("os.kill(os.getpid(), signal.SIGTERM); time.sleep(9)", "interrupted"),
+])
+def test_an_outer_run_ends_after_the_inner(ending: str, status: str, project: Project) -> None:
+    """When the job inside is over, the end of the outer one is still noticed."""
+    source = NESTED.replace('return "outer"', ending)
+    project.write("app.py", f"import os\nimport signal\nimport time\n{source}")
+    project.app("hydra.run.dir=outputs/outer", check=False)
+    run = read_lock(project.path("outputs/outer/run.lock"))["run"]
+    assert (run["status"], "ended" in run) == (status, True)
+
+
 def test_nested_runs(project: Project) -> None:
     """A job inside a job has its own lock and end; the outer one goes on with its own."""
     project.write("app.py", NESTED)

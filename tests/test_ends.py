@@ -192,6 +192,67 @@ def test_an_interrupted_job_looks_for_no_changes(project: Project) -> None:
     assert project.lock().get("warnings", []) == []
 
 
+def test_a_hangup_that_is_ignored_stays_ignored(project: Project) -> None:
+    """A job under nohup outlives its terminal."""
+    write_app(
+        project,
+        "os.kill(os.getpid(), signal.SIGHUP)\nreturn 1",
+        "signal.signal(signal.SIGHUP, signal.SIG_IGN)\nmain()",
+    )
+    project.app()
+    assert project.lock()["run"]["result"] == 1
+
+
+def test_a_lock_that_something_wrote_over(project: Project) -> None:
+    """What the task or an earlier program left in the lock's place is kept, beside the lock."""
+    project.write("outputs/a/run.lock", "first")
+    write_app(project, "open(folder + '/run.lock', 'w').write('second')\nreturn 1")
+    project.call(project.python, "app.py", "hydra.run.dir=outputs/a")
+    folder = project.path("outputs/a")
+    one, two = folder.glob("run.*.lock")
+    assert (folder / "run.lock").read_text() == "second"
+    assert "first" in (one.read_text(), two.read_text())
+    own = read_lock(two if one.read_text() == "first" else one)
+    assert own["run"]["result"] == 1
+    assert any("an earlier run wrote here" in text for text in own["warnings"])
+
+
+def test_a_folder_that_is_removed_after_the_job_stays_so(project: Project) -> None:
+    """The exit of the process makes no folder anew, and says nothing."""
+    write_app(project, "pass", "main()\nimport shutil\nshutil.rmtree('outputs')")
+    done = project.app()
+    assert (done.err, project.path("outputs").exists()) == ("", False)
+
+
+def test_outputs_of_a_later_run_are_not_those_of_the_earlier(project: Project) -> None:
+    """A run whose folder another has taken says at the exit what it said at its end."""
+    write_app(
+        project,
+        "open(folder + '/out', 'w').write(str(cfg.lr))",
+        "from pathlib import Path\n"
+        "sys.argv[1:] = ['lr=1', 'hydra.run.dir=outputs/a']\nmain()\n"
+        "Path('between').write_text(Path('outputs/a/run.lock').read_text())\n"
+        "sys.argv[1:] = ['lr=2', 'hydra.run.dir=outputs/a']\nmain()",
+    )
+    project.app()
+    (aside,) = project.path("outputs/a").glob("run.*.lock")
+    assert aside.read_text() == project.path("between").read_text()
+
+
+def test_a_run_after_that_of_its_parent_is_recorded(project: Project) -> None:
+    """A process that was started when the job was over does not take part in it."""
+    write_app(
+        project,
+        "return 1",
+        "import subprocess\nmain()\n"
+        "if 'CHILD' not in os.environ:\n"
+        "    os.environ['CHILD'] = '1'\n"
+        "    subprocess.run([sys.executable, *sys.argv], check=True)",
+    )
+    project.app("hydra.run.dir=outputs/a")
+    assert len(list(project.path("outputs/a").glob("run*.lock"))) == 2
+
+
 def test_full_disk_at_the_end(project: Project) -> None:
     """The job goes on, the lock of its start stays whole, and the loss is said."""
     write_app(project, f"{FULL}\nreturn 1", "main()\nprint('went on')")
