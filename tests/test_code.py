@@ -834,6 +834,14 @@ def test_output_folders_are_not_named_as_left_out(ran: Project) -> None:
     assert snapshot(ran.root, scope).completeness == "exact"
 
 
+def test_a_config_named_multirun_hides_no_code(rich: Project) -> None:
+    """A ``multirun.yaml`` without a job's folder beside it makes no output folder."""
+    rich.write("conf/more/multirun.yaml", "")
+    rich.write("conf/more/model.yaml", "")
+
+    assert "conf/more/model.yaml" in paths(rich)
+
+
 def test_tracked_files_in_output_folders_stay(ran: Project, tmp_path: Path) -> None:
     """What git tracks in an output folder is in the snapshot, as it is now."""
     kept = ["outputs/x.txt", "runs/a/model.txt", "configured/elsewhere/model.txt"]

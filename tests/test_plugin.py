@@ -231,6 +231,33 @@ def test_data_that_the_config_names_is_no_code(project: Project) -> None:
     assert lock["repos"]["main"]["dirty"] == []
 
 
+def test_an_output_directory_above_the_project_is_not_hashed(project: Project) -> None:
+    """It holds the project itself, and whatever lies beside it."""
+    project.call(project.python, "app.py", "hydra.run.dir=..")
+    lock = read_lock(project.root.parent / "run.lock")
+    assert "outputs" not in lock
+    assert "outputs not hashed: the output directory is the project itself" in lock["warnings"]
+
+
+def test_a_config_folder_of_the_command_line_is_code(project: Project, tmp_path: Path) -> None:
+    """One outside the repository is named: the code is not exact."""
+    (tmp_path / "more").mkdir()
+    project.app(f"--config-dir={tmp_path / 'more'}")
+    main = project.lock()["repos"]["main"]
+    assert main["completeness"] == "partial"
+    assert main["reasons"] == [f"config folder {tmp_path / 'more'} is outside the repository"]
+
+
+def test_the_code_is_that_of_the_script(project: Project, tmp_path: Path) -> None:
+    """Started from within another repository, the script's own is recorded."""
+    other = Project(tmp_path / "other", project.env)
+    other.write("data/table.csv", "x")
+    other.git("init", "-q")
+    other.commit()
+    other.call(project.python, project.path("app.py"))
+    assert other.lock()["repos"]["main"]["head"] == project.git("rev-parse", "HEAD")
+
+
 def test_secrets_option(project: Project) -> None:
     """``secrets`` adds key patterns whose values are masked."""
     project.app("+station=alpha", "hydra.callbacks.flexlock.secrets=[stat*]")

@@ -156,6 +156,23 @@ def test_an_installed_task_is_named(project: Project, tmp_path: Path) -> None:
 
 
 @pytest.mark.hydra
+def test_an_installed_task_has_no_repository(project: Project, tmp_path: Path) -> None:
+    """The repository around a virtual environment does not hold the code in it."""
+    source = APP.replace("import lib", "").replace("lib.value", "1")
+    source = source.replace('"conf"', f"'{project.path('conf')}'")
+    project.write("env/site-packages/tool.py", source)
+    script = tmp_path / "script.py"
+    script.write_text("from tool import main\nmain()\n")
+    project.env["PYTHONPATH"] = str(project.path("env/site-packages"))
+    project.call(
+        project.python, script, f"hydra.run.dir={project.path('outputs/a')}", cwd=tmp_path,
+    )
+
+    assert project.lock()["repos"] == {}
+    assert project.lock()["warnings"][0].startswith("code not recorded: ")
+
+
+@pytest.mark.hydra
 def test_code_that_drifts_in_another_repository_is_named(
     editable: Path, lib: Project, project: Project
 ) -> None:

@@ -266,6 +266,18 @@ def test_data_named_late_shows_no_secret(project: Project) -> None:
     assert "planted-s3cret" not in project.newest().read_text()
 
 
+@pytest.mark.hydra
+def test_code_that_shows_a_secret(project: Project) -> None:
+    """A secret in the name of an ignored module is masked where the module is named."""
+    project.write("planted_s3cret.py", "")
+    project.write(".gitignore", "outputs/\ndata/\nplanted*\n")
+    project.write("app.py", "import planted_s3cret\n" + project.path("app.py").read_text())
+    project.commit()
+    project.app("+token=planted_s3cret")
+
+    assert project.lock()["repos"]["main"]["reasons"] == ["ignored ***.py was imported"]
+
+
 def test_secrets_are_masked_fast() -> None:
     """A config of 10,000 leaves is learned and masked, both before and after resolution."""
     program = (

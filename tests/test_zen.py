@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
 import pytest
 
+from flexlock_hydra.hooks.begin import task_name
 from tests.conftest import Project, read_lock
 
 pytestmark = pytest.mark.hydra
@@ -46,6 +51,22 @@ def test_zen_main(project: Project) -> None:
     assert lock["data"]["text.path"]["size"] == 8
     assert lock["job"]["command"]["task"] == "app:task"
     assert project.flexlock("rerun", "outputs/a", "--json").json["verdict"] == "identical"
+
+
+@contextmanager
+def timed() -> Iterator[None]:
+    """A decorator of another module, as its calls are."""
+    yield
+
+
+@timed()
+def decorated(cfg: object) -> None:
+    """A task."""
+
+
+def test_a_decorated_task_is_where_it_was_written() -> None:
+    """The file of a task is its own, not the decorator's."""
+    assert task_name(decorated) == (f"{__name__}:decorated", Path(__file__))
 
 
 @pytest.mark.parametrize(("multirun", "locks"), [("False", 1), ("True", 2)])
