@@ -13,11 +13,15 @@ from typing import Any
 
 import pytest
 
+from flexlock_hydra.capture.beside import Task
 from flexlock_hydra.capture.places import Places
 from flexlock_hydra.capture.digest import digest
 from flexlock_hydra.capture.globs import Pattern
 from flexlock_hydra.capture.remotes import file_of, identify_url, masked
 from flexlock_hydra.errors import DataError
+from flexlock_hydra.hooks.inputs import Inputs
+from flexlock_hydra.hooks.options import Selection
+from flexlock_hydra.hooks.outputs import OutputFolder
 from tests.conftest import Project
 
 APP = '''
@@ -270,6 +274,27 @@ def test_strict_refuses_a_job_whose_data_is_missing(project: Project, path: str)
 
 
 @pytest.mark.hydra
+def test_strict_waits_for_a_pattern(project: Project) -> None:
+    """Under strict=all a pattern without a match is refused in a large folder as well."""
+    for number in range(300):
+        project.write(f"data/many/{number}.csv", "")
+    done = project.app("table='${snapshot:data/many/*.txt}'",
+                       "hydra.callbacks.flexlock.strict=all", check=False)
+
+    assert done.code == 2
+    assert "data/many/*.txt matches no file" in done.err
+
+
+@pytest.mark.hydra
+def test_outputs_beside_a_patterns_matches(project: Project) -> None:
+    """An output directory below a pattern's base is no part of what the pattern matches."""
+    project.app("+scripts='${snapshot:./*.py}'")
+
+    assert project.lock()["data"]["scripts"]["nfiles"] == 1
+    assert project.lock()["warnings"] == []
+
+
+@pytest.mark.hydra
 def test_a_pattern_travels(project: Project, store: Path) -> None:
     """A pattern's matches are pushed, pulled, and used by a rerun, without their neighbours."""
     for name in ("x.csv", "y.csv", "z.txt"):
@@ -490,6 +515,37 @@ def test_a_path_through_a_link_is_below_the_root(tmp_path: Path) -> None:
 
     assert places.written("link/last") == "last"
     assert places.written("last") == (tmp_path / "last").as_posix()
+
+
+def test_many_outputs_are_kept_by_size_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Above ``largest`` a file has a size alone, however many there are."""
+    monkeypatch.setenv("FLEXLOCK_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "out").mkdir()
+    for number in range(300):
+        (tmp_path / "out" / str(number)).touch()
+    (tmp_path / "out" / "large").write_text("123456")
+    found, _ = OutputFolder(tmp_path / "out", Selection(largest=5)).observe()
+
+    assert (found.nfiles, found.unhashed) == (300, {"large": 6})
+
+
+def test_the_inputs_of_a_run_share_what_is_hashed_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither many files nor many bytes add up to a job that waits."""
+    monkeypatch.setenv("FLEXLOCK_CACHE", str(tmp_path / "cache"))
+    for name in ("a", "b", "c"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "x").write_text("1234")
+    for inputs in (Inputs(files=2), Inputs(size=9)):
+        at_once = [
+            inputs.look(name, Task(str(tmp_path / name)), wait=False) is not None
+            for name in ("a", "b", "c")
+        ]
+        inputs.finish(0.0)
+        assert at_once == [True, True, False]
 
 
 def test_variables_and_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
