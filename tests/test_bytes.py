@@ -79,6 +79,22 @@ def test_line_ends_under_each_attribute(
     exact_or_named(rich, tmp_path)
 
 
+@pytest.mark.parametrize("place", [".git/info/attributes", "~/.config/git/attributes", "other"])
+def test_line_ends_under_attributes_outside_the_tree(
+    place: str, rich: Project, tmp_path: Path  # noqa: F811
+) -> None:
+    """Attributes that no commit holds turn line ends as well: the file is named."""
+    path = Path(place.replace("~", os.environ["HOME"]))
+    rich.write(str(path), "lf.py eol=crlf\n")
+    if place == "other":
+        rich.git("config", "core.attributesFile", str(rich.path("other")))
+    for name, content in FILES.items():
+        rich.write(name, content)
+    rich.commit()
+
+    assert [reason.split(" ")[0] for reason in exact_or_named(rich, tmp_path)] == ["lf.py"]
+
+
 def test_raw_bytes_are_kept_where_git_would_change_them(rich: Project) -> None:  # noqa: F811
     """CRLF in a text file is stored as it is, where git would store LF."""
     rich.write(".gitattributes", "*.py text=auto\n")

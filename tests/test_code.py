@@ -12,6 +12,7 @@ import pytest
 
 from flexlock_hydra.capture import code
 from flexlock_hydra.capture.scope import Scope
+from flexlock_hydra.ports import gitask, gitlook
 from flexlock_hydra.ports.gitrepo import GitRepo
 from flexlock_hydra.record.model import CodeState
 from tests.conftest import Project, fingerprint
@@ -840,6 +841,19 @@ def test_a_config_named_multirun_hides_no_code(rich: Project) -> None:
     rich.write("conf/more/model.yaml", "")
 
     assert "conf/more/model.yaml" in paths(rich)
+
+
+def test_a_commit_while_git_looks_is_not_mixed_in(rich: Project) -> None:
+    """The tree that a look compares with is that of the HEAD which its status tells."""
+    before = rich.git("rev-parse", "HEAD")
+    with gitask.look(rich.root) as asked:
+        asked.status.process.wait(30)
+        rich.write("lib/a.py", "a = 2\n")
+        rich.commit("meanwhile")
+        found = gitlook.read(rich.root, rich.path(".git"), asked)
+
+    assert found.status.head == before
+    assert found.head_tree == rich.git("rev-parse", f"{before}^{{tree}}")
 
 
 def test_tracked_files_in_output_folders_stay(ran: Project, tmp_path: Path) -> None:

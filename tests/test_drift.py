@@ -175,6 +175,32 @@ def test_ignored_files_that_are_code_are_named(
     assert code_of(app, "pass") == ("partial", [said])
 
 
+@pytest.mark.parametrize(("more", "edit"), [
+    ([], "pass"), (["-m"], "(root / 'app.py').open('a').write('#')"),
+    ([], "import os; os.environ.update(PATH='/none')"),
+])
+def test_code_that_cannot_be_compared_is_not_exact(
+    more: list[str], edit: str, app: Project
+) -> None:
+    """Where git says nothing at a job's end, it is not known whether the code drifted."""
+    app.app(*more, f"do=\"{edit}; (root / '.git/HEAD').rename(root / 'HEAD')\"")
+    main = app.lock()["repos"]["main"]
+    assert main["completeness"] == "partial"
+    assert main["reasons"][0].startswith("code not compared at the job's end: ")
+
+
+def test_ignored_config_in_the_root_is_named(app: Project) -> None:
+    """Where the config folder is the root, the groups that were chosen count."""
+    app.write("app.py", APP.replace('config_path="conf"', 'config_path="."'))
+    app.write("config.yaml", "defaults: [_self_, model: mlp, override /hydra/callbacks: flexlock]\n"
+              "n: 1\ndo: pass\n")
+    app.write(".gitignore", "outputs/\ndata/\n/model/\n")
+    app.write("model/mlp.yaml", "a: 1\n")
+    app.commit()
+    said = "ignored model/mlp.yaml may have been read as config"
+    assert code_of(app, "pass") == ("partial", [said])
+
+
 def test_drifted_is_more_than_partial(app: Project) -> None:
     """Code that is partial and drifts is drifted, with the reasons of both."""
     app.write("big.bin", b"x" * 2**21)

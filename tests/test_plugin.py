@@ -258,6 +258,16 @@ def test_the_code_is_that_of_the_script(project: Project, tmp_path: Path) -> Non
     assert other.lock()["repos"]["main"]["head"] == project.git("rev-parse", "HEAD")
 
 
+def test_what_git_was_told_to_overlook_is_seen_from_a_subfolder(project: Project) -> None:
+    """Started below the root, an overlooked edit beside it is still part of the code."""
+    project.git("update-index", "--assume-unchanged", "app.py")
+    project.write("app.py", project.path("app.py").read_text() + "# edited\n")
+    project.path("deep").mkdir()
+    project.call(sys.executable, "../app.py", "table=../app.py", cwd=project.path("deep"))
+    main = project.lock()["repos"]["main"]
+    assert "# edited" in project.git("show", f"{main['commit']}:app.py")
+
+
 def test_secrets_option(project: Project) -> None:
     """``secrets`` adds key patterns whose values are masked."""
     project.app("+station=alpha", "hydra.callbacks.flexlock.secrets=[stat*]")
