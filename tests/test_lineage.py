@@ -962,6 +962,19 @@ def test_a_job_names_what_its_predecessor_was(project: Project) -> None:
 
 
 @pytest.mark.hydra
+def test_a_job_whose_data_became_another_has_its_predecessors(project: Project) -> None:
+    """End to end: the run behind a path that the config names no more is none of them."""
+    for name in ("a", "b"):
+        project.app(f"hydra.run.dir=outputs/{name}")
+    text = project.path("app.py").read_text()
+    project.write("app.py", text.replace("    text = ", "    cfg.which = 'b'\n    text = "))
+    project.app("+which=a", "table='${snapshot:outputs/${which}/model.txt}'",
+                "hydra.run.dir=outputs/c")
+
+    assert [prev["path"] for prev in project.lock()["prevs"].values()] == ["outputs/b"]
+
+
+@pytest.mark.hydra
 def test_a_job_that_reads_its_own_folder_says_so(project: Project) -> None:
     """End to end: data in the job's own output directory is named, and no predecessor."""
     project.app("hydra.run.dir=outputs/same")

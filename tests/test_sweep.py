@@ -24,7 +24,7 @@ from flexlock_hydra.errors import LockError
 from flexlock_hydra.record import layout, lockfile
 from flexlock_hydra.record.model import Sweep
 from flexlock_hydra.record.sweep import SweepJob, SweepLock, read
-from tests.conftest import Done, Project, read_lock
+from tests.conftest import Done, Project, read_lock, read_plain
 from tests.test_lineage import lock_of, run_id
 from tests.test_schema import accepts
 
@@ -270,6 +270,32 @@ def test_no_lock_where_nothing_is_recorded(words: list[str], empty: Project) -> 
     empty.app("-m", "lr=1,2", FOLDER, *words, check=False)
 
     assert not empty.path("multirun/x/sweep.lock").exists()
+
+
+@pytest.mark.hydra
+def test_two_sweeps_at_once_in_one_folder_lose_nothing(project: Project) -> None:
+    """A sweep that ends after a later one took its folder writes its lock aside."""
+    first = start(project)
+    identity = sweep_lock(project)["id"]
+    project.app("-m", "lr=4", FOLDER)
+    second = project.path("multirun/x/sweep.lock").read_text()
+    project.path("go").touch()
+    first.wait(60)
+    aside = read_plain(project.path("multirun/x") / layout.superseded_sweep_lock(identity))
+
+    assert (aside["id"], aside["status"]) == (identity, "completed")
+    assert project.path("multirun/x/sweep.lock").read_text() == second
+
+
+@pytest.mark.hydra
+def test_a_damaged_sweep_lock_is_kept(project: Project) -> None:
+    """What cannot be read is moved aside by a later sweep as well."""
+    project.write("multirun/x/sweep.lock", "mine")
+    project.app("-m", "lr=1", FOLDER)
+
+    assert [path.read_text() for path in project.path("multirun/x").glob("sweep.*.lock")] == [
+        "mine"
+    ]
 
 
 @pytest.mark.hydra
