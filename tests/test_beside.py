@@ -6,12 +6,14 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from flexlock_hydra.capture.beside import Beside, Task
 from flexlock_hydra.capture.digest import digest
 from tests.conftest import WAIT_FOR_A_SIGNAL, Project, read_lock, read_plain
 
@@ -209,6 +211,36 @@ def test_a_killed_helper_is_done_without(large: Project) -> None:
     assert lock["run"]["result"] == 0  # reaped: no zombie
     assert lock["warnings"] == []
     assert done.err == ""
+
+
+def test_a_helper_that_is_gone_is_not_waited_for(project: Project) -> None:
+    """What is asked for after its end is left unanswered at once."""
+    helper = Beside(str(project.path("index")))
+    helper.ask(1, Task(str(project.path("data/table.csv"))))
+    helper.listen(lambda answers: None)
+    helper.wait(30)
+    assert helper.process is not None and helper.thread is not None
+    helper.process.kill()
+    helper.thread.join()
+    helper.ask(2, Task(str(project.path("app.py"))))
+    began = time.monotonic()
+    helper.wait(30)
+    helper.stop()
+
+    assert time.monotonic() - began < 10
+    assert list(helper.waiting) == [2]
+
+
+def test_a_frozen_program_starts_no_helper(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What would start in its place is the program itself."""
+    monkeypatch.setattr(sys, "frozen", True, raising=False)
+    helper = Beside(str(project.path("index")))
+    helper.ask(1, Task(str(project.path("app.py"))))
+
+    assert helper.process is None
+    assert list(helper.waiting) == [1]
 
 
 def test_an_interrupted_job_waits_for_nothing(large: Project) -> None:
