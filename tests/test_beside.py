@@ -178,10 +178,12 @@ def test_a_killed_job_leaves_no_helper_beside_a_forked_child(large: Project) -> 
 if os.fork() == 0:
     time.sleep(15)
     os._exit(0)
+Path("forked").touch()
 time.sleep(100)
 """)
     process = start(large)
     helper = helper_pids(large)[0]
+    until(large.path("forked").exists)
     process.kill()
     process.wait()
 
@@ -231,11 +233,14 @@ def test_a_helper_that_is_gone_is_not_waited_for(project: Project) -> None:
     assert list(helper.waiting) == [2]
 
 
-def test_a_frozen_program_starts_no_helper(
-    project: Project, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("name", "value"), [
+    ("frozen", True), ("executable", ""), ("executable", "/nowhere/python"),
+])
+def test_a_helper_that_cannot_start(
+    name: str, value: object, project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What would start in its place is the program itself."""
-    monkeypatch.setattr(sys, "frozen", True, raising=False)
+    """Without an interpreter (a frozen program has none) nothing is started or waited for."""
+    monkeypatch.setattr(sys, name, value, raising=False)
     helper = Beside(str(project.path("index")))
     helper.ask(1, Task(str(project.path("app.py"))))
 
