@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -55,6 +56,10 @@ QUIET = {
     "DVC_NO_ANALYTICS": "1",
     "GIT_CONFIG_NOSYSTEM": "1",
 }
+
+# What nohup or a shell's background ignores, the children of this process would ignore.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @dataclass

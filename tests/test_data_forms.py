@@ -540,12 +540,12 @@ def test_the_inputs_of_a_run_share_what_is_hashed_at_once(
         (tmp_path / name).mkdir()
         (tmp_path / name / "x").write_text("1234")
     for inputs in (Inputs(files=2), Inputs(size=9)):
-        at_once = [
-            inputs.look(name, Task(str(tmp_path / name)), wait=False) is not None
-            for name in ("a", "b", "c")
-        ]
-        inputs.finish(0.0)
-        assert at_once == [True, True, False]
+        for path in ("a/x", "b"):
+            assert inputs.look(path, Task(str(tmp_path / path)), wait=False) is not None
+        for path in ("c/x", "c"):
+            assert inputs.look(path, Task(str(tmp_path / path)), wait=False) is None
+        inputs.finish(None)
+        assert all(look.answer.summary.md5 for look in inputs.looks.values())
 
 
 def test_variables_and_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

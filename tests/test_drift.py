@@ -177,12 +177,14 @@ def test_ignored_files_that_are_code_are_named(
 
 @pytest.mark.parametrize(("more", "edit"), [
     ([], "pass"), (["-m"], "(root / 'app.py').open('a').write('#')"),
-    ([], "import os; os.environ.update(PATH='/none')"),
+    ([], "import os; os.environ.update(PATH='/none')"), (["-m"], "import local"),
 ])
 def test_code_that_cannot_be_compared_is_not_exact(
     more: list[str], edit: str, app: Project
 ) -> None:
-    """Where git says nothing at a job's end, it is not known whether the code drifted."""
+    """Where git says nothing at a job's end, it is not known whether the code is exact."""
+    app.write("local.py", "")
+    app.path(".git/info/exclude").write_text("local.py\n")
     app.app(*more, f"do=\"{edit}; (root / '.git/HEAD').rename(root / 'HEAD')\"")
     main = app.lock()["repos"]["main"]
     assert main["completeness"] == "partial"

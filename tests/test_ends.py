@@ -26,9 +26,6 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 
 
-signal.signal(signal.SIGHUP, signal.SIG_DFL)  # what nohup ignores, its children ignore
-
-
 class Odd(Exception):
     def __str__(self):
         raise ZeroDivisionError

@@ -119,6 +119,10 @@ class Limits:
     files: int
     size: int
 
+    def are_below(self, batch: Batch) -> bool:
+        """Whether a batch is more than that."""
+        return len(batch.names) > self.files or sum(batch.sizes) > self.size
+
 
 def digest(path: Path, leave_out: LeaveOut | None = None, index: Index | None = None) -> Digest:
     """Hash a file or a folder, and remember each file's digest.
@@ -166,7 +170,8 @@ def summarize(
         for batch, md5s, torn in reading.hashed(walk, limits):
             tally.add(batch, md5s)
             for name in torn:
-                walk.met.skipped.add(f"{os.path.join(path, name)} changed while it was read")
+                torn_path = os.path.join(path, name) if reading.is_folder else path
+                walk.met.skipped.add(f"{torn_path} changed while it was read")
         return tally.summary(path, reading.is_folder, walk.met)
 
 
@@ -369,7 +374,7 @@ class _Reading:
         whole = isinstance(walk, Walk) and walk.leave_out is None
         first = prefix
         for batch in walk.batches():
-            if limits is not None and sum(batch.sizes) > limits.size:
+            if limits is not None and limits.are_below(batch):
                 raise TooLargeError
             keys = [prefix] if prefix else batch.names
             known = _Known(folder, keys, batch, first)
@@ -496,11 +501,15 @@ def _read(path: str, known: bytes = b"") -> tuple[str, int, bytes]:
             md5, size = _md5_of(fd, int.from_bytes(known[:8], "little"))
             info = os.fstat(fd)
             if not stat.S_ISREG(info.st_mode):
-                raise OSError(0, "no regular file any more", path)
+                raise OSError
             if (after := stamp(info)) == known:
                 return md5, size, after
             known = after
             os.lseek(fd, 0, os.SEEK_SET)
+    except OSError as error:  # which names no file, and of a FIFO the seek that failed
+        is_file = stat.S_ISREG(os.fstat(fd).st_mode)
+        why = error.strerror if is_file else "no regular file any more"
+        raise OSError(error.errno or 0, why, path) from error
     finally:
         os.close(fd)
     return md5, size, b""

@@ -7,7 +7,7 @@ import os
 import re
 import shlex
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -90,14 +90,15 @@ class Started:
                 self.process.wait()
         return subprocess.CompletedProcess(self.args, self.process.returncode, out, err)
 
-    def output(self, stdin: bytes | None = None) -> bytes:
+    def output(self, stdin: bytes | None = None, fine: Container[int] = (0,)) -> bytes:
         """Wait for its end; its standard output.
 
         Raises:
-            GitError: git ended with anything but 0; the message is git's own.
+            GitError: git ended with an exit code that is not ``fine``; the message is
+                git's own.
         """
         done = self.finish(stdin)
-        if done.returncode != 0:
+        if done.returncode not in fine:
             said = done.stderr.decode("utf-8", "replace").strip()
             again = " ".join(shlex.quote(redact_url(arg)) for arg in self.args)
             raise GitError(
@@ -113,14 +114,15 @@ def git(
     *args: str,
     stdin: bytes | None = None,
     env: Mapping[str, str] | None = None,
+    fine: Container[int] = (0,),
 ) -> bytes:
     """Run ``git ARGS`` in ``cwd`` and return its standard output.
 
     Raises:
-        GitError: git is not installed, or ended with anything but 0; the message
-            is git's own.
+        GitError: git is not installed, or ended with an exit code that is not ``fine``;
+            the message is git's own.
     """
-    return start(cwd, *args, env=env, reads=stdin is not None).output(stdin)
+    return start(cwd, *args, env=env, reads=stdin is not None).output(stdin, fine)
 
 
 def run(

@@ -178,10 +178,14 @@ class GitRepo:
         return done.returncode == 0
 
     def ignored(self, paths: Sequence[str]) -> list[str]:
-        """Those of the paths that are ignored and not tracked."""
+        """Those of the paths that are ignored and not tracked.
+
+        Raises:
+            GitError: git refused.
+        """
         names = b"".join(os.fsencode(path) + b"\0" for path in paths)
-        done = run(self.root, "check-ignore", "-z", "--stdin", stdin=names)
-        return [os.fsdecode(name) for name in done.stdout.split(b"\0")[:-1]]
+        found = git(self.root, "check-ignore", "-z", "--stdin", stdin=names, fine=(0, 1))
+        return [os.fsdecode(name) for name in found.split(b"\0")[:-1]]
 
     def tags(self, pattern: str) -> dict[str, str]:
         """Local tags that match: name -> id of the tag object."""
