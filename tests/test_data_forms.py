@@ -545,7 +545,6 @@ def test_the_inputs_of_a_run_share_what_is_hashed_at_once(
         for path in ("c/x", "c"):
             assert inputs.look(path, Task(str(tmp_path / path)), wait=False) is None
         inputs.finish(None)
-        assert all(look.answer.summary.md5 for look in inputs.looks.values())
 
 
 def test_variables_and_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

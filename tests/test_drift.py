@@ -98,6 +98,23 @@ def test_what_a_job_writes_is_no_drift(do: str, app: Project) -> None:
     assert code_of(app, do) == ("exact", [])
 
 
+@pytest.mark.parametrize(("name", "how", "drifts"), [
+    ("tee.log", "open('a').write('more')", False),
+    ("tee.log", "write_text('epoch 1, and more')", False),
+    ("tee.log", "write_text('epoch 2')", True),
+    ("helper2.py", "open('a').write('#')", True),
+    ("other.py", "open('a').write('#')", True),
+])
+def test_an_untracked_file_that_only_grows_is_no_drift(
+    name: str, how: str, drifts: bool, app: Project
+) -> None:
+    """What ``python app.py | tee tee.log`` writes leaves the code exact; an edit does not."""
+    if name != "other.py":
+        app.write(name, "epoch 1")
+    drifted = ("drifted", [f"{name} changed while the job ran"])
+    assert code_of(app, f"(root / '{name}').{how}") == (drifted if drifts else ("exact", []))
+
+
 def test_a_commit_while_the_job_runs_is_no_drift(app: Project) -> None:
     """The same files under another HEAD are the same code."""
     app.write("other.py", "o = 2\n")

@@ -642,12 +642,38 @@ def test_a_search_path_outside_is_named(project: Project, tmp_path: Path) -> Non
     ]
 
 
+STAND_IN_FOR_TORCH = """
+state = [0]
+
+
+def get_rng_state():
+    return list(state)
+
+
+def set_rng_state(new):
+    state[:] = new
+
+
+def seed(start):
+    state[0] = start
+
+
+def random():
+    state[0] += 1
+    return state[0]
+"""
+
+
+@pytest.mark.parametrize("module", ["random", "numpy.random", "torch.random"])
 @pytest.mark.hydra
-def test_resolvers_leave_no_trace_in_the_task(project: Project) -> None:
+def test_resolvers_leave_no_trace_in_the_task(module: str, project: Project) -> None:
     """What a resolver that the task never calls draws, changes or ends stays without effect."""
+    project.write("torch/__init__.py", "")
+    project.write("torch/random.py", STAND_IN_FOR_TORCH)
     project.write(
         "app.py",
-        "import os, random, sys\nimport hydra\nfrom omegaconf import OmegaConf\n"
+        f"import os, sys\nimport {module} as random\n"
+        "import hydra\nfrom omegaconf import OmegaConf\n"
         "OmegaConf.register_new_resolver('draw', random.random)\n"
         "OmegaConf.register_new_resolver('move', lambda: os.chdir('/'))\n"
         "OmegaConf.register_new_resolver('leave', lambda: sys.exit(9))\n"

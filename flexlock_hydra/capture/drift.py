@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 
 from flexlock_hydra.capture import code
 from flexlock_hydra.capture.code import Snapshot
-from flexlock_hydra.capture.scope import is_bytecode
+from flexlock_hydra.capture.scope import MAY_BE_READ, is_bytecode
 from flexlock_hydra.ports import gitask
 from flexlock_hydra.ports.gitcmd import Started
 from flexlock_hydra.ports.gitlook import Status, read_status
@@ -128,10 +128,20 @@ def _in_words(kept: Snapshot, found: TreeDiff, read: set[str]) -> Iterator[str]:
     is_written = kept.scope.writes(kept.repo.root)
     new = [path for path in found.added if path in read]
     ignored = set(kept.repo.ignored(new))
+    changed = [path for path in found.changed if path in read or not _only_grew(kept, path)]
     for paths, what in (
-        (found.changed, "changed"),
+        (changed, "changed"),
         (found.removed, "was removed"),
         ([path for path in new if path not in ignored], "appeared"),
     ):
         code_paths = [path for path in paths if not is_written(path)]
         yield from code.name_each(code_paths, f"{what} while the job ran")
+
+
+def _only_grew(kept: Snapshot, path: str) -> bool:
+    """Whether an untracked file is what a job or ``tee`` appends to: a log, a table of results."""
+    return (
+        path in kept.untracked
+        and not path.endswith(MAY_BE_READ)
+        and kept.repo.has_grown(kept.state.tree, path)
+    )

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import random
 import re
 import sys
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -28,6 +27,12 @@ _CALL = re.compile(rf"\$\{{\s*{NAME}\s*:")
 _REFERENCE = re.compile(r"\$\{([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*)\}")
 _SCALARS = frozenset((type(None), bool, int, float, str))
 _ABSENT = object()
+_GENERATORS = (
+    ("random", "getstate", "setstate"),
+    ("numpy.random", "get_state", "set_state"),
+    ("torch.random", "get_rng_state", "set_rng_state"),
+)
+"""Module of random numbers, and how its state is read and set."""
 
 
 @dataclass
@@ -78,14 +83,17 @@ def undisturbed() -> Iterator[None]:
     The user's own resolvers run where a config is resolved, and the task may count on
     being the only one that draws.
     """
-    numpy = sys.modules.get("numpy.random")
-    state, numpy_state, cwd = random.getstate(), numpy and numpy.get_state(), os.getcwd()
+    states = [
+        (getattr(sys.modules[name], put), getattr(sys.modules[name], get)())
+        for name, get, put in _GENERATORS
+        if name in sys.modules
+    ]
+    cwd = os.getcwd()
     try:
         yield
     finally:
-        random.setstate(state)
-        if numpy is not None:
-            numpy.set_state(numpy_state)
+        for put_back, state in states:
+            put_back(state)
         os.chdir(cwd)
 
 

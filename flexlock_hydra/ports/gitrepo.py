@@ -168,6 +168,14 @@ class GitRepo:
             changed=tuple(path for letter, path in pairs if letter not in "AD"),
         )
 
+    def has_grown(self, tree: str, path: str) -> bool:
+        """Whether a file in the working tree is that of a tree, with more at its end."""
+        before = git(self.root, "cat-file", "blob", f"{tree}:{path}")
+        if not (self.root / path).is_file():
+            return False
+        with open(self.root / path, "rb") as file:
+            return file.read(len(before)) == before
+
     def has_object(self, oid: str) -> bool:
         """Whether the repository holds an object."""
         return run(self.root, "cat-file", "-e", oid).returncode == 0
