@@ -26,7 +26,9 @@ __all__ = ["MASK", "Masker", "env_names", "is_interpolation"]
 PLAIN, SECRET, GROUP = range(3)
 """What a key says of its value: nothing, that it is a secret, that all below it is."""
 
-_TELLING = re.compile("pass|pwd|secret|token|key|cred|authoriz", re.IGNORECASE | re.ASCII)
+_TELLING = re.compile(
+    "pass|pwd|pw$|secret|token|key|cred|authoriz|bearer|jwt|cookie|otp", re.IGNORECASE | re.ASCII
+)
 _SECRET_WORDS = frozenset("pwd secret secrets credential credentials authorization".split())
 _SECRET_ENDINGS = tuple(
     "password passwords passwd passphrase passcode apikey accesskey secretkey privatekey "
@@ -44,6 +46,7 @@ _VENDORS = frozenset(
 )
 """Whose ``<vendor>_key`` is an API key."""
 
+_TOKENS = frozenset("token bearer jwt otp".split())
 _TOKEN_OWNERS = _KEY_OWNERS | frozenset("bearer refresh github gitlab hf".split())
 _TEXT_TOKENS = frozenset(
     "pad padding eos bos unk unknown sep separator mask cls class special start stop end image "
@@ -233,11 +236,13 @@ def _judge(key: Any) -> int:
         not _SECRET_WORDS.isdisjoint(words)
         or any(word.endswith(_SECRET_ENDINGS) for word in words)
         or (last == "pass" and set(words[:-1]) <= _LOGINS)
+        or (last == "pw" and not _LOGINS.isdisjoint(before))
+        or last in ("cookie", "cookies")
         or any(owner in _KEY_OWNERS | _VENDORS and word in ("key", "keys") for owner, word in pairs)
         or (last == "tokens" and not _TOKEN_OWNERS.isdisjoint(before))
     ):
         return GROUP
-    return SECRET if last == "token" and _TEXT_TOKENS.isdisjoint(words) else PLAIN
+    return SECRET if last in _TOKENS and _TEXT_TOKENS.isdisjoint(words) else PLAIN
 
 
 @lru_cache(maxsize=1 << 12)

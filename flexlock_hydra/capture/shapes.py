@@ -55,13 +55,15 @@ _LOGIN = re.compile(
     (?=@)""",
     re.VERBOSE,
 )
+_LOGIN_OPTION = re.compile(r"(?<=-u )(?P<user>[^\s:'\"$]+):(?P<password>(?!\d+\b)[^\s:'\"$/]+)")
+"""As in ``curl -u user:password``."""
 _TOKEN_AS_USER = re.compile(r"(?=.*\d)[\w-]{16,}")
 _ASSIGNED = r"""
     {name}
-    (?P<equals>\\*["']?[ ]{{0,2}}[:=][ ]{{0,2}}(?:(?:basic|bearer|token|digest)[ ]+)?)
+    (?P<equals>\\*["']?[ ]{{0,2}}[:=][ ]{{0,2}}(?:(?:basic|bearer|token|digest)[ ]+)?|[ ]+)
     (?:(?P<quote>\\*["'])(?P<quoted>.*?)(?P=quote)|(?P<bare>(?!\$\{{)[^\s"'`\\,;&|(){{}}\[\]<>][^\s"'`\\,;]*))
 """
-_HINTS = "pass|pwd|secret|token|key|cred|auth|sig|bearer"
+_HINTS = "pass|pwd|secret|token|key|cred|auth|sig|bearer|jwt|cookie|otp"
 _HINT = re.compile(_HINTS).search
 _SECRET_NAME = rf"(?:{_HINTS})[\w-]*"
 _ANY_NAME = r"[A-Za-z_][\w-]*"
@@ -88,7 +90,7 @@ class Look:
 
 def may_show(text: str) -> bool:
     """A quick look: whether :func:`hide` could find anything in a text."""
-    return ":" in text or "=" in text or _RUN(text) is not None
+    return ":" in text or "=" in text or "--" in text or _RUN(text) is not None
 
 
 def hide(text: str, look: Look) -> str:
@@ -97,7 +99,9 @@ def hide(text: str, look: Look) -> str:
         text = _table().sub(MASK, text)
     if "://" in text and "@" in text:
         text = _LOGIN.sub(_hide_login, text)
-    if (":" in text or "=" in text) and (look.any_name or _HINT(text.lower())):
+    if "-u " in text:
+        text = _LOGIN_OPTION.sub(rf"\g<user>:{MASK}", text)
+    if (":" in text or "=" in text or "--" in text) and (look.any_name or _HINT(text.lower())):
         text = "".join(_hide_assigned(text, look))
     return text
 
@@ -133,6 +137,8 @@ def _hide_assigned(text: str, look: Look) -> Iterator[str]:
 def _secret_span(match: re.Match[str], look: Look) -> tuple[int, int] | None:
     """Where the value of an assignment stands, if it is a secret."""
     name, mark = _name(match)
+    if match["equals"].isspace() and not mark.startswith("--"):
+        return None
     is_query = mark in ("?", "&", ";")
     if not look.is_secret(name) and not (is_query and name.lower() in _SIGNATURES):
         return None
@@ -149,12 +155,14 @@ def _secret_span(match: re.Match[str], look: Look) -> tuple[int, int] | None:
 
 
 def _name(match: re.Match[str]) -> tuple[str, str]:
-    """The last part of the name that is assigned to, and the character before it all."""
+    """The last part of the name that is assigned to, and what marks its beginning."""
     text, start = match.string, match.start()
     before = _NAME_BEFORE.search(text, max(0, start - 60), start)
     first = before.start() if before else start
     whole = text[first : match.start("equals")]
-    return whole.rpartition(".")[2].lstrip("-"), text[max(0, first - 1) : first]
+    name = whole.lstrip("-")
+    mark = whole[: -len(name)] or text[max(0, first - 1) : first]
+    return name.rpartition(".")[2], mark
 
 
 @lru_cache(maxsize=2)
