@@ -51,6 +51,15 @@ def test_starts_quickly_and_imports_little(project: Project) -> None:
     assert project.call(sys.executable, "-c", code).out.endswith("[]\n")
 
 
+def test_show_keeps_a_value_on_its_line(project: Project) -> None:
+    """A line end or an escape sequence in what a job said reaches no terminal."""
+    project.write("app.py", project.path("app.py").read_text().replace(
+        'f"lr is {cfg.lr}"', "'two' + chr(10) + 'lines' + chr(27) + '[2J'"))
+    project.app("lr=-1", check=False)
+    out = project.flexlock("show", "@latest").out
+    assert "ValueError: two\\nlines\\x1b[2J" in out
+
+
 def test_show_json_is_the_lock(recorded: Project) -> None:
     """``show --json`` prints the lock with the path of its folder."""
     shown = recorded.flexlock("show", "outputs/a", "--json").json

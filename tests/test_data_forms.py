@@ -295,6 +295,28 @@ def test_outputs_beside_a_patterns_matches(project: Project) -> None:
 
 
 @pytest.mark.hydra
+@pytest.mark.parametrize(("pattern", "none"), [("data/**/*.csv", []), ("data/*", ["none"])])
+def test_an_empty_folder_is_recorded_where_a_pattern_matches_it(
+    pattern: str, none: list[str], project: Project
+) -> None:
+    """A folder that only lies on the way of a pattern is no data."""
+    project.path("data/none").mkdir()
+    project.app(f"+found='${{snapshot:{pattern}}}'")
+
+    assert project.lock()["data"]["found"].get("empty", []) == none
+
+
+@pytest.mark.hydra
+def test_braces_are_said_to_be_no_pattern(project: Project) -> None:
+    """Who writes ``{a,b}`` as a shell has it learns why nothing is there."""
+    config = project.path("conf/config.yaml").read_text()
+    project.write("conf/config.yaml", config + "d: ${snapshot:'data/{a,b}.csv'}\n")
+    project.app()
+
+    assert "missing (braces are no pattern)" in project.lock()["data"]["d"]["error"]
+
+
+@pytest.mark.hydra
 def test_a_pattern_travels(project: Project, store: Path) -> None:
     """A pattern's matches are pushed, pulled, and used by a rerun, without their neighbours."""
     for name in ("x.csv", "y.csv", "z.txt"):

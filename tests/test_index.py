@@ -501,7 +501,8 @@ def test_memory_does_not_grow_with_the_number_of_files(tmp_path: Path) -> None:
     assert int(run(MEMORY, tmp_path / "data", tmp_path / "i")) < 12 * 1024  # KiB
 
 
-def test_a_file_that_changes_while_it_is_read_is_told(tmp_path: Path) -> None:
+@pytest.mark.parametrize("path", ["data", "data/moving"])
+def test_a_file_that_changes_while_it_is_read_is_told(path: str, tmp_path: Path) -> None:
     """A file that another process writes to all the time is named in the warnings."""
     (tmp_path / "data").mkdir()
     file = tmp_path / "data" / "moving"
@@ -513,7 +514,7 @@ def test_a_file_that_changes_while_it_is_read_is_told(tmp_path: Path) -> None:
     try:
         while file.stat().st_size < 5_000_000:
             time.sleep(0.01)
-        found = summarize(tmp_path / "data")
+        found = summarize(tmp_path / path)
     finally:
         writer.kill()
         writer.wait()

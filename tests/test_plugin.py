@@ -446,6 +446,32 @@ def test_a_resolver_that_raises_stops_nothing(project: Project) -> None:
     assert any("bad" in warning for warning in lock["warnings"])
 
 
+@pytest.mark.parametrize("words", ["", "a,b,c"])
+def test_a_call_of_the_resolver_that_is_none_is_explained(words: str, project: Project) -> None:
+    """Without a path, or with a comma that is not quoted, the right form is named, once."""
+    project.app(f"+bad='${{snapshot:{words}}}'")
+    (warning,) = project.lock()["warnings"]
+    assert warning.startswith(f"bad: ${{snapshot:{words}}} cannot be resolved: ")
+    assert "quote a path with a comma" in warning
+
+
+def test_results_of_numpy_are_plain(project: Project) -> None:
+    """Numbers and small arrays of a result are Python's; what has no such form is its repr."""
+    project.write(
+        "app.py",
+        "import hydra, numpy as np\nfrom pathlib import Path\n"
+        "@hydra.main(version_base='1.3', config_path=None)\n"
+        "def main(cfg):\n"
+        "    found = {'loss': np.float32(0.5), 'best': [Path('a/b'), np.arange(2)]}\n"
+        "    return found if cfg.get('few') else {**found, 'all': np.zeros(1001)}\n"
+        "main()\n",
+    )
+    project.app("hydra/callbacks=flexlock", "+few=1")
+    assert project.lock()["run"]["result"] == {"loss": 0.5, "best": ["a/b", [0, 1]]}
+    project.app("hydra/callbacks=flexlock")
+    assert project.lock()["run"]["result"]["repr"].startswith("{'loss': ")
+
+
 @pytest.mark.parametrize("words", [["--cfg", "job", "--resolve"], ["--cfg", "job", "-p", "table"]])
 def test_resolver_is_pure_outside_a_job(project: Project, words: list[str]) -> None:
     """Printing the config resolves the path and records nothing."""

@@ -412,7 +412,8 @@ class _Reading:
 
     def _named(self, error: Exception) -> DataError:
         if isinstance(error, FileNotFoundError):
-            return DataError(f"{error.filename or self.path} is missing")
+            hint = " (braces are no pattern)" if "{" in os.fspath(self.path) else ""
+            return DataError(f"{error.filename or self.path} is missing{hint}")
         if isinstance(error, OSError):
             return DataError(f"{error.filename or self.path} cannot be read: {error.strerror}")
         return DataError(f"{str(self.path)!r} is no path: {error}")

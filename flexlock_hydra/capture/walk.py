@@ -211,9 +211,12 @@ class Walk:
                 names.sort()
                 self._count(len(names))
         _encode(folder, names)
-        if not names and not spilled and name:
+        if not names and not spilled and name and not self._passes_over(name[:-1]):
             self.met.empty.add(name[:-1])
         return heapq.merge(names, *map(_read_back, spilled)) if spilled else names
+
+    def _passes_over(self, name: str) -> bool:
+        return self.leave_out is not None and self.leave_out(name)
 
     def _count(self, names: int) -> None:
         self.most_names -= names

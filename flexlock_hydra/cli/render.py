@@ -28,7 +28,7 @@ def _finite(value: Any) -> Any:
 
 def rows(pairs: Iterable[tuple[str, str]], indent: int = 0) -> None:
     """Aligned ``name  value`` lines."""
-    shown = [(name, value) for name, value in pairs if value]
+    shown = [(printable(name), printable(value)) for name, value in pairs if value]
     width = max((len(name) for name, _ in shown), default=0)
     for name, value in shown:
         click.echo(f"{' ' * indent}{click.style(name.ljust(width), bold=True)}  {value}")
@@ -36,7 +36,7 @@ def rows(pairs: Iterable[tuple[str, str]], indent: int = 0) -> None:
 
 def table(lines: Sequence[Sequence[str]], indent: int = 2, width: int = 80) -> None:
     """Aligned columns; the last two share what is left of the width, cut where they must be."""
-    cells = [[" ".join(cell.split()) for cell in line] for line in lines]
+    cells = [[printable(" ".join(cell.split())) for cell in line] for line in lines]
     *fixed, last, end = (max(map(len, column)) for column in zip(*cells, strict=True))
     left = max(width - indent - sum(fixed) - 2 * len(fixed) - 2, 20)
     end = min(end, max(left - last, left // 2))
@@ -46,10 +46,17 @@ def table(lines: Sequence[Sequence[str]], indent: int = 2, width: int = 80) -> N
         click.echo(f"{' ' * indent}{'  '.join(row)}".rstrip())
 
 
+def printable(text: str) -> str:
+    """A text on one line, with what would steer a terminal as Python writes it: ``\\n``."""
+    return "".join(
+        char if char.isprintable() else char.encode("unicode_escape").decode() for char in text
+    )
+
+
 def warn(texts: Iterable[str]) -> None:
     """Warnings on standard error, a line each."""
     for text in texts:
-        click.secho(f"warning: {text}", fg="yellow", err=True)
+        click.secho(f"warning: {printable(text)}", fg="yellow", err=True)
 
 
 @contextmanager

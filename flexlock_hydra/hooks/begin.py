@@ -285,8 +285,9 @@ def _mask(run: ActiveRun) -> None:
     )
     places = {f"data {name}": entry.path for name, entry in run.lock.data.items()}
     for what, text in {"job": lock.job.name, "folder": str(run.folder), **places}.items():
-        if masker.text(text) != text:
-            run.warn(f"the name of {what} shows a secret, and a name cannot be masked")
+        masked = masker.text(text)
+        if masked != text:
+            run.warn(f"the name of {what} shows a secret, and cannot be masked: {masked}")
 
 
 def _folders(start: Start) -> tuple[Path, ...]:

@@ -9,8 +9,10 @@ nobody else catches it. What is left, a kill, is judged by whoever reads the loc
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
+import math
 import os
 import signal
 import sys
@@ -18,6 +20,7 @@ import threading
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import PurePath
 from types import FrameType
 from typing import Any
 
@@ -30,6 +33,8 @@ from flexlock_hydra.record.model import COMPLETED, FAILED, INTERRUPTED, Failure
 
 _RESULT_LIMIT = 100_000
 """Characters of JSON above which a result is kept as the beginning of its repr."""
+_ARRAY_LIMIT = 1000
+"""Elements of an array above which it is kept so."""
 
 _SIGNALS = ("SIGTERM", "SIGHUP")
 
@@ -189,10 +194,23 @@ def _safely(render: Callable[[Any], str], value: Any) -> str:
 def _result(value: Any, masker: Masker) -> Json:
     if value is None:
         return None
-    try:
-        text = json.dumps(value)
+    with contextlib.suppress(Exception):  # no JSON, or the user's code that runs here refuses
+        text = json.dumps(value, default=_as_json)
         if len(text) <= _RESULT_LIMIT:
             return masker.mask(json.loads(text))
-    except (TypeError, ValueError, RecursionError):
-        text = ""
     return {"repr": masker.text(_safely(repr, value)[:_RESULT_LIMIT])[:1000]}
+
+
+def _as_json(value: Any) -> Json:
+    """A path as its text; a number or a small array, of NumPy or a tensor, as Python's own.
+
+    Raises:
+        TypeError: it is none of these.
+    """
+    if isinstance(value, PurePath):
+        return str(value)
+    shape = getattr(value, "shape", None)
+    if isinstance(shape, tuple) and math.prod(shape) <= _ARRAY_LIMIT:
+        plain: Json = value.tolist()
+        return plain
+    raise TypeError

@@ -19,11 +19,19 @@ def register() -> None:
         new_register(NAME, snapshot, replace=True, annotation_validation="off")
 
 
-def snapshot(path: Any, key: Any = None, *, _node_: Node | None = None) -> Any:
-    """Record ``path`` as data of the active run, under ``key`` or the config's own key.
+def snapshot(*path_and_key: Any, _node_: Node | None = None) -> Any:
+    """Record a path as data of the active run, under a key or the config's own key.
 
     Outside of a job this is pure. A list of paths records each of them.
+
+    Raises:
+        ValueError: no path, or more than a path and a key.
     """
+    if not 1 <= len(path_and_key) <= 2:
+        raise ValueError(
+            "it is ${snapshot:path} or ${snapshot:path,key}; quote a path with a comma in it"
+        )
+    path, key = (*path_and_key, None)[:2]
     from flexlock_hydra.hooks import tracking
 
     sink = tracking.current()

@@ -45,6 +45,7 @@ class Interpolation:
     text: str
     name: str | int
     place: Any = None
+    has_failed: bool = False
 
     @property
     def full_key(self) -> str:
@@ -176,6 +177,7 @@ def _failures(strings: Iterable[Interpolation]) -> Iterator[str]:
                     expression, node=found.node, key=found.node._key()
                 )
             except (Exception, SystemExit) as error:  # the user's own resolvers run here
+                found.has_failed = True
                 reason = _first_line(error)
                 yield f"{found.full_key}: {found.text} cannot be resolved: {reason}"
 
@@ -218,7 +220,8 @@ def _resolved(found: Interpolation, failed: list[str]) -> Json:
             return _plain(value)
         inner = survey(value)
     except (Exception, SystemExit) as error:  # the user's own resolvers run here
-        failed.append(f"config {found.full_key}: {_first_line(error)}")
+        if not found.has_failed:
+            failed.append(f"config {found.full_key}: {_first_line(error)}")
         return found.text
     plain, reasons = inner.resolve()
     failed.extend(reasons)
