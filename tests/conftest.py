@@ -239,6 +239,30 @@ def project(empty: Project) -> Project:
 
 
 @pytest.fixture
+def own_home(env: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Git in this process sees the empty HOME of the test, as its other processes do."""
+    for name in os.environ:
+        if name.startswith(("GIT_", "XDG_")):
+            monkeypatch.delenv(name)
+    for name in ("HOME", "GIT_CONFIG_NOSYSTEM"):
+        monkeypatch.setenv(name, env[name])
+
+
+@pytest.fixture
+def rich(project: Project) -> Project:
+    """A repository with a few more kinds of files, and an ignored one."""
+    project.write("lib/a.py", "a = 1\n")
+    project.write("lib/b.py", "b = 1\n")
+    project.write("run.sh", "#!/bin/sh\n").chmod(0o755)
+    project.write("name with space.txt", "x")
+    project.path("link").symlink_to("lib/a.py")
+    project.write("secret.env", "ignored")
+    project.write(".gitignore", "outputs/\nmultirun/\ndata/\n*.env\n")
+    project.commit("more")
+    return project
+
+
+@pytest.fixture
 def origin(project: Project, tmp_path: Path) -> Path:
     """A bare git remote of the project, named origin."""
     bare = tmp_path / "origin.git"
@@ -263,3 +287,11 @@ def gone(project: Project) -> Iterator[Any]:
         return aside
 
     yield move
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """The root of a repository, as far as a search upwards can see."""
+    folder = tmp_path / "project"
+    (folder / ".git").mkdir(parents=True)
+    return folder

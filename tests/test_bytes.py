@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Project, fingerprint
-from tests.test_code import code_files, listing, own_home, rich, snapshot  # noqa: F401
+from tests.trees import code_files, listing, snapshot
+
+pytestmark = pytest.mark.usefixtures("own_home")
 
 CRLF, LF, MIXED = b"a\r\nb\r\n", b"a\nb\n", b"a\r\nb\n"
 FILES = {"crlf.py": CRLF, "lf.py": LF, "mixed.py": MIXED}

@@ -15,7 +15,9 @@ import pytest
 from flexlock_hydra.capture import code
 from flexlock_hydra.ports.gitrepo import GitRepo
 from tests.conftest import WAIT_FOR_A_SIGNAL, Project
-from tests.test_code import own_home, rich, snapshot  # noqa: F401
+from tests.trees import snapshot
+
+pytestmark = pytest.mark.usefixtures("own_home")
 
 APP = """
 from pathlib import Path

@@ -11,7 +11,9 @@ from flexlock_hydra.capture import code
 from flexlock_hydra.capture.code import Snapshot
 from flexlock_hydra.ports.gitrepo import GitRepo
 from tests.conftest import Project, fingerprint
-from tests.test_code import listing, own_home, rich  # noqa: F401
+from tests.trees import listing
+
+pytestmark = pytest.mark.usefixtures("own_home")
 
 ALLOW = ("-c", "protocol.file.allow=always")
 SUB, NESTED, INNER = "libs/x", "libs/x/deps/y", "libs/inner"

@@ -25,7 +25,7 @@ from flexlock_hydra.record import layout, lockfile
 from flexlock_hydra.record.model import Sweep
 from flexlock_hydra.record.sweep import SweepJob, SweepLock, read
 from tests.conftest import Done, Project, read_lock, read_plain
-from tests.test_lineage import lock_of, run_id
+from tests.lineages import lock_of, run_id
 from tests.test_schema import accepts
 
 FOLDER = "hydra.sweep.dir=multirun/x"
