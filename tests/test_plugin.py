@@ -639,6 +639,7 @@ def _with_callback(config: str) -> str:
         ("hydra.run.dir=extra/one",),
         ("hydra.run.dir=outputs/a", "+d=${snapshot:extra}"),
         ("hydra.run.dir=outputs/a", "hydra.callbacks.flexlock.ignore=[extra]"),
+        ("-m", "hydra.sweep.dir=extra", "hydra.sweep.subdir=one"),
     ],
 )
 @pytest.mark.hydra
@@ -653,6 +654,33 @@ def test_an_imported_module_that_was_left_out_is_named(
     main = project.lock()["repos"]["main"]
     assert main["completeness"] == "partial"
     assert main["reasons"] == ["untracked extra/one/__init__.py was imported"]
+
+
+@pytest.mark.hydra
+def test_an_imported_module_beside_an_older_run_is_named(project: Project) -> None:
+    """A folder that became an output folder by a run hides no module from later ones."""
+    project.app("hydra.run.dir=extra/one")
+    project.write("extra/one/__init__.py", "")
+    project.write("app.py", f"import extra.one\n{project.path('app.py').read_text()}")
+    project.app("hydra.run.dir=outputs/a")
+
+    assert project.lock()["repos"]["main"]["reasons"] == [
+        "untracked extra/one/__init__.py was imported"
+    ]
+
+
+@pytest.mark.parametrize("option", ["--config-dir", "--config-path"])
+@pytest.mark.hydra
+def test_a_config_among_outputs_is_named(option: str, project: Project) -> None:
+    """A config that Hydra reads out of a run's folder is in no snapshot, and named."""
+    project.write(".gitignore", "data/\n")
+    project.app("hydra.run.dir=outputs/a")
+    words = ["--config-name", "config", "hydra.run.dir=outputs/b"]
+    project.app(option, str(project.path("outputs/a/.hydra")), *words, "hydra/callbacks=flexlock")
+
+    main = project.lock()["repos"]["main"]
+    assert main["completeness"] == "partial"
+    assert "untracked outputs/a/.hydra/config.yaml may have been read as config" in main["reasons"]
 
 
 @pytest.mark.hydra
