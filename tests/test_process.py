@@ -172,6 +172,24 @@ def test_a_zombie_was_interrupted(child: subprocess.Popen[str]) -> None:
     assert judged(owner) == "interrupted"
 
 
+def test_a_process_that_is_ending_was_interrupted() -> None:
+    """Who is told of the end by a closed pipe judges right, although it is not over yet."""
+    keep = (
+        "import os, sys, time\nsys.stdin.read = lambda: time.sleep(60)\n"
+        "kept = os.memfd_create('large')\nos.dup2(kept, 0)\nos.close(kept)\n"
+        "os.write(0, bytes(400_000_000))\n"  # to close it takes a while
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", keep + CAPTURE], stdout=subprocess.PIPE, text=True
+    ) as child:
+        assert child.stdout is not None
+        owner = owner_of(child)
+        child.kill()
+        child.stdout.read()
+
+        assert judged(owner) == "interrupted"
+
+
 def test_a_stopped_process_is_running(child: subprocess.Popen[str]) -> None:
     """A process that is only stopped may go on: it is running."""
     owner = owner_of(child)

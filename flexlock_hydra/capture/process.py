@@ -22,6 +22,9 @@ _SCHEDULER_VARIABLES = (
 """Slurm, PBS, LSF, SGE, Cobalt, OAR, Flux, Ray, Kubernetes (the downward API's usual names),
 AWS Batch, SageMaker, Vertex AI, Azure ML, torchrun."""
 
+_EXITING = 0x4
+"""PF_EXITING, of the flags in proc(5)."""
+
 _NO_IDS = ("", "undefined", "f" * 8)
 """What SGE says of a job that is in no array, and Ray of a worker that it started in advance."""
 
@@ -139,11 +142,16 @@ def _pid_namespace() -> str | None:
 
 
 def _start_ticks(pid: int) -> int | None:
-    """Clock ticks from boot to a process's start; of a zombie 0."""
+    """Clock ticks from boot to a process's start; 0 of one that ends, and of a zombie.
+
+    What waits for a process may hear of its end before it is a zombie: its files are
+    closed first.
+    """
     stat = _stat(pid)
     if stat is None:
         return None
-    return 0 if stat[0] in "ZX" else int(stat[19])
+    is_over = stat[0] in "ZX" or int(stat[6]) & _EXITING
+    return 0 if is_over else int(stat[19])
 
 
 def _stat(pid: int) -> list[str] | None:
