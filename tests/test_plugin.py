@@ -81,6 +81,11 @@ def test_good_run_prints_nothing_with_all_warnings_shown(project: Project) -> No
     [
         ("hydra.callbacks.flexlock.strict=loud", "not one of off, warn, code, all"),
         ("hydra.callbacks.flexlock.save_config=some", "expected one of"),
+        ("hydra.callbacks.flexlock.enabled=maybe", "'maybe' is not a valid bool"),
+        ("hydra.callbacks.flexlock.editable=2.5", "'2.5' is not a valid bool"),
+        ("hydra.callbacks.flexlock.max_untracked_mb=few", "'few' of type 'str' could not be conv"),
+        ("hydra.callbacks.flexlock.ignore=all", "full_key: ignore"),
+        ("hydra.callbacks.flexlock.secrets={a: b}", "flexlock.secrets"),
         ("hydra.callbacks.flexlock.outputs=maybe", "maybe"),
         ("hydra.callbacks.flexlock.outputz=true", "outputz"),
     ],

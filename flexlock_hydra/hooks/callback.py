@@ -17,7 +17,7 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
 from flexlock_hydra.capture.ranks import is_further_rank
-from flexlock_hydra.hooks.options import Options
+from flexlock_hydra.hooks.options import FlexlockConf, Options
 from flexlock_hydra.ports import gitask
 
 if TYPE_CHECKING:
@@ -28,10 +28,13 @@ class FlexlockCallback(Callback):
     """Writes run.lock at the start and the end of each job.
 
     Arguments: see :class:`flexlock_hydra.hooks.options.FlexlockConf`.
+
+    Raises:
+        FlexlockError, omegaconf.ValidationError: an argument has a value that it cannot have.
     """
 
     def __init__(self, **options: Any) -> None:
-        self.options = Options.parse(**options)
+        self.options = Options.parse(**FlexlockConf.checked(options))
         self._recorder: Recorder | None = None
 
     @property

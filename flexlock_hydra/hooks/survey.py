@@ -87,7 +87,7 @@ def undisturbed() -> Iterator[None]:
     states = [
         (getattr(sys.modules[name], put), getattr(sys.modules[name], get)())
         for name, get, put in _GENERATORS
-        if name in sys.modules
+        if hasattr(sys.modules.get(name), put)  # it may be half imported
     ]
     cwd = os.getcwd()
     try:
