@@ -150,7 +150,6 @@ class FlexlockConf:
     repos: Any = None
     editable: bool = True
 
-
     @classmethod
     def checked(cls, given: Mapping[str, Any]) -> dict[str, Any]:
         """The arguments that a config gives, each of its field's type.
