@@ -102,15 +102,19 @@ def test_what_a_job_writes_is_no_drift(do: str, app: Project) -> None:
     ("tee.log", "open('a').write('more')", False),
     ("tee.log", "write_text('epoch 1, and more')", False),
     ("tee.log", "write_text('epoch 2')", True),
-    ("helper2.py", "open('a').write('#')", True),
+    ("tee.log", "chmod(0o755)", True),
+    ("tee.log", "unlink() or (root / 'tee.log').symlink_to('other.py')", True),
+    ("prompt.txt", "open('a').write('more')", True),
+    ("results.csv", "open('a').write('more')", False),
     ("other.py", "open('a').write('#')", True),
 ])
-def test_an_untracked_file_that_only_grows_is_no_drift(
+def test_a_log_or_table_that_only_grows_is_no_drift(
     name: str, how: str, drifts: bool, app: Project
 ) -> None:
-    """What ``python app.py | tee tee.log`` writes leaves the code exact; an edit does not."""
-    if name != "other.py":
-        app.write(name, "epoch 1")
+    """What ``tee`` and jobs append to, tracked or not, leaves the code exact; an edit does not."""
+    app.write(name, "epoch 1")
+    if name == "results.csv":
+        app.commit()
     drifted = ("drifted", [f"{name} changed while the job ran"])
     assert code_of(app, f"(root / '{name}').{how}") == (drifted if drifts else ("exact", []))
 
@@ -172,8 +176,6 @@ def ignored_config(app: Project) -> str:
 
 
 def dotenv(app: Project) -> str:
-    app.write("dotenv.py", "")
-    app.commit()
     app.write(".env", "export COLOUR='blue'\n")
     app.env["COLOUR"] = "blue"
     return "ignored .env was loaded"
@@ -185,8 +187,7 @@ def test_ignored_files_that_are_code_are_named(
 ) -> None:
     """An ignored module, config file or .env that the job could read: partial, by name."""
     app.write(".gitignore", "outputs/\ndata/\nlocal.*\n.env\n")
-    app.write("helper.py", "try:\n    import local\nexcept ImportError:\n    pass\n"
-                           "try:\n    import dotenv\nexcept ImportError:\n    pass\n")
+    app.write("helper.py", "try:\n    import local\nexcept ImportError:\n    pass\n")
     app.commit()
     said = make(app)
     assert code_of(app, "pass") == ("partial", [said])
@@ -241,3 +242,35 @@ def test_code_imported_from_nowhere_is_named(app: Project, tmp_path: Path) -> No
         "partial",
         [f"stray was imported from {tmp_path / 'elsewhere'}, in no recorded repository"],
     )
+
+
+@pytest.mark.parametrize(("edit", "said"), [
+    ("write_text('h = 2')", "helper.py changed after the process had started, "
+                            "maybe after it was imported"),
+    ("stat()", None),
+])
+def test_a_module_that_changes_between_its_import_and_the_start_is_named(
+    edit: str, said: str | None, app: Project
+) -> None:
+    """The snapshot may hold a newer file than the one that an app with slow imports runs."""
+    source = app.path("app.py").read_text()
+    app.write("app.py", source.replace(
+        "\n\n\n@hydra.main", f"\nimport time\ntime.sleep(0.1)\n(root / 'helper.py').{edit}\n\n\n"
+                             "@hydra.main"))
+    app.commit()
+    assert code_of(app, "pass") == (("partial", [said]) if said else ("exact", []))
+    app.git("checkout", "helper.py")
+    app.app("-m", "n=0,1")
+    reasons = [read_lock(path)["repos"]["main"]["reasons"] for path in app.locks()]
+    assert reasons == [[said] if said else []] * 3
+
+
+def test_a_script_in_no_repository_is_named(app: Project, tmp_path: Path) -> None:
+    """Where the cwd's repository is recorded, a script that lies elsewhere is none of it."""
+    script = tmp_path / "solo.py"
+    script.write_text("import hydra\n@hydra.main(version_base=None, config_path=None)\n"
+                      "def main(cfg): pass\nmain()\n")
+    app.call(app.python, script, "hydra/callbacks=flexlock")
+    main = app.lock()["repos"]["main"]
+    said = f"the script {script} is in no recorded repository"
+    assert (main["completeness"], main["reasons"]) == ("partial", [said])

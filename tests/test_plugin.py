@@ -468,13 +468,15 @@ def test_results_of_numpy_are_plain(project: Project) -> None:
         "@hydra.main(version_base='1.3', config_path=None)\n"
         "def main(cfg):\n"
         "    found = {'loss': np.float32(0.5), 'best': [Path('a/b'), np.arange(2)]}\n"
-        "    return found if cfg.get('few') else {**found, 'all': np.zeros(1001)}\n"
+        "    many = [np.zeros(1000)] * 5000\n"
+        "    return found if cfg.get('few') else {**found, 'day': np.datetime64(0, 'ns'),"
+        " 'all': many}\n"
         "main()\n",
     )
     project.app("hydra/callbacks=flexlock", "+few=1")
     assert project.lock()["run"]["result"] == {"loss": 0.5, "best": ["a/b", [0, 1]]}
     project.app("hydra/callbacks=flexlock")
-    assert project.lock()["run"]["result"]["repr"].startswith("{'loss': ")
+    assert project.lock()["run"]["result"]["repr"].startswith("{'all': [array([0., 0.")
 
 
 @pytest.mark.parametrize("words", [["--cfg", "job", "--resolve"], ["--cfg", "job", "-p", "table"]])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import date
 from typing import Any
 
@@ -465,6 +466,8 @@ def test_an_interpolation_is_told_from_a_value(text: Any, expected: bool) -> Non
     ("hydra.job.env_set.HF_TOKEN=x", "hydra.job.env_set.HF_TOKEN=***"),
     ("--api-key=x", "--api-key=***"),
     ("-token=x", "-token=***"),
+    ("api_keys.openai=x,y", "api_keys.openai=***"),
+    ("+secrets.a=x", "+secrets.a=***"),
     ("url=https://a:b@c", "url=https://a:***@c"),
     ("note=" + SHAPES["github"], "note=***"),
     (SHAPES["hugging face"], "***"),
@@ -478,7 +481,7 @@ def test_a_secret_of_the_command_line_is_masked(word: str, masked: str) -> None:
     "lr=0.1", "model=mlp", "~db.password", "db.user=ada", "tokenizer.name=bert",
     "max_tokens=3", "pad_token='<pad>'", "--multirun", "-m", "train.py", "x==y", "=", "",
     "db.password=${oc.env:DB_PASSWORD}", "password.length=3", "hydra/callbacks=flexlock",
-    "data@pass=x",
+    "data@pass=x", "db.password=", "db.password=null", "db.password=???", "assistant_token=<|x|>",
 ])
 def test_other_words_of_the_command_line_stay(word: str) -> None:
     """What is no secret is repeated as it was typed: a rerun needs it."""
@@ -500,3 +503,32 @@ def test_a_known_secret_is_masked_on_the_command_line() -> None:
     masker = Masker().learn({"db": {"password": "hunter22"}})
 
     assert masker.assignment("db={user:ada,password:hunter22}") == "db={user:ada,password:***}"
+
+
+@pytest.mark.parametrize("token", ["<|assistant|>", "<extra_id_0>", "[PIPE]"])
+def test_a_special_token_is_no_secret(token: str) -> None:
+    """What stands for a word of a model's vocabulary stays, under its key and in templates."""
+    config = {"assistant_token": token, "template": f"{{% if x %}}{token}{{% endif %}}"}
+
+    assert Masker().learn(config).mask(config) == config
+
+
+def test_what_stands_beside_a_secret_hides_nothing_elsewhere() -> None:
+    """A region or a user among credentials is masked there, and left where it is a setting."""
+    config = {"credentials": {"region": "us-east-1", "blob": "s3cret77"},
+              "bucket": "us-east-1-data", "note": "s3cret77"}
+    masked = Masker().learn(config).mask(config)
+
+    assert masked["credentials"] == {"region": MASK, "blob": MASK}
+    assert (masked["bucket"], masked["note"]) == ("us-east-1-data", MASK)
+
+
+@pytest.mark.parametrize("unit", [
+    "token", "sk-", "://a:", "key=a&", "key:1/", "key=f(", "ey-eyJ", 'token="', "key-", "--key ",
+])
+def test_no_text_takes_long(unit: str) -> None:
+    """A text of 100,000 characters is looked through in no more than a second."""
+    start = time.process_time()
+    Masker().text(f"curl 'x={unit * (100_000 // len(unit))}")
+
+    assert time.process_time() - start < 1.0

@@ -38,8 +38,6 @@ class Snapshot:
     """Paths that git does not name by itself: untracked, overlooked, with odd line ends."""
     gone: tuple[str, ...] = ()
     """Paths that differ from HEAD by not being there."""
-    untracked: frozenset[str] = frozenset()
-    """Untracked files that are code."""
     left_out: frozenset[str] = frozenset()
     """Untracked files that are no code for where they lie: outputs, inputs."""
     links: Mapping[str, str] = field(default_factory=dict)
@@ -200,7 +198,6 @@ def _take(repo: GitRepo, asked: Asked, cwd: Path, scope: Scope) -> Snapshot:
             reasons=tuple(reasons),
         ),
         scope=scope,
-        untracked=frozenset(picked.files),
         left_out=picked.unnamed,
         taken_at=look.at,
         index=index,

@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 
 from flexlock_hydra.capture import code
 from flexlock_hydra.capture.code import Snapshot
-from flexlock_hydra.capture.scope import MAY_BE_READ, is_bytecode
+from flexlock_hydra.capture.scope import is_bytecode
 from flexlock_hydra.ports import gitask
 from flexlock_hydra.ports.gitcmd import Started
 from flexlock_hydra.ports.gitlook import Status, read_status
@@ -16,6 +16,8 @@ from flexlock_hydra.ports.gitrepo import TreeDiff
 
 _CLOCK_SLACK = 20_000_000
 """Nanoseconds by which a file's times may lag behind the clock."""
+_APPENDED_TO = (".log", ".out", ".err", ".csv", ".tsv", ".jsonl", ".ndjson")
+"""Logs, and tables of results."""
 
 Drift = dict[str, list[str]]
 """Name of a repository -> what changed in it, in words."""
@@ -139,9 +141,5 @@ def _in_words(kept: Snapshot, found: TreeDiff, read: set[str]) -> Iterator[str]:
 
 
 def _only_grew(kept: Snapshot, path: str) -> bool:
-    """Whether an untracked file is what a job or ``tee`` appends to: a log, a table of results."""
-    return (
-        path in kept.untracked
-        and not path.endswith(MAY_BE_READ)
-        and kept.repo.has_grown(kept.state.tree, path)
-    )
+    """Whether a file is a log or a table that something appended to, as ``tee`` or a job does."""
+    return path.endswith(_APPENDED_TO) and kept.repo.has_grown(kept.state.tree, path)

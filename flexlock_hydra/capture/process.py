@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -52,6 +53,15 @@ def _process(pid: int) -> Process:
         pid_namespace=_pid_namespace(),
         start_ticks=_start_ticks(pid),
     )
+
+
+def started_ns() -> int | None:
+    """When this process started, nanoseconds since the epoch, to 10 ms; None if not known."""
+    ticks = _start_ticks(os.getpid())
+    if ticks is None:
+        return None
+    since_boot = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+    return time.time_ns() - since_boot + ticks * 1_000_000_000 // os.sysconf("SC_CLK_TCK")
 
 
 def judge(lock: RunLock) -> RunLock:

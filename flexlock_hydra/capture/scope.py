@@ -17,7 +17,7 @@ DEFAULT_SIZE_LIMIT = 50 * 1024**2
 """Bytes. An untracked file above it is taken for data, left out and named."""
 
 _HYDRA_FOLDERS = ("outputs", "multirun")
-MAY_BE_READ = (".py", ".so", ".pyd", ".yaml", ".yml")
+_MAY_BE_READ = (".py", ".so", ".pyd", ".yaml", ".yml")
 """Files that Python or Hydra reads as code."""
 _RUN_MARKS = (layout.LOCK, "multirun.yaml")
 
@@ -81,7 +81,7 @@ def pick(root: Path, untracked: Sequence[str], scope: Scope) -> Picked:
             or _is_hydras(path)
             or any(_matches(path, glob) for glob in scope.ignore)
         ):
-            if path.endswith(MAY_BE_READ):
+            if path.endswith(_MAY_BE_READ):
                 unnamed.add(path)
             continue
         if place != path:

@@ -19,7 +19,7 @@ from typing import Any
 from urllib.parse import quote
 
 from flexlock_hydra.capture import shapes
-from flexlock_hydra.capture.shapes import MASK, Look
+from flexlock_hydra.capture.shapes import MASK, SPECIAL_TOKEN, Look
 
 __all__ = ["MASK", "Masker", "env_names", "is_interpolation"]
 
@@ -32,7 +32,7 @@ _TELLING = re.compile(
 _SECRET_WORDS = frozenset("pwd secret secrets credential credentials authorization".split())
 _SECRET_ENDINGS = tuple(
     "password passwords passwd passphrase passcode apikey accesskey secretkey privatekey "
-    "accesstoken authtoken apitoken dbpass".split()
+    "accesstoken authtoken apitoken authkey dbpass".split()
 )
 _LOGINS = frozenset("db user mysql pg postgres smtp mail redis ftp http proxy admin root".split())
 _WORKING_FOLDERS = ("PWD", "OLDPWD")
@@ -59,6 +59,12 @@ _ABOUT = frozenset(
     "endpoint uri dim manager provider at rotation retries timeout".split()
 )
 """Last words of a name that is about a secret and not its value."""
+
+_ADDRESS = frozenset(
+    "region type profile user username login email project backend host port database account "
+    "bucket id url name".split()
+)
+"""Last words of names that stand beside a secret: hidden there, and not looked for elsewhere."""
 
 _AMOUNTS = frozenset("num n max min total count".split())
 _WORDS = re.compile(r"[a-z]+|[A-Z]+(?![a-z])|[A-Z][a-z]*")
@@ -156,21 +162,27 @@ class Masker:
         """The words of a command line, masked; ``--password`` hides the word after it."""
         option = ""
         for word in words:
-            is_value = option.startswith("-") and not word.startswith("-")
+            takes_one = option.startswith("-") and not option.startswith("--no-")
+            is_value = takes_one and not word.startswith("-") and not SPECIAL_TOKEN.fullmatch(word)
             yield MASK if is_value and self.is_secret_key(option) else self.assignment(word)
             option = word
 
     def assignment(self, word: str) -> str:
         """An override or an argument, ``key=value``, masked for its key too."""
         key, equals, value = word.partition("=")
-        name = key.lstrip("+~-").rpartition(".")[2].partition("@")[0]
-        if equals and self.is_secret_key(name) and not is_interpolation(value):
+        *groups, name = key.lstrip("+~-").partition("@")[0].split(".")
+        judge = _judge_of(self.patterns)
+        is_below = any(judge(group) == GROUP for group in groups) and not _ends_in(_ABOUT, name)
+        is_secret = (judge(name) or is_below) and " " not in key and (
+            not SPECIAL_TOKEN.fullmatch(value)
+        )
+        if equals and is_secret and value not in _FALLBACKS and not is_interpolation(value):
             return f"{key}={MASK}"
         return self.text(self._without_defaults(word, name if equals else ""), typed=True)
 
     def _named(self, text: str, key: str) -> str:
         """The value of a secret name."""
-        if text in ("", "???"):
+        if text in ("", "???") or SPECIAL_TOKEN.fullmatch(text):
             return text
         return self._without_defaults(self.text(text), key) if is_interpolation(text) else MASK
 
@@ -269,7 +281,7 @@ def _gather(
         kind = type(item)
         name: Any = key if inherits else place
         if kind is str:
-            if judge(name):
+            if judge(name) and (judge(place) or not _ends_in(_ADDRESS, place)):
                 found.add(item)
             if "://" in item:
                 found.update(shapes.passwords(item))
@@ -282,6 +294,12 @@ def _gather(
                 found.add(str(item))
         elif (container := _container(item)) is not None:
             _gather(container, name, judge, found, set())
+
+
+def _ends_in(words: frozenset[str], key: Any) -> bool:
+    """Whether the last word of a key is one of these."""
+    found = _WORDS.findall(key) if type(key) is str else []
+    return bool(found) and found[-1].lower() in words
 
 
 def _container(value: Any) -> dict[Any, Any] | list[Any] | None:
@@ -309,6 +327,8 @@ def _fallback(match: re.Match[str]) -> str:
 
 def _is_telling(secret: str) -> bool:
     """Whether a secret is looked for in other texts: it hides no ordinary word there."""
+    if SPECIAL_TOKEN.fullmatch(secret):
+        return False
     if len(secret) < (_SHORTEST_WORD if secret.isalpha() or secret.isdigit() else _SHORTEST):
         return False
     return not (

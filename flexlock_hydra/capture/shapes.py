@@ -25,12 +25,12 @@ SHAPES: tuple[tuple[str, str], ...] = (
     ("Groq", r"gsk_[A-Za-z0-9]{40,}"),
     ("HashiCorp Vault", r"hv[brs]\.[\w-]{24,}"),
     ("Hugging Face", r"(?:hf_|api_org_)[A-Za-z0-9]{30,}"),
-    ("JSON web token", r"eyJ[\w-]{10,}(?:\.[\w-]{8,}){1,4}\.?"),
+    ("JSON web token", r"eyJ[\w-]{10,500}(?:\.[\w-]{8,}){1,4}\.?"),
     ("Neptune", r"eyJhcGlf[\w+/-]{40,}={0,2}"),
     ("npm", r"npm_[A-Za-z0-9]{36}"),
     ("NVIDIA", r"nvapi-[\w-]{40,}"),
     ("OpenAI, Anthropic",
-     r"sk-(?=[\w-]*\d)(?:(?=[\w-]*[A-Z])[\w-]{20,}|(?:[\w-]*-)?[0-9a-f]{32,})"),
+     r"sk-(?=[\w-]{0,200}\d)(?:(?=[\w-]{0,200}[A-Z])[\w-]{20,}|(?:[\w-]{0,40}-)?[0-9a-f]{32,})"),
     ("PyPI", r"pypi-Ag[\w-]{30,}"),
     ("Replicate", r"r8_[A-Za-z0-9]{37}"),
     ("SendGrid", r"SG\.[\w-]{16,}\.[\w-]{16,}"),
@@ -39,6 +39,7 @@ SHAPES: tuple[tuple[str, str], ...] = (
     ("Stripe", r"[rs]k_(?:live|test)_[A-Za-z0-9]{16,}|whsec_[A-Za-z0-9+/]{20,}"),
     ("Twilio", r"SK[0-9a-f]{32}(?![0-9A-Za-z])"),
     ("Weights & Biases", r"wandb_v1_[\w-]{30,}"),
+    ("basic", r"(?<=Basic[ ])(?=[A-Za-z]{0,200}\d)[A-Za-z0-9+/]{14,}={0,2}"),
     ("bearer", r"(?<=[Bb]earer[ ])(?=\S*\d)(?=\S*[A-Za-z0-9_-]{13})[\w.~+/-]{16,}={0,2}"),
     ("private key",
      r"-----BEGIN[A-Z ]*[ ]PRIVATE[ ]KEY(?:[ ]BLOCK)?-----[\s\S]*?"
@@ -50,8 +51,8 @@ _RUN = re.compile(r"(?<![A-Za-z0-9_-])[A-Za-z0-9_-]{13}").search
 """Every shape has such a run in it, and few other texts do."""
 
 _LOGIN = re.compile(
-    r"""(?<=://)(?P<user>[^/\s:@'"\[]*)
-    (?::(?!\$\{)(?P<password>[^/\s'"]*|(?!\d*[/,])[^\s'"]*))?
+    r"""(?<=://)(?P<user>[^/\s:@'"\[]{0,300})
+    (?::(?!\$\{)(?P<password>[^/\s'"]{0,300}|(?!\d{0,9}[/,])[^\s'"]{0,300}))?
     (?=@)""",
     re.VERBOSE,
 )
@@ -61,17 +62,19 @@ _TOKEN_AS_USER = re.compile(r"(?=.*\d)[\w-]{16,}")
 _ASSIGNED = r"""
     {name}
     (?P<equals>\\*["']?[ ]{{0,2}}[:=][ ]{{0,2}}(?:(?:basic|bearer|token|digest)[ ]+)?|[ ]+)
-    (?:(?P<quote>\\*["'])(?P<quoted>.*?)(?P=quote)|(?P<bare>(?!\$\{{)[^\s"'`\\,;&|(){{}}\[\]<>][^\s"'`\\,;]*))
+    (?:(?P<quote>\\*["'])(?P<quoted>.{{0,1000}}?)(?P=quote)|(?P<bare>(?!\$\{{)[^\s"'`\\,;&|(){{}}\[\]<>][^\s"'`\\,;]{{0,500}}))
 """
 _HINTS = "pass|pwd|secret|token|key|cred|auth|sig|bearer|jwt|cookie|otp"
 _HINT = re.compile(_HINTS).search
-_SECRET_NAME = rf"(?:{_HINTS})[\w-]*"
-_ANY_NAME = r"[A-Za-z_][\w-]*"
+_SECRET_NAME = rf"(?:{_HINTS})[\w-]{{0,40}}"
+_ANY_NAME = r"[A-Za-z_][\w-]{0,40}"
 _NAME_BEFORE = re.compile(r"[\w.-]{0,60}\Z")
 _SIGNATURES = frozenset(("sig", "signature", "x-amz-signature", "x-goog-signature"))
 _CODE = re.compile(r"\$?[^\W\d]+(?:\.[^\W\d]+)*(?:[(\[].*)?")
 _NO_SECRETS = frozenset(("", "null", "none", "true", "false"))
 _SHORTEST = 4
+SPECIAL_TOKEN = re.compile(r"<[^<>]{0,40}>|\[[A-Z_]{0,20}\]")
+"""As ``<|assistant|>`` and ``[SEP]``, which stand for no secret under any name."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +102,7 @@ def hide(text: str, look: Look) -> str:
         text = _table().sub(MASK, text)
     if "://" in text and "@" in text:
         text = _LOGIN.sub(_hide_login, text)
-    if "-u " in text:
+    if "curl " in text:
         text = _LOGIN_OPTION.sub(rf"\g<user>:{MASK}", text)
     if (":" in text or "=" in text or "--" in text) and (look.any_name or _HINT(text.lower())):
         text = "".join(_hide_assigned(text, look))
@@ -139,8 +142,12 @@ def _secret_span(match: re.Match[str], look: Look) -> tuple[int, int] | None:
     name, mark = _name(match)
     if match["equals"].isspace() and not mark.startswith("--"):
         return None
+    given = match["quoted"] or match["bare"] or ""
+    name = "pwd" if name == "PWD" and not given.startswith(("/", "~")) else name
     is_query = mark in ("?", "&", ";")
     if not look.is_secret(name) and not (is_query and name.lower() in _SIGNATURES):
+        return None
+    if SPECIAL_TOKEN.fullmatch(given):
         return None
     if match["quote"]:
         value, start = match["quoted"], match.start("quoted")

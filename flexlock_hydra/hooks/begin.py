@@ -85,11 +85,14 @@ def observe_start(
     found = {MAIN: repo, **others} if repo else others
     snapshots, failed = watch.take(found, cwd, scope, begun)
     root = repo.root if repo else cwd
+    states = watch.states(snapshots, root)
+    if MAIN in states:
+        states[MAIN] = states[MAIN].with_reasons(watch.foreign_script(main, snapshots))
     return Start(
         command=_command(cwd, main, root),
         cwd=str(cwd),
         root=str(root),
-        repos=watch.states(snapshots, root),
+        repos=states,
         warnings=(*warnings, *unfound, *failed),
         code=snapshots,
     )

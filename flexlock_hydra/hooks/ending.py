@@ -14,6 +14,7 @@ import json
 import logging
 import math
 import os
+import reprlib
 import signal
 import sys
 import threading
@@ -35,6 +36,11 @@ _RESULT_LIMIT = 100_000
 """Characters of JSON above which a result is kept as the beginning of its repr."""
 _ARRAY_LIMIT = 1000
 """Elements of an array above which it is kept so."""
+
+_short = reprlib.Repr()
+"""Shows the first items of what is long, and all of a text: a part of a secret looks like none."""
+_short.maxlist = _short.maxtuple = _short.maxdict = _short.maxset = _short.maxfrozenset = 50
+_short.maxstring = _short.maxother = _short.maxlong = _RESULT_LIMIT
 
 _SIGNALS = ("SIGTERM", "SIGHUP")
 
@@ -198,7 +204,7 @@ def _result(value: Any, masker: Masker) -> Json:
         text = json.dumps(value, default=_as_json)
         if len(text) <= _RESULT_LIMIT:
             return masker.mask(json.loads(text))
-    return {"repr": masker.text(_safely(repr, value)[:_RESULT_LIMIT])[:1000]}
+    return {"repr": masker.text(_safely(_short.repr, value)[:_RESULT_LIMIT])[:1000]}
 
 
 def _as_json(value: Any) -> Json:
@@ -209,8 +215,9 @@ def _as_json(value: Any) -> Json:
     """
     if isinstance(value, PurePath):
         return str(value)
-    shape = getattr(value, "shape", None)
-    if isinstance(shape, tuple) and math.prod(shape) <= _ARRAY_LIMIT:
+    shape, kind = getattr(value, "shape", None), getattr(value, "dtype", None)
+    is_dated = getattr(kind, "kind", "") in ("M", "m")  # whose numbers say nothing
+    if isinstance(shape, tuple) and math.prod(shape) <= _ARRAY_LIMIT and not is_dated:
         plain: Json = value.tolist()
         return plain
     raise TypeError

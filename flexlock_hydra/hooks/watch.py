@@ -9,9 +9,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
+from site import getuserbase
 from typing import Any
 
-from flexlock_hydra.capture import code, drift
+from flexlock_hydra.capture import code, drift, process
 from flexlock_hydra.capture.code import Snapshot
 from flexlock_hydra.capture.packages import editable_installs, finder_homes
 from flexlock_hydra.capture.scope import Scope
@@ -22,10 +23,12 @@ from flexlock_hydra.ports.gitcmd import Started
 from flexlock_hydra.ports.gitrepo import GitRepo
 from flexlock_hydra.record.model import DRIFTED, MAIN, CodeState
 
-_DOTENV_READERS = ("dotenv", "environs", "decouple")
 _YAML = (".yaml", ".yml")
 _NO_CONFIG = frozenset({"outputs", "multirun", "node_modules", "__pycache__"})
 _OWN_PACKAGES = frozenset({"flexlock_hydra", "hydra_plugins"})
+
+_BOOT_NS = 20_000_000
+"""Nanoseconds after which a Python that starts imports a module of its user's, at the earliest."""
 
 _NOTHING: Mapping[Path, Asked] = {}
 
@@ -97,12 +100,14 @@ def take(
 
 def states(snapshots: Mapping[str, Snapshot], main: Path) -> dict[str, CodeState]:
     """The recorded states; those outside of the main repository with their import paths."""
-    return {
-        name: kept.state
-        if kept.repo.root.is_relative_to(main)
-        else replace(kept.state, import_paths=tuple(import_paths(kept.repo.root)))
-        for name, kept in snapshots.items()
-    }
+    early = early_imports(snapshots)
+    found = {}
+    for name, kept in snapshots.items():
+        found[name] = kept.state.with_reasons(early.get(name, ()))
+        if not kept.repo.root.is_relative_to(main):
+            paths = tuple(import_paths(kept.repo.root))
+            found[name] = replace(found[name], import_paths=paths)
+    return found
 
 
 @contextmanager
@@ -213,6 +218,44 @@ def foreign_imports(roots: Iterable[str]) -> list[str]:
             for home, top in sorted(found.items())]
 
 
+def foreign_script(script: Path | None, snapshots: Mapping[str, Snapshot]) -> list[str]:
+    """A script that nothing records; none where it is a program that was installed."""
+    if script is None or _is_installed(str(script)):
+        return []
+    installed = (sys.prefix, sys.base_prefix, os.path.dirname(sys.executable), getuserbase())
+    known = [*map(Path, installed), *(kept.repo.root for kept in snapshots.values())]
+    real = script.resolve()
+    if any(real.is_relative_to(folder.resolve()) for folder in known):
+        return []
+    return [f"the script {script} is in no recorded repository"]
+
+
+def early_imports(snapshots: Mapping[str, Snapshot]) -> dict[str, list[str]]:
+    """Files, by repository, that may have been imported as they were before their snapshot.
+
+    They changed after this process had started.
+    """
+    started = process.started_ns()
+    if started is None:
+        return {}
+    files = drift.by_repo(snapshots, imported(str(kept.repo.root) for kept in snapshots.values()))
+    return {
+        name: code.name_each(
+            [path for path in sorted(files[name]) if _changed_ns(kept, path) > started + _BOOT_NS],
+            "changed after the process had started, maybe after it was imported",
+        )
+        for name, kept in snapshots.items()
+    }
+
+
+def _changed_ns(kept: Snapshot, path: str) -> int:
+    try:
+        stat = os.lstat(kept.repo.root / path)
+    except OSError:
+        return 0
+    return max(stat.st_mtime_ns, stat.st_ctime_ns)
+
+
 def config_files(
     sources: Iterable[Any], choices: Iterable[str], roots: Iterable[str]
 ) -> Iterator[str]:
@@ -270,7 +313,7 @@ def _reason(kind: str, path: str) -> str:
 
 def _loaded_dotenv(snapshots: Mapping[str, Snapshot]) -> list[str]:
     """The main repository's ``.env``, where a variable has the value that it gives."""
-    if MAIN not in snapshots or not any(name in sys.modules for name in _DOTENV_READERS):
+    if MAIN not in snapshots:
         return []
     path = snapshots[MAIN].repo.root / ".env"
     try:

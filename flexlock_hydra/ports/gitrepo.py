@@ -5,6 +5,7 @@ from __future__ import annotations
 import filecmp
 import os
 import shutil
+import stat
 import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -170,9 +171,11 @@ class GitRepo:
 
     def has_grown(self, tree: str, path: str) -> bool:
         """Whether a file in the working tree is that of a tree, with more at its end."""
-        before = git(self.root, "cat-file", "blob", f"{tree}:{path}")
-        if not (self.root / path).is_file():
+        listed = git(self.root, "ls-tree", "-z", tree, "--", path)
+        mode = os.lstat(self.root / path).st_mode
+        if not listed.startswith(b"100644 ") or not stat.S_ISREG(mode) or mode & stat.S_IXUSR:
             return False
+        before = git(self.root, "cat-file", "blob", f"{tree}:{path}")
         with open(self.root / path, "rb") as file:
             return file.read(len(before)) == before
 
