@@ -155,6 +155,11 @@ class Project:
         return max(self.locks(), key=lambda path: path.stat().st_mtime_ns)
 
 
+def with_callback(config: str) -> str:
+    """A config that chooses the callback in its defaults list."""
+    return f"defaults: [_self_, override /hydra/callbacks: flexlock]\n{config}"
+
+
 def read_plain(path: Path) -> dict[str, Any]:
     """A lock as plain data."""
     plain: dict[str, Any] = yaml.safe_load(path.read_bytes())

@@ -58,7 +58,7 @@ def _process(pid: int) -> Process:
 def started_ns() -> int | None:
     """When this process started, nanoseconds since the epoch, to 10 ms; None if not known."""
     ticks = _start_ticks(os.getpid())
-    if ticks is None:
+    if not ticks:
         return None
     since_boot = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
     return time.time_ns() - since_boot + ticks * 1_000_000_000 // os.sysconf("SC_CLK_TCK")
