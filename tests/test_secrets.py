@@ -523,12 +523,33 @@ def test_what_stands_beside_a_secret_hides_nothing_elsewhere() -> None:
     assert (masked["bucket"], masked["note"]) == ("us-east-1-data", MASK)
 
 
+@pytest.mark.parametrize("text", [
+    "token={}", "db.password = '{}' here", '{{"private_token": "{}"}}', "--wandb-key {} --lr 1",
+    "https://ada:{}@example.org/x",
+])
+def test_no_secret_is_too_long_to_be_masked(text: str) -> None:
+    """All of a secret of 1,900 characters goes, in whatever form a text has it."""
+    masked = Masker().text(text.format("aB3" + "x9Z!" * 475))
+
+    assert masked == text.format(MASK)
+
+
+@pytest.mark.parametrize("value", ["<hunter22>", "[HUNTER]"])
+def test_brackets_make_no_password_a_special_token(value: str) -> None:
+    """What would be a word of a vocabulary under a token's name is a secret under a password's."""
+    assert Masker().mask({"password": value, "secrets": {"url": value}}) == {
+        "password": MASK, "secrets": {"url": MASK}
+    }
+    masker = Masker().learn({"secrets": {"url": "https://x.org/in-7f3a"}})
+    assert masker.mask({"hook": "https://x.org/in-7f3a"}) == {"hook": MASK}
+
+
 @pytest.mark.parametrize("unit", [
     "token", "sk-", "://a:", "key=a&", "key:1/", "key=f(", "ey-eyJ", 'token="', "key-", "--key ",
 ])
 def test_no_text_takes_long(unit: str) -> None:
     """A text of 100,000 characters is looked through in no more than a second."""
     start = time.process_time()
-    Masker().text(f"curl 'x={unit * (100_000 // len(unit))}")
+    Masker().text(f"curl @ x={unit * (100_000 // len(unit))} ada@x.org")
 
     assert time.process_time() - start < 1.0

@@ -19,7 +19,7 @@ from typing import Any
 from urllib.parse import quote
 
 from flexlock_hydra.capture import shapes
-from flexlock_hydra.capture.shapes import MASK, SPECIAL_TOKEN, Look
+from flexlock_hydra.capture.shapes import MASK, Look
 
 __all__ = ["MASK", "Masker", "env_names", "is_interpolation"]
 
@@ -60,10 +60,7 @@ _ABOUT = frozenset(
 )
 """Last words of a name that is about a secret and not its value."""
 
-_ADDRESS = frozenset(
-    "region type profile user username login email project backend host port database account "
-    "bucket id url name".split()
-)
+_SETTINGS = frozenset("region zone type profile project backend port bucket".split())
 """Last words of names that stand beside a secret: hidden there, and not looked for elsewhere."""
 
 _AMOUNTS = frozenset("num n max min total count".split())
@@ -78,6 +75,9 @@ _EVERYBODYS = frozenset(
     "token user username".split()
 )
 _PLACE = re.compile(r"(?:~|\.{0,2})(?:/[\w. -]+){2,}/?|[A-Za-z]:\\.*")
+_SPECIAL_TOKEN = re.compile(r"<[^<>]{0,40}>|\[[A-Z_]{0,20}\]")
+"""As ``<|assistant|>`` and ``[SEP]``, the values of an ``assistant_token``."""
+
 _SHORTEST, _SHORTEST_WORD, _LONG = 4, 6, 12
 _MEMORABLE = 1000
 _SCALARS = frozenset((str, int, float, bool, type(None)))
@@ -163,8 +163,9 @@ class Masker:
         option = ""
         for word in words:
             takes_one = option.startswith("-") and not option.startswith("--no-")
-            is_value = takes_one and not word.startswith("-") and not SPECIAL_TOKEN.fullmatch(word)
-            yield MASK if is_value and self.is_secret_key(option) else self.assignment(word)
+            is_value = takes_one and not word.startswith("-")
+            is_secret = is_value and self._hides(option, word)
+            yield MASK if is_secret else self.assignment(word)
             option = word
 
     def assignment(self, word: str) -> str:
@@ -173,16 +174,19 @@ class Masker:
         *groups, name = key.lstrip("+~-").partition("@")[0].split(".")
         judge = _judge_of(self.patterns)
         is_below = any(judge(group) == GROUP for group in groups) and not _ends_in(_ABOUT, name)
-        is_secret = (judge(name) or is_below) and " " not in key and (
-            not SPECIAL_TOKEN.fullmatch(value)
-        )
+        is_secret = " " not in key and (is_below or self._hides(name, value))
         if equals and is_secret and value not in _FALLBACKS and not is_interpolation(value):
             return f"{key}={MASK}"
         return self.text(self._without_defaults(word, name if equals else ""), typed=True)
 
+    def _hides(self, key: str, text: str) -> bool:
+        """Whether a key says that this text is a secret: no word of a model's vocabulary is."""
+        kind = _judge_of(self.patterns)(key)
+        return kind == GROUP or (kind == SECRET and not _SPECIAL_TOKEN.fullmatch(text))
+
     def _named(self, text: str, key: str) -> str:
         """The value of a secret name."""
-        if text in ("", "???") or SPECIAL_TOKEN.fullmatch(text):
+        if text in ("", "???") or not self._hides(key, text):
             return text
         return self._without_defaults(self.text(text), key) if is_interpolation(text) else MASK
 
@@ -281,7 +285,9 @@ def _gather(
         kind = type(item)
         name: Any = key if inherits else place
         if kind is str:
-            if judge(name) and (judge(place) or not _ends_in(_ADDRESS, place)):
+            is_word = judge(name) == SECRET and _SPECIAL_TOKEN.fullmatch(item)
+            is_setting = not judge(place) and _ends_in(_SETTINGS, place)
+            if judge(name) and not is_word and not is_setting:
                 found.add(item)
             if "://" in item:
                 found.update(shapes.passwords(item))
@@ -327,8 +333,6 @@ def _fallback(match: re.Match[str]) -> str:
 
 def _is_telling(secret: str) -> bool:
     """Whether a secret is looked for in other texts: it hides no ordinary word there."""
-    if SPECIAL_TOKEN.fullmatch(secret):
-        return False
     if len(secret) < (_SHORTEST_WORD if secret.isalpha() or secret.isdigit() else _SHORTEST):
         return False
     return not (

@@ -50,9 +50,10 @@ SHAPES: tuple[tuple[str, str], ...] = (
 _RUN = re.compile(r"(?<![A-Za-z0-9_-])[A-Za-z0-9_-]{13}").search
 """Every shape has such a run in it, and few other texts do."""
 
+_WORD = re.compile(r"\S+")
 _LOGIN = re.compile(
-    r"""(?<=://)(?P<user>[^/\s:@'"\[]{0,300})
-    (?::(?!\$\{)(?P<password>[^/\s'"]{0,300}|(?!\d{0,9}[/,])[^\s'"]{0,300}))?
+    r"""(?<=://)(?P<user>[^/\s:@'"\[]*)
+    (?::(?!\$\{)(?P<password>[^/\s'"]*|(?!\d*[/,])[^\s'"]*))?
     (?=@)""",
     re.VERBOSE,
 )
@@ -62,8 +63,11 @@ _TOKEN_AS_USER = re.compile(r"(?=.*\d)[\w-]{16,}")
 _ASSIGNED = r"""
     {name}
     (?P<equals>\\*["']?[ ]{{0,2}}[:=][ ]{{0,2}}(?:(?:basic|bearer|token|digest)[ ]+)?|[ ]+)
-    (?:(?P<quote>\\*["'])(?P<quoted>.{{0,1000}}?)(?P=quote)|(?P<bare>(?!\$\{{)[^\s"'`\\,;&|(){{}}\[\]<>][^\s"'`\\,;]{{0,500}}))
+    (?:(?P<quote>\\*["'])|(?!\$\{{)(?=[^\s"'`\\,;&|(){{}}\[\]<>]))
 """
+"""A name up to where its value begins, which is read only where the name is a secret's."""
+
+_BARE = re.compile(r"""[^\s"'`\\,;]+""")
 _HINTS = "pass|pwd|secret|token|key|cred|auth|sig|bearer|jwt|cookie|otp"
 _HINT = re.compile(_HINTS).search
 _SECRET_NAME = rf"(?:{_HINTS})[\w-]{{0,40}}"
@@ -73,8 +77,6 @@ _SIGNATURES = frozenset(("sig", "signature", "x-amz-signature", "x-goog-signatur
 _CODE = re.compile(r"\$?[^\W\d]+(?:\.[^\W\d]+)*(?:[(\[].*)?")
 _NO_SECRETS = frozenset(("", "null", "none", "true", "false"))
 _SHORTEST = 4
-SPECIAL_TOKEN = re.compile(r"<[^<>]{0,40}>|\[[A-Z_]{0,20}\]")
-"""As ``<|assistant|>`` and ``[SEP]``, which stand for no secret under any name."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +95,11 @@ class Look:
 
 def may_show(text: str) -> bool:
     """A quick look: whether :func:`hide` could find anything in a text."""
-    return ":" in text or "=" in text or "--" in text or _RUN(text) is not None
+    return _may_assign(text) or _RUN(text) is not None
+
+
+def _may_assign(text: str) -> bool:
+    return ":" in text or "=" in text or "--" in text
 
 
 def hide(text: str, look: Look) -> str:
@@ -101,22 +107,30 @@ def hide(text: str, look: Look) -> str:
     if _RUN(text):
         text = _table().sub(MASK, text)
     if "://" in text and "@" in text:
-        text = _LOGIN.sub(_hide_login, text)
+        text = _WORD.sub(_hide_logins, text)
     if "curl " in text:
         text = _LOGIN_OPTION.sub(rf"\g<user>:{MASK}", text)
-    if (":" in text or "=" in text or "--" in text) and (look.any_name or _HINT(text.lower())):
+    if _may_assign(text) and (look.any_name or _HINT(text.lower())):
         text = "".join(_hide_assigned(text, look))
     return text
 
 
 def passwords(text: str) -> Iterator[str]:
     """The passwords in a text's URLs."""
-    return (match["password"] for match in _LOGIN.finditer(text) if match["password"])
+    words = (word[0][: word[0].rfind("@") + 1] for word in _WORD.finditer(text))
+    logins = (match for word in words if "://" in word for match in _LOGIN.finditer(word))
+    return (match["password"] for match in logins if match["password"])
 
 
 @lru_cache(maxsize=1)
 def _table() -> re.Pattern[str]:
     return re.compile("(?<![A-Za-z0-9])(?:" + "|".join(pattern for _, pattern in SHAPES) + ")")
+
+
+def _hide_logins(word: re.Match[str]) -> str:
+    """A word without the passwords of its URLs; behind its last ``@`` there is none to look for."""
+    end = word[0].rfind("@") + 1
+    return _LOGIN.sub(_hide_login, word[0][:end]) + word[0][end:]
 
 
 def _hide_login(match: re.Match[str]) -> str:
@@ -142,18 +156,20 @@ def _secret_span(match: re.Match[str], look: Look) -> tuple[int, int] | None:
     name, mark = _name(match)
     if match["equals"].isspace() and not mark.startswith("--"):
         return None
-    given = match["quoted"] or match["bare"] or ""
-    name = "pwd" if name == "PWD" and not given.startswith(("/", "~")) else name
+    text, start = match.string, match.end()
+    if name == "PWD" and text[start : start + 1] not in ("/", "~"):
+        name = "pwd"  # no working folder
     is_query = mark in ("?", "&", ";")
     if not look.is_secret(name) and not (is_query and name.lower() in _SIGNATURES):
         return None
-    if SPECIAL_TOKEN.fullmatch(given):
-        return None
     if match["quote"]:
-        value, start = match["quoted"], match.start("quoted")
+        end = text.find(match["quote"], start)
+        value = text[start:end]
+        if end < 0 or "\n" in value:
+            return None
         is_none = value.lower() in _NO_SECRETS or value.startswith("${")
-        return None if is_none else (start, start + len(value))
-    value, start = match["bare"], match.start("bare")
+        return None if is_none else (start, end)
+    value = _BARE.match(text, start)[0]  # type: ignore[index]
     value = re.split("[&#]", value)[0] if is_query else value.rstrip(")]}>")
     is_text = look.typed or is_query or not _CODE.fullmatch(value)
     if value.lower() in _NO_SECRETS or len(value) < _SHORTEST or not is_text:
