@@ -198,7 +198,7 @@ def _take(repo: GitRepo, asked: Asked, cwd: Path, scope: Scope) -> Snapshot:
             reasons=tuple(reasons),
         ),
         scope=scope,
-        left_out=picked.unnamed,
+        left_out=picked.left_out,
         taken_at=look.at,
         index=index,
         head_tree=look.head_tree,

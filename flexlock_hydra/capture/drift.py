@@ -53,7 +53,7 @@ def compare(
     found = {}
     for name, kept in snapshots.items():
         status = read_status(asked[name])
-        paths = [*status.changed, *kept.again, *_touched(kept, files[name])]
+        paths = [*status.changed, *kept.again, *touched(kept, files[name])]
         found[name] = _changes(kept, _tree_now(kept, status, paths), files[name])
     return {name: changes for name, changes in found.items() if changes}
 
@@ -77,8 +77,8 @@ def glance(snapshots: Mapping[str, Snapshot], read: Iterable[str]) -> Drift:
     files = by_repo(snapshots, read)
     found = {}
     for name, kept in snapshots.items():
-        touched = _touched(kept, {*kept.state.dirty, *files[name]})
-        found[name] = _changes(kept, _retake(kept, touched), files[name]) if touched else []
+        again = touched(kept, {*kept.state.dirty, *files[name]})
+        found[name] = _changes(kept, _retake(kept, again), files[name]) if again else []
     return {name: changes for name, changes in found.items() if changes}
 
 
@@ -93,9 +93,13 @@ def by_repo(snapshots: Mapping[str, Snapshot], files: Iterable[str]) -> dict[str
     return found
 
 
-def _touched(kept: Snapshot, paths: Iterable[str]) -> list[str]:
-    """Those of the paths that may not be as they were: by their times, or not there."""
-    oldest = kept.taken_at - _CLOCK_SLACK
+def touched(kept: Snapshot, paths: Iterable[str], since: int | None = None) -> list[str]:
+    """Those of the paths that may not be as they were: by their times, or not there.
+
+    Args:
+        since: nanoseconds since the epoch; by default when the snapshot was taken.
+    """
+    oldest = kept.taken_at - _CLOCK_SLACK if since is None else since
     return [path for path in sorted(paths) if _is_touched(path, kept, oldest)]
 
 

@@ -61,7 +61,7 @@ class Picked:
     """Repositories inside this one that are no submodules."""
     reasons: tuple[str, ...]
     """Why others that might be code are left out."""
-    unnamed: frozenset[str]
+    left_out: frozenset[str]
     """Files left out for where they lie, and that the job may yet read as code."""
 
 
@@ -70,7 +70,7 @@ def pick(root: Path, untracked: Sequence[str], scope: Scope) -> Picked:
     folders = _output_folders(root, untracked, scope.folders)
     is_data = scope.is_data(root)
     streams = _streams()
-    files, repos, reasons, unnamed = [], [], [], set()
+    files, repos, reasons, left_out = [], [], [], set()
     for path in untracked:
         place = path.rstrip("/")  # of a repository inside this one
         if is_bytecode(path):
@@ -82,7 +82,7 @@ def pick(root: Path, untracked: Sequence[str], scope: Scope) -> Picked:
             or any(_matches(path, glob) for glob in scope.ignore)
         ):
             if path.endswith(_MAY_BE_READ):
-                unnamed.add(path)
+                left_out.add(path)
             continue
         if place != path:
             repos.append(place)
@@ -92,7 +92,7 @@ def pick(root: Path, untracked: Sequence[str], scope: Scope) -> Picked:
             reasons.append(reason)
         else:
             files.append(path)
-    return Picked(tuple(files), tuple(repos), tuple(reasons), frozenset(unnamed))
+    return Picked(tuple(files), tuple(repos), tuple(reasons), frozenset(left_out))
 
 
 def _streams() -> list[os.stat_result]:

@@ -124,11 +124,7 @@ def is_bystander(folder: Path | None = None) -> bool:
 
 def foreign_code(root: Path, sources: Iterable[Any], task: Path | None = None) -> list[str]:
     """What the job reads as code from outside the repository: config folders, an installed task."""
-    folders = [
-        Path(source["path"])
-        for source in sources
-        if source["schema"] == "file"
-    ]
+    folders = [Path(source["path"]) for source in sources if source["schema"] == "file"]
     reasons = [
         f"config folder {folder} is outside the repository"
         for folder in folders

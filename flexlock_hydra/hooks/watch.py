@@ -241,19 +241,11 @@ def early_imports(snapshots: Mapping[str, Snapshot]) -> dict[str, list[str]]:
     files = drift.by_repo(snapshots, imported(str(kept.repo.root) for kept in snapshots.values()))
     return {
         name: code.name_each(
-            [path for path in sorted(files[name]) if _changed_ns(kept, path) > started + _BOOT_NS],
+            drift.touched(kept, files[name], started + _BOOT_NS),
             "changed after the process had started, maybe after it was imported",
         )
         for name, kept in snapshots.items()
     }
-
-
-def _changed_ns(kept: Snapshot, path: str) -> int:
-    try:
-        stat = os.lstat(kept.repo.root / path)
-    except OSError:
-        return 0
-    return max(stat.st_mtime_ns, stat.st_ctime_ns)
 
 
 def config_files(
