@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from flexlock_hydra.archive import metafiles
 from flexlock_hydra.archive.plan import Piece, Plan, is_under, join, make_plan
 from flexlock_hydra.capture.digest import Digest, FileDigest, digest_bytes, of_files
-from flexlock_hydra.ports.dvcstore import RemoteSpec
+from flexlock_hydra.archive.tagged import parse_metafile
+from flexlock_hydra.ports.store import RemoteSpec
 
 NEW, OLD = "20260102T000000Z-00000002", "20260101T000000Z-00000001"
 
@@ -159,5 +160,6 @@ def test_metafiles_are_read_as_they_were_written(path: str) -> None:
         return
     out = make_plan([piece(NEW, path, "1")], {}, []).outs[0]
     content = metafiles.metafile(out)
-    assert metafiles.parse_metafile(content, "0000.dvc") == (path, file("1").md5)
+    parsed = parse_metafile(content, "0000.dvc")
+    assert (parsed.path, parsed.md5) == (path, file("1").md5)
     assert yaml.safe_load(content)["outs"][0]["remote"] == "flexlock"

@@ -2,88 +2,124 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
 
 from flexlock_hydra.archive import collect, repos
-from flexlock_hydra.archive.plan import Plan, is_under, join, make_plan
+from flexlock_hydra.archive.plan import Out, Piece, Plan, is_under, join, make_plan, with_parents
 from flexlock_hydra.archive.runs import RecordedRun
+from flexlock_hydra.archive.subject import Subject, lock_path
 from flexlock_hydra.capture.digest import FileDigest, digest_bytes, tree_object
+from flexlock_hydra.capture.index import Index, index_path
 from flexlock_hydra.errors import CodeError, GitError
 from flexlock_hydra.ports.gitrepo import GitRepo
+from flexlock_hydra.ports.store import Sendable, Source
 
 
 @dataclass(frozen=True)
 class Cargo:
-    """A run, checked, with everything that must be reachable from its tag.
+    """A run or a sweep, checked, with everything that must be reachable from its tag.
 
-    The data remote must hold ``files``, object id -> source and digest, and
-    ``contents``, object id -> bytes: folders' listings, files that only git has, locks.
+    The data remote must hold the objects in ``sizes``, object id -> bytes. Most are files
+    that lie here; the bytes of the others are ``contents``: folders' listings, files that
+    only git has, locks.
     """
 
-    run: RecordedRun
+    subject: Subject
+    runs: tuple[RecordedRun, ...]
+    """The subject's own, then their predecessors."""
     plan: Plan
     locks: Mapping[str, bytes]
     commits: tuple[str, ...]
     leaves: tuple[str, ...]
-    files: Mapping[str, tuple[Path, FileDigest]]
+    sizes: Mapping[str, int]
     contents: Mapping[str, bytes]
     left: tuple[str, ...] = ()
     """Repositories whose commits do not travel, in words."""
 
-    @property
-    def sizes(self) -> dict[str, int]:
-        """Object id -> bytes, of all objects."""
-        return {oid: file.size for oid, (_, file) in self.files.items()} | {
-            oid: len(content) for oid, content in self.contents.items()
-        }
+    def sendables(self, wanted: Container[str]) -> Iterator[Sendable]:
+        """The wanted objects with their bytes: files first, listings last."""
+        seen: set[str] = set()
+        for out in self.plan.outs:
+            for rel, file in out.digest.files.items():
+                oid = file.md5
+                if oid in wanted and oid not in self.contents and oid not in seen:
+                    seen.add(oid)
+                    source = out.source_of(rel)
+                    assert source is not None
+                    yield oid, Source(str(source), file.size, file.mtime_ns)
+        for oid in sorted(self.contents, key=lambda oid: (oid.endswith(".dir"), oid)):
+            if oid in wanted:
+                yield oid, self.contents[oid]
+
+    def paths_of(self, wanted: Container[str]) -> Iterator[tuple[str, str]]:
+        """``(path in the restored project, object id)`` of the wanted objects."""
+        for out in self.plan.outs:
+            if out.digest.md5 in wanted:
+                yield out.path, out.digest.md5
+            for rel, file in out.digest.files.items():
+                if out.digest.is_folder and file.md5 in wanted:
+                    yield join(out.path, rel), file.md5
 
 
-def load_cargo(run: RecordedRun, repo: GitRepo, *, outputs: bool) -> Cargo:
-    """Find, hash and compare whatever the run and its predecessors recorded.
+def load_cargo(subject: Subject, *, outputs: bool) -> Cargo:
+    """Find, hash and compare whatever the runs and their predecessors recorded.
 
     Raises:
         DataError, RunNotFoundError, CodeError, PushError: see :mod:`collect`.
     """
-    runs = [run, *collect.predecessors(run)]
-    locks = {_lock_path(each, run.root): each.path.read_bytes() for each in runs}
-    pieces = [
-        piece
-        for each in runs
-        for piece in collect.pieces(each, run.root, outputs=outputs, inherited=each is not run)
-    ]
+    repo, root = subject.repo, subject.root
+    own = {run.lock.run.id: run for run in subject.runs}
+    before = {prev.lock.run.id: prev for run in own.values() for prev in collect.predecessors(run)}
+    runs = (*own.values(), *(before[key] for key in sorted(before, reverse=True) if key not in own))
+    trees = collect.Trees()
+    with Index.open(index_path()) as index:
+        collector = collect.Collector(root, trees, index, outputs)
+        pieces = [
+            piece
+            for run in runs
+            for piece in collector.pieces(run, inherited=run.lock.run.id not in own)
+        ]
+    locks = {lock_path(run.path, root): run.path.read_bytes() for run in runs}
+    locks |= subject.own_locks()
     commits = _commits(repo, runs)
     more, left = _further_commits(repo, runs)
-    tree = repo.ls_tree(commits[0])
+    tree = trees.of(repo, commits[0])
     roots = {piece.path for piece in pieces}
-    tracked = collect.GitFiles(repo, tree).below(lambda path: _is_below(path, roots))
+    tracked = trees.files(
+        repo, commits[0], lambda path: any(up in roots for up in with_parents(path))
+    )
     tracked |= {path: digest_bytes(content) for path, content in locks.items()}
     plan = make_plan(pieces, tracked, tree)
-    files, contents = _objects(repo, plan, locks, commits[0])
-    commits = list(dict.fromkeys((*commits, *more)))
-    return Cargo(run, plan, locks, tuple(commits), tuple(tree), files, contents, tuple(left))
-
-
-def _is_below(path: str, roots: set[str]) -> bool:
-    return path in roots or any(str(up) in roots for up in PurePosixPath(path).parents)
+    contents = _contents(repo, plan, locks, commits[0])
+    return Cargo(
+        subject,
+        runs,
+        plan,
+        locks,
+        tuple(dict.fromkeys((*commits, *more))),
+        tuple(tree),
+        _sizes(plan.outs, contents),
+        contents,
+        tuple(left),
+    )
 
 
 def _commits(repo: GitRepo, runs: Iterable[RecordedRun]) -> list[str]:
     """The snapshot commits of all runs, each once, all of them in this repository."""
-    commits = list(dict.fromkeys(each.lock.code.commit for each in runs if each.lock.code))
-    for each in runs:
-        code = each.lock.code
-        if code is None or repo.has_object(f"{code.commit}^{{tree}}"):
+    by_commit = {run.lock.code.commit: run for run in runs if run.lock.code}
+    here = repo.having_trees(by_commit)
+    for commit, run in by_commit.items():
+        if commit in here:
             continue
-        if each.repo and each.repo != repo and each.repo.has_object(code.commit):
-            repo.fetch_snapshot(each.repo, code.commit)
+        if run.repo and run.repo != repo and run.repo.has_object(commit):
+            repo.fetch_snapshot(run.repo, commit)
             continue
         raise CodeError(
-            f"the code of run {each.lock.run.id}, commit {code.commit}, is not in {repo.root}",
+            f"the code of run {run.lock.run.id}, commit {commit}, is not in {repo.root}",
             hint="Fetch it: git fetch --all --tags; or push from where the run was made.",
         )
-    return commits
+    return list(by_commit)
 
 
 def _further_commits(
@@ -94,9 +130,12 @@ def _further_commits(
     Also, in words, those that cannot be: their repository is gone, shallow, or of another
     object format.
     """
-    commits, left = [], []
+    commits: dict[str, None] = {}
+    left = []
     for run in runs:
         for each in repos.further(run.lock):
+            if each.state.commit in commits:
+                continue
             store = repos.store_of(run, each)
             if store is None:
                 left.append(f"repository {each.name} of {run.lock.run.id} does not travel: "
@@ -104,42 +143,48 @@ def _further_commits(
                 continue
             try:
                 repo.fetch_snapshot(store, each.state.commit)
-                commits.append(each.state.commit)
+                commits[each.state.commit] = None
             except GitError as error:
                 left.append(
                     f"repository {each.name} of {run.lock.run.id} does not travel: {error}"
                 )
-    return commits, left
+    return list(commits), left
 
 
-def _lock_path(run: RecordedRun, home: Path) -> str:
-    return f"{collect.restore_path(run.folder, home)}/{run.path.name}".removeprefix("./")
-
-
-def _objects(
+def _contents(
     repo: GitRepo, plan: Plan, locks: Mapping[str, bytes], commit: str
-) -> tuple[dict[str, tuple[Path, FileDigest]], dict[str, bytes]]:
-    """What the outs and the recorded listings consist of, with where the bytes are."""
-    sources = {
-        join(piece.path, rel): piece.source_of(rel)
-        for piece in plan.pieces
-        for rel in piece.digest.files
-    }
-    files: dict[str, tuple[Path, FileDigest]] = {}
+) -> dict[str, bytes]:
+    """The objects that lie in no file here, or not for sure in the recorded form."""
     contents: dict[str, bytes] = {}
     for out in plan.outs:
-        for rel, file in out.digest.files.items():
+        for rel, file in _beside(out, locks):
             path = join(out.path, rel)
-            if path in locks and digest_bytes(locks[path]) == file:
-                contents[file.md5] = locks[path]
-            elif path in sources:
-                files.setdefault(file.md5, (sources[path], file))
-            else:
-                contents[file.md5] = repo.read_file(commit, path) or b""
-    listings = [out.digest for out in plan.outs] + [
-        piece.digest
-        for piece in plan.pieces
-        if any(is_under(piece.path, out.path) for out in plan.outs)
-    ]
-    contents |= {found.md5: tree_object(found.files) for found in listings if found.is_folder}
-    return {oid: file for oid, file in files.items() if oid not in contents}, contents
+            content = locks.get(path)
+            if content is None or digest_bytes(content) != file:
+                content = repo.read_file(commit, path) or b""
+            contents[file.md5] = content
+        if out.digest.is_folder and out.digest.md5 not in contents:
+            contents[out.digest.md5] = tree_object(out.digest.files)
+    for piece in plan.pieces:
+        inside = any(is_under(piece.path, out.path) for out in plan.outs)
+        if piece.digest.is_folder and inside and piece.digest.md5 not in contents:
+            contents[piece.digest.md5] = tree_object(piece.digest.files)
+    return contents
+
+
+def _beside(out: Out, locks: Mapping[str, bytes]) -> Iterator[tuple[str, FileDigest]]:
+    """The files of an out that are locks, or that no piece has: git has them."""
+    whole: Piece | None = out.pieces[0] if len(out.pieces) == 1 else None
+    if whole is not None and whole.digest is out.digest:
+        below = (path[len(out.path) + 1:] for path in locks if is_under(path, out.path))
+        names: Iterable[str] = [name for name in below if name in out.digest.files]
+    else:
+        names = out.digest.files
+    for rel in names:
+        if join(out.path, rel) in locks or out.source_of(rel) is None:
+            yield rel, out.digest.files[rel]
+
+
+def _sizes(outs: Iterable[Out], contents: Mapping[str, bytes]) -> dict[str, int]:
+    sizes = {file.md5: file.size for out in outs for file in out.digest.files.values()}
+    return sizes | {oid: len(content) for oid, content in contents.items()}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from flexlock_hydra.archive.plan import Piece, is_under
@@ -12,6 +12,7 @@ from flexlock_hydra.archive.runs import RecordedRun, is_pulled, load_run, origin
 from flexlock_hydra.capture.places import record_path
 from flexlock_hydra.capture.digest import Digest, FileDigest, digest, digest_bytes, of_files
 from flexlock_hydra.capture.globs import outside
+from flexlock_hydra.capture.index import Index
 from flexlock_hydra.capture.lineage import read_found
 from flexlock_hydra.errors import DataError, PushError, RunNotFoundError
 from flexlock_hydra.ports.gitrepo import GitRepo, TreeEntry
@@ -31,48 +32,71 @@ def predecessors(run: RecordedRun) -> list[RecordedRun]:
     return [_predecessor(run, run_id, prev) for run_id, prev in graph]
 
 
-def pieces(
-    run: RecordedRun, home: Path, *, outputs: bool, inherited: bool = False
-) -> Iterator[Piece]:
-    """The inputs and outputs of a run, each hashed again and equal to its record.
+@dataclass(frozen=True)
+class Collector:
+    """Looks for what was recorded.
 
     Args:
         home: the root of the project that is restored.
-        outputs: whether its outputs are wanted.
-        inherited: pass over inputs that the run's own commit holds: git brings them.
-
-    Raises:
-        DataError: missing, changed (both hashes are named), or never recorded.
+        trees: the files of commits.
+        index: knows the hashes of files that did not change since they were read.
+        outputs: whether outputs are wanted.
     """
-    for name, entry in run.lock.data.items():
-        if entry.is_url or ((inherited or _at_root(entry)) and committed(run, entry)):
-            continue
-        if _at_root(entry):
-            raise DataError(
-                f"data {name}: what {entry.path} matches in the project's own folder and git "
-                "does not track cannot travel",
-                hint="Put it into a folder, or under git, and run the job again.",
-            )
-        yield _input(run, home, name, entry)
-    if outputs and run.lock.outputs is not None:
-        yield Piece(
+
+    home: Path
+    trees: Trees
+    index: Index | None = None
+    outputs: bool = True
+
+    def pieces(self, run: RecordedRun, *, inherited: bool = False) -> Iterator[Piece]:
+        """The inputs and outputs of a run, each hashed again and equal to its record.
+
+        ``inherited``: pass over inputs that the run's own commit holds: git brings them.
+
+        Raises:
+            DataError: missing, changed (both hashes are named), or never recorded.
+        """
+        for name, entry in run.lock.data.items():
+            at_root = _at_root(entry)
+            if entry.is_url or ((inherited or at_root) and self.trees.hold(run, entry)):
+                continue
+            if at_root:
+                raise DataError(
+                    f"data {name}: what {entry.path} matches in the project's own folder and "
+                    "git does not track cannot travel",
+                    hint="Put it into a folder, or under git, and run the job again.",
+                )
+            yield self._input(run, name, entry)
+        if self.outputs and run.lock.outputs is not None:
+            yield self._output(run, run.lock.outputs)
+
+    def _input(self, run: RecordedRun, name: str, entry: DataEntry) -> Piece:
+        foreign = Path(entry.place).is_absolute() or run.root != self.home
+        absolute = posixpath.join(original_root(run.lock), entry.place)
+        restored = layout.fsroot_path(absolute) if foreign else entry.place
+        path, found = locate(run, name, entry, self.index)
+        partial = entry.base is not None
+        return Piece(run.lock.run.id, name, restored, found, path, partial=partial)
+
+    def _output(self, run: RecordedRun, recorded: Outputs) -> Piece:
+        return Piece(
             run.lock.run.id,
             OUTPUTS,
-            restore_path(run.folder, home),
-            digest_outputs(run, run.lock.outputs),
+            restore_path(run.folder, self.home),
+            digest_outputs(run, recorded, self.index),
             run.folder,
-            frozenset((*run.lock.outputs.left_out, *(run.lock.outputs.unhashed or ()))),
-            partial=run.lock.outputs.only is not None,
+            frozenset((*recorded.left_out, *(recorded.unhashed or ()))),
+            partial=recorded.only is not None,
         )
 
 
-def digest_outputs(run: RecordedRun, recorded: Outputs) -> Digest:
+def digest_outputs(run: RecordedRun, recorded: Outputs, index: Index | None = None) -> Digest:
     """The outputs of a run, hashed again and equal to their record.
 
     Raises:
         DataError: the folder is gone or unreadable, or holds something else by now.
     """
-    found = digest(run.folder, recorded.leaves_out)
+    found = digest(run.folder, recorded.leaves_out, index)
     resized = {
         name: f"{size} bytes"
         for name, size in (recorded.unhashed or {}).items()
@@ -119,7 +143,9 @@ def places(run: RecordedRun, recorded: str) -> list[Path]:
     return [run.root / recorded, *restored]
 
 
-def locate(run: RecordedRun, name: str, entry: DataEntry) -> tuple[Path, Digest]:
+def locate(
+    run: RecordedRun, name: str, entry: DataEntry, index: Index | None = None
+) -> tuple[Path, Digest]:
     """An input of a run where it lies now, equal to its record.
 
     Raises:
@@ -139,7 +165,7 @@ def locate(run: RecordedRun, name: str, entry: DataEntry) -> tuple[Path, Digest]
         )
     found = None
     for path in there:
-        found = digest(path, outside(entry.parts))
+        found = digest(path, outside(entry.parts), index)
         if found.md5 == entry.md5:
             return path, found
     assert found is not None
@@ -150,48 +176,54 @@ def locate(run: RecordedRun, name: str, entry: DataEntry) -> tuple[Path, Digest]
     )
 
 
-def committed(run: RecordedRun, entry: DataEntry) -> bool:
-    """Whether the run's own commit holds an input, byte for byte as it was recorded."""
-    if run.repo is None or run.lock.code is None or not entry.md5:
-        return False
-    if not run.repo.has_object(f"{run.lock.code.commit}^{{tree}}"):
-        return False
-    tree = run.repo.ls_tree(run.lock.code.commit)
-    place = "" if _at_root(entry) else entry.place
-    files = GitFiles(run.repo, tree).below(lambda path: not place or is_under(path, place))
-    if set(files) == {place}:
-        return files[place].md5 == entry.md5
-    passed_over = outside(entry.parts)
-    below = {path[len(place) + 1 if place else 0:]: file for path, file in files.items()}
-    if passed_over is not None:
-        below = {name: file for name, file in below.items() if not passed_over(name)}
-    return of_files(below).md5 == entry.md5
-
-
 def _at_root(entry: DataEntry) -> bool:
     """Whether a pattern is matched in the project's own folder."""
     return entry.base == "."
 
 
 @dataclass(frozen=True)
-class GitFiles:
-    """The regular files of a tree with the md5 of their bytes, read as they are asked for."""
+class Trees:
+    """The files of commits, each tree and each blob read once."""
 
-    repo: GitRepo
-    tree: dict[str, TreeEntry]
+    leaves: dict[str, dict[str, TreeEntry]] = field(default_factory=dict)
+    digests: dict[str, FileDigest] = field(default_factory=dict)
 
-    def below(self, wanted: Callable[[str], bool]) -> dict[str, FileDigest]:
-        """Path -> digest of the regular files whose path is wanted."""
+    def of(self, repo: GitRepo, commit: str) -> dict[str, TreeEntry]:
+        """Every leaf of a commit's tree: path -> entry."""
+        if commit not in self.leaves:
+            self.leaves[commit] = repo.ls_tree(commit)
+        return self.leaves[commit]
+
+    def files(
+        self, repo: GitRepo, commit: str, wanted: Callable[[str], bool]
+    ) -> dict[str, FileDigest]:
+        """Path -> digest, of the regular files of a commit whose path is wanted."""
         chosen = {
             path: entry.oid
-            for path, entry in self.tree.items()
+            for path, entry in self.of(repo, commit).items()
             if entry.mode.startswith("100") and wanted(path)
         }
-        digests = {
-            oid: digest_bytes(content)
-            for oid, content in self.repo.read_blobs(sorted(set(chosen.values())))
-        }
-        return {path: digests[oid] for path, oid in chosen.items()}
+        unread = sorted({oid for oid in chosen.values() if oid not in self.digests})
+        for oid, content in repo.read_blobs(unread):
+            self.digests[oid] = digest_bytes(content)
+        return {path: self.digests[oid] for path, oid in chosen.items()}
+
+    def hold(self, run: RecordedRun, entry: DataEntry) -> bool:
+        """Whether a run's own commit holds an input, byte for byte as it was recorded."""
+        code = run.lock.code
+        if run.repo is None or code is None or not entry.md5:
+            return False
+        if code.commit not in self.leaves and not run.repo.has_object(f"{code.commit}^{{tree}}"):
+            return False
+        place = "" if _at_root(entry) else entry.place
+        files = self.files(run.repo, code.commit, lambda path: not place or is_under(path, place))
+        if set(files) == {place}:
+            return files[place].md5 == entry.md5
+        passed_over = outside(entry.parts)
+        below = {path[len(place) + 1 if place else 0:]: file for path, file in files.items()}
+        if passed_over is not None:
+            below = {name: file for name, file in below.items() if not passed_over(name)}
+        return bool(below) and of_files(below).md5 == entry.md5
 
 
 def _predecessor(run: RecordedRun, run_id: str, prev: Predecessor) -> RecordedRun:
@@ -215,14 +247,6 @@ def _check_lock(run_id: str, prev: Predecessor, sha256: str, folder: Path) -> No
             f"recorded {prev.lock}, now {sha256}",
             hint="Put the recorded one back, or run the job again on this one.",
         )
-
-
-def _input(run: RecordedRun, home: Path, name: str, entry: DataEntry) -> Piece:
-    foreign = Path(entry.place).is_absolute() or run.root != home
-    absolute = posixpath.join(original_root(run.lock), entry.place)
-    restored = layout.fsroot_path(absolute) if foreign else entry.place
-    path, found = locate(run, name, entry)
-    return Piece(run.lock.run.id, name, restored, found, path, partial=entry.base is not None)
 
 
 def _inside(recorded: str) -> str:

@@ -10,17 +10,18 @@ from typing import Any
 
 import yaml
 
+from flexlock_hydra.archive.cargo import Cargo
 from flexlock_hydra.archive.plan import Out, Plan
-from flexlock_hydra.errors import DataError
-from flexlock_hydra.ports.dvcstore import RemoteSpec
+from flexlock_hydra.ports.store import RemoteSpec
 from flexlock_hydra.record import layout
-from flexlock_hydra.record.model import RunLock
 
 REMOTE_NAME = "flexlock"
 MANIFEST_FORMAT = 1
+SHARED, PER_TAG = "shared", "tag"
+"""Layouts of a data remote: one store for all tags, or one for each, below its URL."""
 
 _DVC_IGNORE = "/config.local\n/tmp\n/cache\n"
-_ARCHIVE_IGNORE = "/fsroot/\n/repos/\n/runs/*/**\n"
+_ARCHIVE_IGNORE = "/fsroot/\n/repos/\n/runs/*/**\n/MISSING\n/tmp-*/\n"
 _NOT_IGNORED = "\n!/.flexlock/\n!/.flexlock/**\n!/.flexlock/data/*.dvc\n"
 
 
@@ -86,7 +87,7 @@ def metafile(out: Out) -> bytes:
                 "hash": "md5",
                 "path": out.path,
                 "remote": REMOTE_NAME,
-                "desc": ", ".join(out.names),
+                "desc": ", ".join(f"{piece.run} {piece.name}" for piece in out.pieces),
             }
         ],
     }
@@ -94,37 +95,27 @@ def metafile(out: Out) -> bytes:
     return text.encode()
 
 
-def parse_metafile(content: bytes, name: str) -> tuple[str, str]:
-    """``(path, object id)`` of a metafile that this package wrote.
+def manifest(cargo: Cargo, remote: RemoteSpec, layout_of_remote: str) -> dict[str, Any]:
+    """What a tag stands for, for people and programs.
 
-    Raises:
-        DataError: it says anything else.
+    ``data`` is what was recorded, each piece with the place where it comes back; ``outs``
+    is what a restore writes: what git brings is not in it.
     """
-    try:
-        plain = yaml.safe_load(content)
-        out = plain["outs"][0]
-        path, md5 = out["path"], out["md5"]
-        if len(plain["outs"]) == 1 and plain["wdir"] == "../.." and isinstance(path, str):
-            if re.fullmatch(r"[0-9a-f]{32}(\.dir)?", str(md5)):
-                return path, md5
-    except (yaml.YAMLError, KeyError, TypeError, IndexError, ValueError) as error:
-        raise DataError(f"{name} is no metafile of a run: {error!r:.200}") from error
-    raise DataError(f"{name} is no metafile of a run")
-
-
-def manifest(
-    run: RunLock, plan: Plan, remote: RemoteSpec, sizes: Mapping[str, int]
-) -> dict[str, Any]:
-    """What a tag stands for, for people and programs."""
+    subject = cargo.subject
+    own = {run.lock.run.id for run in subject.runs}
     return {
         "format": MANIFEST_FORMAT,
-        "tag": run.tag,
-        "run": run.run.id,
-        "job": run.job.name,
-        "predecessors": sorted(run.prevs),
+        "tag": subject.tag,
+        "sweep" if subject.is_sweep else "run": subject.id,
+        "job": subject.job,
+        **({"jobs": sorted(own)} if subject.is_sweep else {}),
+        "date": subject.date.partition(" ")[0],
+        "code": subject.commit,
+        "predecessors": sorted(run.lock.run.id for run in cargo.runs if run.lock.run.id not in own),
         "remote": remote.public_url,
-        "objects": len(sizes),
-        "bytes": sum(sizes.values()),
+        "layout": layout_of_remote,
+        "objects": len(cargo.sizes),
+        "bytes": sum(cargo.sizes.values()),
         "data": [
             {
                 "run": piece.run,
@@ -134,14 +125,24 @@ def manifest(
                 "size": piece.digest.size,
                 "nfiles": piece.digest.nfiles,
             }
-            for piece in plan.pieces
+            for piece in cargo.plan.pieces
+        ],
+        "outs": [
+            {
+                "path": out.path,
+                "md5": out.digest.md5,
+                "size": out.digest.size,
+                "nfiles": out.digest.nfiles,
+            }
+            for out in cargo.plan.outs
         ],
     }
 
 
 def tag_message(content: Mapping[str, Any]) -> str:
     """The annotated tag's message: a line for people, then the manifest."""
-    title = f"{content['job']} {content['run']}: {content['objects']} objects at the data remote"
+    what = f"sweep {content['sweep']}" if "sweep" in content else content["run"]
+    title = f"{content['job']} {what}: {content['objects']} objects at the data remote"
     return f"{title}\n\n{json.dumps(content, indent=1)}\n"
 
 

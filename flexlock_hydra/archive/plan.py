@@ -8,7 +8,7 @@ folder has, those that git writes too, byte for byte.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
@@ -53,7 +53,18 @@ class Out:
 
     path: str
     digest: Digest
-    names: tuple[str, ...]
+    pieces: tuple[Piece, ...]
+    """What lies in it, the later one where two hold the same file."""
+
+    def source_of(self, rel: str) -> Path | None:
+        """Where one of its files lies now; None where git alone has it."""
+        path = join(self.path, rel)
+        for piece in reversed(self.pieces):
+            if is_under(path, piece.path):
+                inner = path[len(piece.path) + 1:]
+                if inner in piece.digest.files:
+                    return piece.source_of(inner)
+        return None
 
 
 @dataclass(frozen=True)
@@ -75,6 +86,13 @@ def join(folder: str, rel: str) -> str:
 def is_under(path: str, folder: str) -> bool:
     """Whether a path is a folder or lies below it."""
     return path == folder or path.startswith(f"{folder}/")
+
+
+def with_parents(path: str) -> Iterator[str]:
+    """A path and the folders above it, the nearest first."""
+    while path:
+        yield path
+        path = path.rpartition("/")[0]
 
 
 def make_plan(
@@ -139,8 +157,10 @@ def _agrees_with_git(piece: Piece, git_files: Mapping[str, FileDigest]) -> bool:
 
 def _in_git(piece: Piece, git_files: Mapping[str, FileDigest]) -> bool:
     """Whether git alone brings a piece back, byte for byte."""
-    files = piece.files()
-    return bool(files) and all(git_files.get(path) == file for path, file in files.items())
+    files = piece.digest.files
+    return bool(files) and all(
+        git_files.get(join(piece.path, rel)) == file for rel, file in files.items()
+    )
 
 
 def _outermost(paths: Iterable[str]) -> list[str]:
@@ -152,28 +172,27 @@ def _outermost(paths: Iterable[str]) -> list[str]:
 
 
 def _out(root: str, placed: Sequence[Piece], git_files: Mapping[str, FileDigest]) -> Out:
-    inside = [piece for piece in placed if is_under(piece.path, root)]
-    names = tuple(f"{piece.run} {piece.name}" for piece in inside)
-    for piece in inside:
-        if piece.path == root and not piece.digest.is_folder:
-            return Out(root, piece.digest, names)
+    inside = tuple(piece for piece in placed if is_under(piece.path, root))
     files = {path: file for path, file in git_files.items() if path.startswith(f"{root}/")}
     for piece in inside:
+        if piece.path == root and (not piece.digest.is_folder or len(inside) == 1 and not files):
+            return Out(root, piece.digest, (piece,))
+    for piece in inside:
         files |= piece.files()
-    return Out(root, of_files({path[len(root) + 1:]: files[path] for path in files}), names)
+    return Out(root, of_files({path[len(root) + 1:]: files[path] for path in files}), inside)
 
 
 def _in_the_way(
     outs: Iterable[Out], git_files: Mapping[str, FileDigest], leaves: Iterable[str]
 ) -> Iterable[str]:
     """Leaves of the code tree where DVC writes something else: links, other bytes."""
-    written = {
-        join(out.path, rel): file for out in outs for rel, file in out.digest.files.items()
-    }
-    folders = {str(up) for path in written for up in PurePosixPath(path).parents}
-    roots = {out.path for out in outs}
+    by_root = {out.path: out for out in outs}
+    above = {up for root in by_root for up in with_parents(root)} - set(by_root)
     for leaf in leaves:
-        inside = not roots.isdisjoint((leaf, *map(str, PurePosixPath(leaf).parents)))
-        same = leaf in git_files and git_files[leaf] == written.get(leaf)
-        if leaf in folders or (inside and not same):
+        out = next((by_root[up] for up in with_parents(leaf) if up in by_root), None)
+        if leaf in above:
             yield leaf
+        elif out is not None:
+            written = out.digest.files.get(leaf.removeprefix(out.path).removeprefix("/"))
+            if leaf not in git_files or git_files[leaf] != written:
+                yield leaf

@@ -2,27 +2,66 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import tempfile
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+import posixpath
+from collections.abc import Callable, Collection, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
-from flexlock_hydra.archive import metafiles, repos, runs
+from flexlock_hydra.archive import repos, target
+from flexlock_hydra.archive.audit import Contents, read_contents
+from flexlock_hydra.archive.collect import OUTPUTS
+from flexlock_hydra.archive.fill import COPY, LINKS, Filled, Filler, Shape, check_sizes
+from flexlock_hydra.archive.plan import is_under, join
 from flexlock_hydra.archive.remote import choose_git_remote, with_settings
-from flexlock_hydra.capture.digest import digest_file, parse_tree_object
-from flexlock_hydra.errors import DataError, GitError, RunNotFoundError, TargetError
-from flexlock_hydra.ports.gitcmd import redact_url
+from flexlock_hydra.archive.tagged import Tagged, check_files, check_place, read_tagged
+from flexlock_hydra.archive.target import Target
+from flexlock_hydra.errors import DataError, FlexlockError, GitError, RunNotFoundError, TargetError
 from flexlock_hydra.ports import gitcmd
-from flexlock_hydra.ports.dvcstore import ProjectRemotes, RemoteSpec, Store
+from flexlock_hydra.ports.folder import FolderStore
+from flexlock_hydra.ports.gitcmd import redact_url
+from flexlock_hydra.ports.gitremote import fetch_refs, remote_refs
 from flexlock_hydra.ports.gitrepo import GitRepo
+from flexlock_hydra.ports.inside import Inside
+from flexlock_hydra.ports.store import RemoteSpec, Store, md5_of, open_store
 from flexlock_hydra.record import layout
-from flexlock_hydra.record.model import check_path
 
-_CHUNK = 256
+_MISSING = f"{layout.ARCHIVE_DIR}/MISSING"
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a pull goes.
+
+    Args:
+        source: git URL or folder that has the tag; without it this repository and its
+            ``origin``.
+        into: a new or empty folder, one that an earlier pull of the tag began, or the root
+            of a clean repository; ``<job>-<run id>`` without it.
+        worktree: a linked worktree of this repository instead of a clone.
+        link: ``copy``, ``reflink``, ``hardlink`` or ``symlink``: how files come from the
+            cache, or from a data remote that is a folder.
+        cache: a folder of objects, in DVC's form, shared by pulls.
+        only: names of the data, as their locks have them, that are fetched.
+        data: whether data is fetched at all.
+        outputs: whether the outputs are.
+        progress: hears of the download, in objects: done, and in all.
+    """
+
+    source: str | None = None
+    into: Path | None = None
+    worktree: bool = False
+    link: str = COPY
+    cache: Path | None = None
+    only: tuple[str, ...] = ()
+    data: bool = True
+    outputs: bool = True
+    progress: Callable[[int, int], None] = lambda done, total: None
+
+    def __post_init__(self) -> None:
+        if self.link not in LINKS:
+            raise TargetError(f"no kind of link {self.link}", hint=f"There is: {', '.join(LINKS)}")
 
 
 @dataclass(frozen=True)
@@ -34,99 +73,118 @@ class Pulled:
     branch: str
     restored: int
     missing: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = field(default=())
 
 
-def pull(
-    tag: str,
-    *,
-    source: str | None = None,
-    into: Path | None = None,
-    worktree: bool = False,
-    data: bool = True,
-    progress: Callable[[int, int], None] = lambda done, total: None,
-) -> Pulled:
-    """Restore a pushed run.
+def pull(tag: str, **options: Any) -> Pulled:
+    """Restore a pushed run or sweep.
 
     Args:
-        source: git URL or folder that has the tag; without it this repository and its
-            ``origin``.
-        into: a new or empty folder; ``<job>-<run id>`` without it.
-        worktree: a linked worktree of this repository instead of a clone.
-        data: whether the data is fetched too.
-        progress: hears of the download, in files: done, and in all.
+        options: see :class:`Options`.
 
     Raises:
         RunNotFoundError: no such tag. TargetError: the folder is not free, or the tag
             would write outside of it. DataError, GitError, RemoteError.
     """
     gitcmd.require_version()
-    tag = tag.removeprefix("refs/tags/")
+    return _pull(tag.removeprefix("refs/tags/"), Options(**options))
+
+
+def restore_for_drill(repo: GitRepo, tag: str, store: Store) -> tuple[str, ...]:
+    """Restore a tag that a new repository has, from the store alone; what is missing."""
+    options = Options()
+    tagged = read_tagged(repo, tag)
+    wanted = _Wanted.of(tagged, options, store)
+    wanted.check()
+    repo.check_out("drill", tagged.commit, new=True, force=False)
+    missing = _unpack_repos(repo, tagged)
+    return (*missing, *_fill(repo, wanted, options).missing)
+
+
+def as_json(pulled: Pulled) -> dict[str, Any]:
+    """The command's JSON document."""
+    plain = {**vars(pulled), "missing": list(pulled.missing), "warnings": list(pulled.warnings)}
+    return {key: value for key, value in plain.items() if key != "warnings" or value}
+
+
+def _pull(tag: str, options: Options) -> Pulled:
     named = layout.parse_tag(tag)
     if named is None:
         raise RunNotFoundError(
             f"{tag} is no tag of a run",
             hint=f"Such a tag is {layout.TAG_PREFIX}/<job>/<run id>; "
-            "see: git ls-remote --tags REMOTE 'flexlock/*'",
+            "see: flexlock-hydra ls --remote",
         )
-    target = (into or Path(f"{named[0]}-{named[1]}")).expanduser().absolute()
+    place = (options.into or Path(f"{named[0]}-{named[1]}")).expanduser().absolute()
     branch = f"run-{named[1]}"
     here = GitRepo.find(Path.cwd())
-    with _free_target(target, here if worktree else None, branch):
-        if worktree:
-            repo = _add_worktree(here, source, tag, target, branch)
-        else:
-            repo = GitRepo.clone_tag(_source(here, source, tag), tag, target, branch)
-        unpacked = _unpack_repos(repo, tag, named[1])
-        wanted = _wanted(repo, here or repo) if data else ({}, None)
-        for path in wanted[0]:
-            _check_place(repo.root, path)
-    restored, missing = _restore(repo.root, *wanted, progress)
-    return Pulled(str(repo.root), tag, branch, restored, (*unpacked, *missing))
-
-
-def as_json(pulled: Pulled) -> dict[str, Any]:
-    """The command's JSON document."""
-    return {**vars(pulled), "missing": list(pulled.missing)}
-
-
-@contextmanager
-def _free_target(target: Path, linked_to: GitRepo | None, branch: str) -> Iterator[None]:
-    """Make sure of a new or empty folder; take away what a failure leaves in it.
-
-    ``linked_to`` is the repository of which the folder becomes a worktree.
-    """
-    existed = target.is_dir()
-    if target.exists() and not existed:
-        raise TargetError(f"{target} is a file", hint="Choose a folder: --into DIR")
-    if existed and any(target.iterdir()):
-        raise TargetError(
-            f"{target} is not empty", hint="Choose a new or empty folder: --into DIR"
+    with _target(place, tag, branch, here, options) as goal:
+        tagged = _fetched(goal, here, tag, options)
+        wanted = _Wanted.of(
+            tagged, options, open_store(with_settings(tagged.remote, here or goal.repo))
         )
+        wanted.check()
+        if not goal.has_code:
+            if options.into and not target.read_state(place, tag) and not options.worktree:
+                _require_no_other(goal.repo, wanted)
+            _check_out(goal, tagged)
+            goal.checked_out()
+    missing = _unpack_repos(goal.repo, tagged)
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise TargetError(
-            f"{target.parent} cannot be made: {error.strerror}", hint="Choose another: --into DIR"
-        ) from error
-    if linked_to and linked_to.rev_parse(f"refs/heads/{branch}"):
-        raise TargetError(
-            f"{linked_to.root} has a branch {branch} already",
-            hint=f"It was pulled before. To pull it again: git worktree remove its folder, "
-            f"git branch -D {branch}",
+        filled = _fill(goal.repo, wanted, options)
+    except FlexlockError as error:
+        _note(goal.repo, tag, (*missing, f"the data is not complete: {error}"))
+        raise
+    _note(goal.repo, tag, (*missing, *filled.missing))
+    return Pulled(
+        str(goal.repo.root),
+        tag,
+        branch,
+        filled.restored,
+        (*missing, *filled.missing),
+        _said(filled, options),
+    )
+
+
+def _target(
+    place: Path, tag: str, branch: str, here: GitRepo | None, options: Options
+) -> AbstractContextManager[Target]:
+    """Where it goes, by what lies there."""
+    if target.read_state(place, tag) is not None:
+        return target.begun(place, tag, branch)
+    if options.worktree:
+        if here is None:
+            raise GitError(
+                "a worktree needs a git repository here",
+                hint="Leave --worktree out, or go to one.",
+            )
+        _bring_tag(here, here, tag, options.source)
+        commit = read_tagged(here, tag).commit
+        return target.new_worktree(here, place, commit, tag, branch)
+    if (place / ".git").exists() and GitRepo.find(place):
+        return target.this_repository(place, tag, branch)
+    return target.new_clone(place, _source(here, options.source, tag), tag, branch)
+
+
+def _fetched(goal: Target, here: GitRepo | None, tag: str, options: Options) -> Tagged:
+    """The tag in the target's repository, read and found safe."""
+    _bring_tag(goal.repo, here, tag, options.source)
+    return read_tagged(goal.repo, tag)
+
+
+def _bring_tag(repo: GitRepo, here: GitRepo | None, tag: str, source: str | None) -> None:
+    """Fetch a tag, unless the repository has it with all its commits."""
+    if repo.tags(tag):
+        return
+    url = repo.remote_url("origin") if repo != here and source is None else None
+    url = url or _source(here or repo, source, tag)
+    ref = f"refs/tags/{tag}"
+    if ref not in remote_refs(repo.root, url, ref):
+        raise RunNotFoundError(
+            f"{redact_url(url)} has no tag {tag}",
+            hint=f"See which there are: git ls-remote --tags {redact_url(url)} 'flexlock/*'",
         )
-    with ExitStack() as failure:
-        failure.callback(_take_away, target, linked_to, branch, existed)
-        yield
-        failure.pop_all()
-
-
-def _take_away(target: Path, linked_to: GitRepo | None, branch: str, existed: bool) -> None:
-    shutil.rmtree(target, ignore_errors=True)
-    if linked_to:
-        linked_to.git("worktree", "prune")
-        linked_to.drop_branch(branch)
-    if existed:
-        target.mkdir()
+    fetch_refs(repo.root, url, [f"{ref}:{ref}"])
 
 
 def _source(here: GitRepo | None, source: str | None, tag: str) -> str:
@@ -153,147 +211,186 @@ def _source(here: GitRepo | None, source: str | None, tag: str) -> str:
 
 def _remote_has(repo: GitRepo, url: str, tag: str) -> bool:
     """Whether a git remote has a tag; a remote out of reach is as good as one without."""
+    ref = f"refs/tags/{tag}"
     try:
-        return repo.remote_tag(url, tag) is not None
+        return ref in remote_refs(repo.root, url, ref)
     except GitError:
         if not repo.tags(tag):
             raise
         return False
 
 
-def _add_worktree(
-    here: GitRepo | None, source: str | None, tag: str, target: Path, branch: str
-) -> GitRepo:
-    if here is None:
-        raise GitError(
-            "a worktree needs a git repository here", hint="Leave --worktree out, or go to one."
-        )
-    if not here.tags(tag):
-        url = _source(here, source, tag)
-        here.git("fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--", url,
-                 f"refs/tags/{tag}:refs/tags/{tag}")
-    here.add_worktree(target, f"refs/tags/{tag}^{{commit}}", branch)
-    found = GitRepo.find(target)
-    assert found is not None
-    return found
-
-
-def _unpack_repos(repo: GitRepo, tag: str, run_id: str) -> list[str]:
-    """Check the run's further repositories out in their places; those that did not travel."""
-    _, lock = runs.lock_of_tag(repo, tag, run_id)
-    missing = []
-    for each in repos.further(lock):
-        if each.inside is not None:
-            _check_place(repo.root, each.inside)
-        if repo.has_object(f"{each.state.commit}^{{tree}}"):
-            repo.unpack(each.state.commit, repo.root / each.restored)
-        else:
-            missing.append(f"{each.restored}: the code of repository {each.name}")
-    return missing
-
-
-def _wanted(repo: GitRepo, here: GitRepo) -> tuple[dict[str, str], Store | None]:
-    """Path -> md5 of every file that the tag's metafiles name, and where they are."""
-    outs = [
-        metafiles.parse_metafile(path.read_bytes(), path.name)
-        for path in sorted((repo.root / layout.METAFILES).glob("*.dvc"))
-    ]
-    if not outs:
-        return {}, None
-    store = Store(with_settings(_tag_remote(repo.root), here))
-    files: dict[str, str] = {}
-    for path, oid in outs:
-        if not oid.endswith(".dir"):
-            files[path] = oid
-            continue
-        listing = store.read(oid)
-        if listing is None:
-            raise DataError(
-                f"the listing of {path} ({oid}) is not on {store.spec.public_url}",
-                hint="Push the run again from a machine that has it.",
-            )
-        files |= {f"{path}/{rel}": md5 for rel, md5 in parse_tree_object(listing).items()}
-    return files, store
-
-
-def _tag_remote(root: Path) -> RemoteSpec:
-    """The data remote that a tag's own ``.dvc/config`` names, and nothing else of it."""
-    remotes = ProjectRemotes.load(root)
-    spec = remotes.by_name.get(metafiles.REMOTE_NAME)
-    if spec is None:
-        raise DataError(f"{root / '.dvc/config'} names no remote {metafiles.REMOTE_NAME}")
-    return RemoteSpec(spec.url, spec.public_options)
-
-
-def _restore(
-    root: Path,
-    files: Mapping[str, str],
-    store: Store | None,
-    progress: Callable[[int, int], None],
-) -> tuple[int, list[str]]:
-    """Fetch every file that is not there yet, check its bytes, put it in its place."""
-    todo = {path: md5 for path, md5 in files.items() if not _is_there(root / path, md5)}
-    missing: list[str] = []
-    if store is None or not todo:
-        return 0, missing
-    by_md5: dict[str, list[str]] = {}
-    for path, md5 in todo.items():
-        by_md5.setdefault(md5, []).append(path)
-    with tempfile.TemporaryDirectory(prefix=".flexlock-", dir=root) as folder:
-        oids = sorted(by_md5)
-        for start in range(0, len(oids), _CHUNK):
-            chunk = {oid: Path(folder, oid) for oid in oids[start:start + _CHUNK]}
-            failed = store.download(chunk.items())
-            for oid, fetched in chunk.items():
-                reason = failed.get(oid) or _damage(fetched, oid)
-                if reason:
-                    missing += [f"{path}: {reason}" for path in by_md5[oid]]
-                else:
-                    _place(root, fetched, by_md5[oid])
-            progress(min(start + _CHUNK, len(oids)), len(oids))
-    return len(todo) - len(missing), sorted(missing)
-
-
-def _check_place(root: Path, path: str) -> None:
-    """Refuse a path that would leave the folder or reach into ``.git``."""
-    pure = PurePosixPath(path)
-    try:
-        check_path(path)
-        safe = not pure.is_absolute() and bool(pure.parts)
-    except ValueError:
-        safe = False
-    git_like = any(part.lower().rstrip(". ") in (".git", "git~1") for part in pure.parts)
-    linked = any((root / up).is_symlink() for up in (pure, *pure.parents))
-    own = pure.parts[:1] in ((".dvc",), (layout.ARCHIVE_DIR,)) and not path.startswith(
-        (f"{layout.FSROOT}/", f"{layout.OTHER_VERSIONS}/")
-    )
-    if not safe or git_like or linked or own:
+def _check_out(goal: Target, tagged: Tagged) -> None:
+    repo = goal.repo
+    at = repo.rev_parse(f"refs/heads/{goal.branch}")
+    if at not in (None, tagged.commit):
         raise TargetError(
-            f"the tag would write {path!r:.200}, which is not safe",
-            hint="Do not trust this tag; ask who pushed it.",
+            f"{repo.root} has a branch {goal.branch} that is somewhere else",
+            hint=f"Rename or delete it: git branch -D {goal.branch}",
+        )
+    force = target.read_state(repo.root, goal.tag) is not None
+    repo.check_out(goal.branch, tagged.commit, new=at is None, force=force)
+
+
+def _unpack_repos(repo: GitRepo, tagged: Tagged) -> list[str]:
+    """Check the runs' further repositories out in their places; those that did not travel."""
+    missing = []
+    done: dict[str, str] = {}
+    for run_id in tagged.own:
+        for each in repos.further(tagged.runs[run_id]):
+            place, commit = each.restored, each.state.commit
+            if done.setdefault(place, commit) != commit:
+                missing.append(f"{place}: another job's code of repository {each.name}")
+            elif repo.has_object(f"{commit}^{{tree}}"):
+                if each.inside is not None:
+                    check_files([place], tagged.links())
+                repo.unpack(commit, repo.root / place)
+            else:
+                missing.append(f"{place}: the code of repository {each.name}")
+    return list(dict.fromkeys(missing))
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """The files of a tag that are to be there, and where their bytes are."""
+
+    tagged: Tagged
+    store: Store | None
+    contents: Contents
+    files: Mapping[str, str]
+    """Path -> object id, of the wanted ones."""
+    lost: Mapping[str, str]
+
+    @classmethod
+    def of(cls, tagged: Tagged, options: Options, store: Store) -> _Wanted:
+        """What the options ask for.
+
+        Raises:
+            DataError: a name that nothing has. RemoteError: the listings cannot be read.
+        """
+        known = sorted({piece.name for piece in tagged.pieces})
+        if unknown := [name for name in options.only if name not in known]:
+            raise DataError(
+                f"tag {tagged.name} has no data {unknown[0]}", hint=f"It has: {', '.join(known)}"
+            )
+        if not options.data or not tagged.outs:
+            return cls(tagged, None, Contents({}, {}, {}), {}, {})
+        store.require()
+        contents = read_contents(tagged, store)
+        folders = [
+            piece.path
+            for piece in tagged.pieces
+            if (options.outputs or piece.name != OUTPUTS)
+            and (not options.only or piece.name in options.only)
+        ]
+        whole = options.outputs and not options.only
+        files = {
+            path: oid
+            for path, oid in contents.files.items()
+            if whole or any(is_under(path, folder) for folder in folders)
+        }
+        lost = {
+            path: why
+            for path, why in contents.lost.items()
+            if whole or any(is_under(f, path) or is_under(path, f) for f in folders)
+        }
+        return cls(tagged, store, contents, files, lost)
+
+    def check(self) -> None:
+        """Refuse places that are not safe.
+
+        Raises:
+            TargetError: one is not.
+        """
+        check_files(self.contents.files, self.tagged.links())
+
+    def shape(self) -> Shape:
+        """What the runs' locks say of the wanted files beside their bytes."""
+        executable: set[str] = set()
+        links: dict[str, str] = {}
+        empty: dict[str, None] = {}
+        for piece in self.tagged.pieces:
+            lock = self.tagged.runs.get(piece.run)
+            if lock is None:
+                continue
+            outputs = lock.outputs if piece.name == OUTPUTS else None
+            entry = outputs if outputs and outputs.md5 == piece.md5 else lock.data.get(piece.name)
+            if entry is None:
+                continue
+            executable |= {
+                join(piece.path, "" if name == "." else name) for name in entry.executable or ()
+            }
+            for name, text in (entry.links or {}).items():
+                path = join(piece.path, name)
+                leads = posixpath.normpath(posixpath.join(posixpath.dirname(path), text))
+                same = path in self.files and self.files.get(leads) == self.files[path]
+                if same and is_under(leads, piece.path) and leads != path:
+                    links[path] = leads
+            for name in entry.empty or ():
+                check_place(join(piece.path, name))
+                empty[join(piece.path, name)] = None
+        kept = {path: leads for path, leads in links.items() if leads not in links}
+        return Shape(frozenset(executable), kept, tuple(empty))
+
+
+def _fill(repo: GitRepo, wanted: _Wanted, options: Options) -> Filled:
+    if wanted.store is None:
+        return Filled()
+    sizes = wanted.store.sizes(sorted(set(wanted.contents.files.values())))
+    check_sizes(wanted.contents, sizes, sum(out.size for out in wanted.tagged.outs))
+    cache = FolderStore(RemoteSpec(str(options.cache.absolute()))) if options.cache else None
+    filler = Filler(
+        repo.root, repo.git_dir, wanted.store, options.link, cache, options.progress
+    )
+    filled = filler.fill(wanted.files, wanted.shape(), sizes)
+    lost = tuple(f"{path}: {why}" for path, why in sorted(wanted.lost.items()))
+    return Filled(filled.restored, (*lost, *filled.missing), filled.copied)
+
+
+def _require_no_other(repo: GitRepo, wanted: _Wanted) -> None:
+    """Refuse, before anything is changed, where data of the tag would meet other files.
+
+    Raises:
+        TargetError: one is in the way.
+    """
+    with Inside(repo.root) as inside:
+        taken = [path for path in wanted.files if _is_other(inside, repo, wanted, path)]
+    if taken:
+        raise TargetError(
+            f"{repo.root} has other files where the tag has data: {', '.join(sorted(taken)[:3])}",
+            hint="Move them away, or choose another folder: --into DIR",
         )
 
 
-def _is_there(path: Path, md5: str) -> bool:
-    return path.is_file() and not path.is_symlink() and digest_file(path).md5 == md5
+def _is_other(inside: Inside, repo: GitRepo, wanted: _Wanted, path: str) -> bool:
+    if inside.look(path) is None:
+        return False
+    return md5_of(repo.root / path) != wanted.files[path]
 
 
-def _damage(fetched: Path, oid: str) -> str | None:
-    found = digest_file(fetched).md5
-    return None if found == oid else f"damaged on the remote: md5 {found}, not {oid}"
+def _note(repo: GitRepo, tag: str, missing: Collection[str]) -> None:
+    """Leave a file in the folder that says what is missing; take it away when nothing is."""
+    with Inside(repo.root) as inside:
+        if missing:
+            lines = [f"flexlock-hydra pull {tag} --into {repo.root}  # finishes this", *missing]
+            text = "".join(f"{line}\n" for line in lines).encode("utf-8", "surrogateescape")
+            inside.write(_MISSING, lambda fd: _write(fd, text))
+        elif inside.look(_MISSING) is not None:
+            (repo.root / _MISSING).unlink()
 
 
-def _place(root: Path, fetched: Path, paths: list[str]) -> None:
-    """Give a fetched file its name, and copies of it the others; no link is followed."""
-    for path in paths[1:]:
-        copy = fetched.with_name("copy")
-        shutil.copyfile(fetched, copy)
-        copy.chmod(0o644)
-        os.replace(copy, _made_room(root / path))
-    fetched.chmod(0o644)
-    os.replace(fetched, _made_room(root / paths[0]))
+def _write(fd: int, content: bytes) -> None:
+    with open(fd, "wb", closefd=False) as file:
+        file.write(content)
 
 
-def _made_room(place: Path) -> Path:
-    place.parent.mkdir(parents=True, exist_ok=True)
-    return place
+def _said(filled: Filled, options: Options) -> tuple[str, ...]:
+    if filled.copied:
+        return (f"{filled.copied} files are copies: no {options.link} can be made here",)
+    if options.link in ("hardlink", "symlink") and filled.restored:
+        kept = options.cache or "the data remote"
+        return (
+            f"the files are {options.link}s into {kept} and read-only: "
+            "copy one before you change it, or you change it for everybody",
+        )
+    return ()

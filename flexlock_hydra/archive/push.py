@@ -1,36 +1,74 @@
-"""Push: a run becomes a git tag, its data objects on a DVC remote.
+"""Push: a run or a sweep becomes a git tag, its data objects on a DVC remote.
 
-Order: load and plan, hash and compare, upload, check every object, tag locally, push
-the tag last. A tag that can be seen has all its data.
+Order: load and plan, hash and compare, look for secrets, upload, check every object, tag
+locally, push the tag last. A tag that can be seen has all its data.
 """
 
 from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import yaml
 
-from flexlock_hydra.archive import metafiles
+from flexlock_hydra.archive import leaks, metafiles, tags
+from flexlock_hydra.archive.audit import damaged
 from flexlock_hydra.archive.cargo import Cargo, load_cargo
+from flexlock_hydra.archive.drill import drill
+from flexlock_hydra.archive.guard import Announced, pushing
+from flexlock_hydra.archive.plan import with_parents
 from flexlock_hydra.archive.remote import choose_git_remote, choose_remote
-from flexlock_hydra.archive.runs import RecordedRun
-from flexlock_hydra.capture.digest import FileDigest
+from flexlock_hydra.archive.runs import RecordedRun, RecordedSweep
+from flexlock_hydra.archive.subject import Subject, subject_of
 from flexlock_hydra.capture.secrets import Masker
-from flexlock_hydra.errors import CodeError, DataError, LockError, PushError, RemoteError
-from flexlock_hydra.ports.gitcmd import redact_url
+from flexlock_hydra.errors import GitError, RemoteError
 from flexlock_hydra.ports import gitcmd
-from flexlock_hydra.ports.dvcstore import RemoteSpec, Store
+from flexlock_hydra.ports.gitcmd import redact_url
+from flexlock_hydra.ports.gitremote import push_refs, remote_refs
 from flexlock_hydra.ports.gitrepo import GitRepo
+from flexlock_hydra.ports.store import RemoteSpec, Store, open_store
 from flexlock_hydra.record import layout
-from flexlock_hydra.record.model import EXACT, MAIN, RUNNING
+from flexlock_hydra.record.model import EXACT
 
 Progress = Callable[[int, int], None]
+
+_ROUNDS = 3
+"""How often an upload is begun again when objects vanish meanwhile."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a push goes.
+
+    Args:
+        remote: data remote: a folder, a URL or a name from DVC's configuration.
+        git_remote: name of a git remote; ``origin`` where there is one.
+        layout: ``shared``, one store for all tags, or ``tag``, a store for each.
+        branch: also make a branch of the tag's name, with the run's code alone.
+        outputs: whether the outputs of the run and its predecessors travel.
+        drill: restore the tag from the remotes before it goes out, and compare.
+        repair: read back what is on the remote already, and replace what is damaged.
+        sign: sign the tag as git's configuration says.
+        allow_secret: files in which a secret may be.
+        dry_run: say what would be sent, and write nothing anywhere.
+        progress: hears of the upload, in bytes: done, and in all.
+    """
+
+    remote: str | None = None
+    git_remote: str | None = None
+    layout: str = metafiles.SHARED
+    branch: bool = False
+    outputs: bool = True
+    drill: bool = False
+    repair: bool = False
+    sign: bool = False
+    allow_secret: tuple[str, ...] = ()
+    dry_run: bool = False
+    progress: Progress = lambda done, total: None
 
 
 @dataclass(frozen=True)
@@ -46,50 +84,26 @@ class Pushed:
     sent_objects: int
     sent_bytes: int
     warnings: tuple[str, ...] = ()
+    drilled: int | None = None
+    """Files that a drill compared, where there was one."""
 
 
-def push(
-    run: RecordedRun,
-    *,
-    remote: str | None = None,
-    git_remote: str | None = None,
-    outputs: bool = True,
-    dry_run: bool = False,
-    progress: Progress = lambda done, total: None,
-) -> Pushed:
-    """Push a run with all that it stands on.
+def push(found: RecordedRun | RecordedSweep, **options: Any) -> Pushed:
+    """Push a run, or a sweep with all its jobs, with all that it stands on.
 
     Args:
-        remote: data remote: a folder, a URL or a name from DVC's configuration.
-        git_remote: name of a git remote; ``origin`` where there is one.
-        outputs: whether the outputs of the run and its predecessors travel.
-        dry_run: say what would be sent, and write nothing anywhere.
-        progress: hears of the upload, in bytes: done, and in all.
+        options: see :class:`Options`.
 
     Raises:
         FlexlockError: nothing was tagged; the message says why and what to do.
     """
-    gitcmd.require_version()
-    repo = run.require_repo()
-    _require_pushable(run)
-    url = choose_git_remote(repo, git_remote)
-    store = Store(choose_remote(repo, remote))
-    cargo = load_cargo(run, repo, outputs=outputs)
-    absent = _absent(store, cargo)
-    commit = "" if dry_run else _commit(repo, cargo, store.spec)
-    if commit:
-        _deliver(repo, url, store, cargo, absent, commit, progress)
-    return Pushed(
-        tag=run.lock.tag,
-        commit=commit,
-        git_remote=redact_url(url) if url else None,
-        remote=store.spec.public_url,
-        objects=len(cargo.sizes),
-        bytes=sum(cargo.sizes.values()),
-        sent_objects=len(absent),
-        sent_bytes=sum(absent.values()),
-        warnings=(*_warnings(run, url, store.spec), *cargo.left, *_secrets(cargo)),
-    )
+    return _push(subject_of(found), Options(**options))
+
+
+def as_json(pushed: Pushed) -> dict[str, Any]:
+    """The command's JSON document."""
+    plain = {**vars(pushed), "warnings": list(pushed.warnings)}
+    return {key: value for key, value in plain.items() if key != "drilled" or value is not None}
 
 
 def restore_commands(pushed: Pushed, root: Path) -> tuple[str, str]:
@@ -102,138 +116,199 @@ def restore_commands(pushed: Pushed, root: Path) -> tuple[str, str]:
     )
 
 
-def _require_pushable(run: RecordedRun) -> None:
-    if run.lock.run.status == RUNNING:
-        raise PushError(
-            f"run {run.lock.run.id} is still running", hint="Push it when it has ended."
-        )
-    if run.lock.code is None:
-        raise CodeError(
-            f"the code of run {run.lock.run.id} was not recorded: "
-            f"{'; '.join(run.lock.warnings) or 'no git repository'}",
-            hint="Put the project under git (git init) and run the job again.",
-        )
+@dataclass(frozen=True)
+class _Delivery:
+    """A push under way."""
+
+    options: Options
+    cargo: Cargo
+    url: str | None
+    base: Store
+    """Holds the named files."""
+    store: Store
+    """Holds the objects: the same, or one below it for the tag alone."""
+    refs: Mapping[str, str] = field(default_factory=dict)
+    """What the git remote has: ref -> object id."""
+
+    @property
+    def subject(self) -> Subject:
+        """What is pushed."""
+        return self.cargo.subject
+
+    @property
+    def repo(self) -> GitRepo:
+        """Where its commits are."""
+        return self.subject.repo
 
 
-def _absent(store: Store, cargo: Cargo) -> dict[str, int]:
-    """The objects that the data remote lacks, with their sizes."""
-    present = store.present(cargo.sizes)
-    return {oid: size for oid, size in cargo.sizes.items() if oid not in present}
+def _push(subject: Subject, options: Options) -> Pushed:
+    gitcmd.require_version()
+    repo = subject.repo
+    url = choose_git_remote(repo, options.git_remote)
+    base = open_store(choose_remote(repo, options.remote))
+    store = base if options.layout == metafiles.SHARED else open_store(base.spec.below(subject.tag))
+    refs = remote_refs(repo.root, url) if url else {}
+    cargo = load_cargo(subject, outputs=options.outputs)
+    delivery = _Delivery(options, cargo, url, base, store, refs)
+    known = _look_for_secrets(delivery)
+    commit = "" if options.dry_run else _commit(delivery)
+    drilled: int | None = None
+    if options.dry_run:
+        sent: Mapping[str, int] = store.absent(cargo.sizes)
+    else:
+        sent, drilled = _deliver(delivery, commit)
+    return Pushed(
+        tag=subject.tag,
+        commit=commit,
+        git_remote=redact_url(url) if url else None,
+        remote=base.spec.public_url,
+        objects=len(cargo.sizes),
+        bytes=sum(cargo.sizes.values()),
+        sent_objects=len(sent),
+        sent_bytes=sum(sent.values()),
+        warnings=(*_warnings(cargo, url, base.spec), *known, *_hydra_secrets(cargo)),
+        drilled=drilled,
+    )
 
 
-def _deliver(
-    repo: GitRepo,
-    url: str | None,
-    store: Store,
-    cargo: Cargo,
-    absent: Mapping[str, int],
-    commit: str,
-    progress: Progress,
-) -> None:
-    """The data first, the tag last; the tag object is made before, to see if its name is free."""
-    tag = cargo.run.lock.tag
-    manifest = metafiles.manifest(cargo.run.lock, cargo.plan, store.spec, cargo.sizes)
-    oid = repo.make_tag_object(tag, commit, metafiles.tag_message(manifest), _date(cargo.run))
-    there = _require_free_tag(repo, url, tag, oid)
-    _upload(store, cargo, absent, progress)
-    store.write_file(layout.manifest_path(tag), json.dumps(manifest, indent=1).encode())
-    if url and not there:
-        repo.push_tag(url, tag, oid)
-    repo.update_ref(f"refs/tags/{tag}", oid)
+def _deliver(delivery: _Delivery, commit: str) -> tuple[Mapping[str, int], int | None]:
+    """The data first, the tag last; the tag object is made before, to see if its name is free.
+
+    Gives what was sent, object id -> bytes, and how many files a drill compared.
+    """
+    cargo, subject, repo = delivery.cargo, delivery.subject, delivery.repo
+    manifest = metafiles.manifest(cargo, delivery.base.spec, delivery.options.layout)
+    wanted = tags.Wanted(subject.tag, commit, metafiles.tag_message(manifest), subject.date)
+    there = delivery.refs.get(f"refs/tags/{subject.tag}")
+    oid = tags.make(repo, wanted, there, delivery.url, sign=delivery.options.sign)
+    with pushing(delivery.base, subject.tag) as turn:
+        sent = _upload(delivery, turn)
+        drilled = None
+        if delivery.options.drill:
+            drilled = drill(repo, delivery.url, cargo, oid, delivery.store)
+        content = json.dumps(manifest, indent=1).encode()
+        delivery.base.write_file(layout.manifest_path(subject.tag), content)
+        _publish(delivery, oid)
+        tags.note_who(delivery.base, repo, subject.tag)
+    return sent, drilled
 
 
-def _commit(repo: GitRepo, cargo: Cargo, remote: RemoteSpec) -> str:
-    """The commit behind the tag: the code tree and what the plan adds to it."""
-    code = cargo.run.lock.repos[MAIN]
-    hidden = repo.is_ignored(f"{layout.METAFILES}/0000.dvc")
-    gitignore = (repo.read_file(code.commit, ".gitignore") or b"") if hidden else None
-    files = metafiles.tree_files(cargo.plan, cargo.locks, remote, cargo.leaves, gitignore)
-    folders = {str(up) for path in files for up in PurePosixPath(path).parents}
-    remove = {*cargo.plan.remove, *metafiles.nested_dvc(cargo.leaves)}
-    remove |= {leaf for leaf in cargo.leaves if leaf in folders}
-    tree = repo.edit_tree(code.tree, files, remove)
-    message = f"{cargo.run.lock.tag}\n\nThe code is this commit's first parent.\n"
-    return repo.commit_tree(tree, cargo.commits, message, _date(cargo.run))
-
-
-def _require_free_tag(repo: GitRepo, url: str | None, tag: str, oid: str) -> bool:
-    """Whether the git remote has this very tag already.
+def _publish(delivery: _Delivery, oid: str) -> None:
+    """Tag here, and the branch where one is wanted; then push both, atomically.
 
     Raises:
-        PushError: a tag of the name with other content, there or here.
+        GitError: the git remote refused them; what was made here is taken back.
     """
-    there = repo.remote_tag(url, tag) if url else None
-    here = repo.tags(tag).get(tag)
-    if there not in (None, oid):
-        raise PushError(
-            f"tag {tag} exists in {redact_url(url or '')} with other content",
-            hint=f"It was pushed before, with another data remote or without outputs. "
-            f"Delete it if it is not wanted: git push --delete REMOTE {tag}",
-        )
-    if here not in (None, oid) and not _is_ours(repo, tag):
-        raise PushError(
-            f"tag {tag} exists in {repo.root} with other content",
-            hint=f"Delete it if it is not wanted: git tag -d {tag}",
-        )
-    return there == oid
-
-
-def _is_ours(repo: GitRepo, tag: str) -> bool:
-    """Whether a local tag came from an earlier push of the same run: it may be replaced."""
-    message = repo.git("for-each-ref", "--format=%(contents:body)", f"refs/tags/{tag}")
+    subject, repo = delivery.subject, delivery.repo
+    wanted = {f"refs/tags/{subject.tag}": oid}
+    if delivery.options.branch:
+        wanted[f"refs/heads/{subject.tag}"] = subject.commit
+    before = {ref: repo.rev_parse(ref) for ref in wanted}
+    tags.require_branch(repo, before, wanted)
+    for ref, want in wanted.items():
+        repo.update_ref(ref, want)
+    new = {ref: want for ref, want in wanted.items() if delivery.refs.get(ref) != want}
     try:
-        return bool(json.loads(message)["tag"] == tag)
-    except (ValueError, KeyError, TypeError):
-        return False
+        if delivery.url and new:
+            push_refs(repo.root, delivery.url, new)
+    except GitError:
+        if not _are_there(delivery, new):  # else another push of the same run was quicker
+            for ref, old in before.items():
+                repo.git("update-ref", *([ref, old] if old else ["-d", ref]))
+            raise
 
 
-def _upload(
-    store: Store, cargo: Cargo, absent: Mapping[str, int], progress: Progress
-) -> None:
-    """Send what is absent: files, then listings; then ask the remote for all of it."""
+def _are_there(delivery: _Delivery, refs: Mapping[str, str]) -> bool:
+    """Whether the git remote has refs as they are wanted."""
+    found = remote_refs(delivery.repo.root, delivery.url or "", *refs)
+    return all(found.get(ref) == oid for ref, oid in refs.items())
+
+
+def _commit(delivery: _Delivery) -> str:
+    """The commit behind the tag: the code tree and what the plan adds to it."""
+    cargo, subject, repo = delivery.cargo, delivery.subject, delivery.repo
+    gitignore = repo.read_file(subject.commit, ".gitignore")
+    if not repo.would_ignore(gitignore or b"", f"{layout.METAFILES}/0000.dvc"):
+        gitignore = None
+    files = metafiles.tree_files(
+        cargo.plan, cargo.locks, delivery.store.spec, cargo.leaves, gitignore
+    )
+    folders = {up for path in files for up in with_parents(path)} - set(files)
+    remove = {*cargo.plan.remove, *metafiles.nested_dvc(cargo.leaves)}
+    remove |= {leaf for leaf in cargo.leaves if leaf in folders}
+    tree = repo.edit_tree(subject.tree, files, remove)
+    message = f"{subject.tag}\n\nThe code is this commit's first parent.\n"
+    return repo.commit_tree(tree, cargo.commits, message, subject.date)
+
+
+def _upload(delivery: _Delivery, turn: Announced) -> Mapping[str, int]:
+    """Send what is absent, then ask the remote for all of it; what was sent, id -> bytes."""
+    store, cargo = delivery.store, delivery.cargo
+    absent = store.absent(cargo.sizes)
+    if delivery.options.repair:
+        absent = {**absent, **_damaged(store, cargo, absent)}
+    sent: dict[str, int] = {}
+    for _ in range(_ROUNDS):
+        _send(delivery, absent)
+        sent |= absent
+        turn.wait_for_deletions()
+        absent = store.absent(cargo.sizes)
+        if not absent:
+            store.settle()
+            return sent
+    raise RemoteError(
+        f"{len(absent)} objects are not on {store.spec.public_url} after the upload: "
+        f"{', '.join(sorted(absent)[:3])}",
+        hint="Nothing was tagged; push again.",
+    )
+
+
+def _damaged(store: Store, cargo: Cargo, absent: Mapping[str, int]) -> dict[str, int]:
+    """The objects that are there with other bytes than they should have."""
+    there = [oid for oid in cargo.sizes if oid not in absent]
+    return {oid: cargo.sizes[oid] for oid in damaged(store, there)}
+
+
+def _send(delivery: _Delivery, absent: Mapping[str, int]) -> None:
     total, done = sum(absent.values()), 0
 
-    def sent(oids: Iterable[str]) -> None:
+    def sent(count: int, size: int) -> None:
         nonlocal done
-        done += sum(absent[oid] for oid in oids)
-        progress(done, total)
+        done += size
+        delivery.options.progress(done, total)
 
-    files = [(oid, path) for oid, (path, _) in cargo.files.items() if oid in absent]
-    store.upload(files, sent)
-    contents = {oid: content for oid, content in cargo.contents.items() if oid in absent}
-    store.upload_bytes({o: c for o, c in contents.items() if not o.endswith(".dir")})
-    store.upload_bytes({o: c for o, c in contents.items() if o.endswith(".dir")})
-    changed = sorted(str(path) for path, file in cargo.files.values() if _changed(path, file))
-    if changed:
-        raise DataError(
-            f"{changed[0]} changed while it was pushed", hint="Nothing was tagged; push again."
-        )
-    missing = _absent(store, cargo)
-    if missing:
-        raise RemoteError(
-            f"{len(missing)} objects are not on {store.spec.public_url} after the upload: "
-            f"{', '.join(sorted(missing)[:3])}",
-            hint="Nothing was tagged; push again.",
-        )
+    delivery.store.send(delivery.cargo.sendables(absent), sent)
 
 
-def _changed(path: Path, file: FileDigest) -> bool:
-    """Whether a file is another one than when it was hashed."""
-    try:
-        stat = path.stat()
-    except OSError:
-        return True
-    return (stat.st_size, stat.st_mtime_ns) != (file.size, file.mtime_ns)
+def _look_for_secrets(delivery: _Delivery) -> list[str]:
+    """Stop where a secret would become public; what the git remote has already, in words.
+
+    Raises:
+        PushError: a file that the git remote does not have shows one, or a lock does.
+    """
+    cargo, repo, allowed = delivery.cargo, delivery.repo, delivery.options.allow_secret
+    new, blobs = leaks.in_commits(repo, cargo.commits, delivery.refs.values())
+    leaks.refuse([*new, *leaks.in_locks(cargo.locks)], allowed)
+    old = leaks.in_tree(repo, delivery.subject.commit, without=blobs)
+    return [f"{leak} looks like a secret; the git remote has it already" for leak in old]
 
 
-def _warnings(run: RecordedRun, url: str | None, remote: RemoteSpec) -> tuple[str, ...]:
+def _warnings(cargo: Cargo, url: str | None, remote: RemoteSpec) -> tuple[str, ...]:
     """What the tag cannot promise, in words."""
-    said = []
+    said: dict[str, None] = {}
     if url is None:
-        said.append("no git remote: the tag stays in this repository")
+        said["no git remote: the tag stays in this repository"] = None
     if remote.is_local:
-        said.append(f"the data is in {remote.url}, a folder that only this machine may reach")
-    said += [text for text in run.lock.warnings if " left out: " in text]
+        said[f"the data is in {remote.url}, a folder that only this machine may reach"] = None
+    for run in cargo.subject.runs:
+        said |= dict.fromkeys(_gaps(run))
+    said |= dict.fromkeys(cargo.left)
+    return tuple(said)
+
+
+def _gaps(run: RecordedRun) -> list[str]:
+    """What of one run does not travel."""
+    said = [text for text in run.lock.warnings if " left out: " in text]
     for name, entry in run.lock.data.items():
         if entry.is_url:
             said.append(f"data {name} stays where it is: {entry.path}")
@@ -243,15 +318,15 @@ def _warnings(run: RecordedRun, url: str | None, remote: RemoteSpec) -> tuple[st
     for name, code in run.lock.repos.items():
         if code.completeness != EXACT:
             said.append(f"the code of {name} is {code.completeness}: {'; '.join(code.reasons)}")
-    return tuple(said)
+    return said
 
 
-def _secrets(cargo: Cargo) -> list[str]:
+def _hydra_secrets(cargo: Cargo) -> list[str]:
     """Hydra's own files among the outputs that show what looks like a secret."""
     found = []
     for piece in cargo.plan.pieces:
         for rel in piece.digest.files:
-            if PurePosixPath(rel).parent.name == ".hydra" and rel.endswith(".yaml"):
+            if rel.endswith(".yaml") and PurePosixPath(rel).parent.name == ".hydra":
                 plain = yaml.load(piece.source_of(rel).read_bytes(), Loader=_AnyTag)
                 if Masker().learn(plain).mask(plain) != plain:
                     found.append(
@@ -266,20 +341,3 @@ class _AnyTag(yaml.SafeLoader):
 
 
 _AnyTag.add_constructor(None, lambda loader, node: None)
-
-
-def _date(run: RecordedRun) -> str:
-    """The run's end, or its start where nobody wrote the end, as git's raw date."""
-    text = run.lock.run.ended or run.lock.run.started
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise LockError(
-            f"{run.path}: {text!r:.60} is no time", hint="Run the job again."
-        ) from error
-    return f"{int(moment.timestamp())} +0000"
-
-
-def as_json(pushed: Pushed) -> dict[str, Any]:
-    """The command's JSON document."""
-    return {**vars(pushed), "warnings": list(pushed.warnings)}

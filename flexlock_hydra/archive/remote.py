@@ -10,8 +10,9 @@ from pathlib import Path
 from platformdirs import user_data_path
 
 from flexlock_hydra.errors import GitError
-from flexlock_hydra.ports.dvcstore import ProjectRemotes, RemoteSpec
+from flexlock_hydra.ports.dvcconfig import ProjectRemotes
 from flexlock_hydra.ports.gitrepo import GitRepo
+from flexlock_hydra.ports.store import RemoteSpec
 
 VARIABLE = "FLEXLOCK_REMOTE"
 GIT_KEY = "flexlock.remote"
@@ -51,14 +52,25 @@ def _named(name: str, remotes: ProjectRemotes) -> RemoteSpec:
     if re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", name):
         if name.startswith("file://"):
             return RemoteSpec(name.removeprefix("file://"))
-        return RemoteSpec(name, remotes.settings_for(name))
+        return RemoteSpec(name, {**_surroundings(name), **remotes.settings_for(name)})
     return RemoteSpec(os.path.abspath(os.path.expanduser(name)))
 
 
+def _surroundings(url: str) -> dict[str, str]:
+    """Settings from the environment that whoever restores needs to know."""
+    if not url.startswith("s3://"):
+        return {}
+    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+    return {"endpointurl": endpoint} if endpoint else {}
+
+
 def with_settings(spec: RemoteSpec, repo: GitRepo) -> RemoteSpec:
-    """A remote that a tag names, with the credentials that this project has for it."""
+    """A remote that a tag names, with what this project's own configuration says of it.
+
+    That wins: a tag that names another server gets no credentials sent there.
+    """
     settings = ProjectRemotes.load(repo.root).settings_for(spec.url)
-    return replace(spec, options={**settings, **spec.options})
+    return replace(spec, options={**spec.options, **settings})
 
 
 def choose_git_remote(repo: GitRepo, asked: str | None) -> str | None:

@@ -44,7 +44,7 @@ _MD5 = re.compile(r"[0-9a-f]{32}")
 _FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class FileDigest:
     """One file: its md5 (32 hex digits), its size in bytes, its mtime (ns) when read."""
 
@@ -228,8 +228,10 @@ def of_files(files: Mapping[str, FileDigest], skipped: tuple[str, ...] = ()) -> 
 
 def tree_object(files: Mapping[str, FileDigest]) -> bytes:
     """The bytes that DVC stores for a folder: its ``.dir`` object."""
-    listing = [{"md5": files[name].md5, "relpath": name} for name in sorted(files)]
-    return json.dumps(listing, sort_keys=True).encode()
+    entries = (
+        f'{{"md5": "{files[name].md5}", "relpath": {_quoted(name)}}}' for name in sorted(files)
+    )
+    return f"[{', '.join(entries)}]".encode()
 
 
 def parse_tree_object(content: bytes) -> dict[str, str]:

@@ -19,7 +19,7 @@ BUG = 3
 INTERRUPTED = 130
 TERMINATED = 143
 
-_COMMANDS = ("show", "diff", "push", "pull", "rerun")
+_COMMANDS = ("show", "ls", "diff", "push", "pull", "rerun", "verify", "rm", "gc", "remote")
 
 
 class LazyGroup(click.Group):

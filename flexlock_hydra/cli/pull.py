@@ -3,53 +3,61 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
 from flexlock_hydra.archive import pull as archive
+from flexlock_hydra.archive.fill import COPY, LINKS
 from flexlock_hydra.cli import render
 
 
 @click.command("pull")
 @click.argument("tag")
-@click.option("--from", "source", metavar="URL", help="Git URL or folder that has the tag.")
+@click.option("--from", "source", metavar="URL", help="Where the tag is.  [this repository]")
 @click.option(
-    "--into", metavar="DIR", type=click.Path(path_type=Path), help="A new or empty folder."
+    "--into",
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    help="A new folder, a clean repository, or what an earlier pull began.",
 )
 @click.option("--worktree", is_flag=True, help="Make a linked worktree of this repository.")
+@click.option(
+    "--link",
+    type=click.Choice(LINKS),
+    default=COPY,
+    help="How files come from the cache, or from a remote that is a folder.  [copy]",
+)
+@click.option(
+    "--cache", metavar="DIR", type=click.Path(path_type=Path), help="A folder of shared objects."
+)
+@click.option("--only", metavar="NAME", multiple=True, help="Of the data, what has this name.")
 @click.option("--no-data", is_flag=True, help="Restore the code and the locks alone.")
+@click.option("--no-outputs", is_flag=True, help="Leave output files where they are.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @click.pass_context
 def command(
-    ctx: click.Context,
-    tag: str,
-    source: str | None,
-    into: Path | None,
-    worktree: bool,
-    no_data: bool,
-    as_json: bool,
+    ctx: click.Context, /, tag: str, no_data: bool, no_outputs: bool, as_json: bool, **options: Any
 ) -> None:
     """Restore a pushed run: code, data and locks, every byte checked.
 
-    Exits with 1 when some data could not be restored, and names it.
+    Exits with 1 when some data could not be restored, and names it; the same command
+    again finishes what is there.
     """
     with render.progress("download", quiet=ctx.obj["quiet"], in_bytes=False) as progress:
         pulled = archive.pull(
-            tag,
-            source=source,
-            into=into,
-            worktree=worktree,
-            data=not no_data,
-            progress=progress,
+            tag, data=not no_data, outputs=not no_outputs, progress=progress, **options
         )
     if as_json:
         render.as_json(archive.as_json(pulled))
     else:
+        if not ctx.obj["quiet"]:
+            render.warn(pulled.warnings)
         click.echo(
             f"restored {pulled.tag} on branch {pulled.branch} "
             f"with {render.plural(pulled.restored, 'data file')} in"
         )
         click.echo(pulled.path)
     for reason in pulled.missing:
-        click.secho(f"missing: {reason}", fg="red", err=True)
+        click.secho(f"missing: {render.printable(reason)}", fg="red", err=True)
     ctx.exit(1 if pulled.missing else 0)

@@ -7,9 +7,13 @@ import math
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from flexlock_hydra.archive.upkeep import Remotes, Removal
 
 
 def as_json(document: Any) -> None:
@@ -57,6 +61,36 @@ def warn(texts: Iterable[str]) -> None:
     """Warnings on standard error, a line each."""
     for text in texts:
         click.secho(f"warning: {printable(text)}", fg="yellow", err=True)
+
+
+def remotes(remote: str | None, git_remote: str | None) -> Remotes:
+    """The remotes of the repository here.
+
+    Raises:
+        GitError: there is no repository.
+    """
+    from flexlock_hydra.archive.upkeep import Remotes
+    from flexlock_hydra.errors import GitError
+    from flexlock_hydra.ports.gitrepo import GitRepo
+
+    repo = GitRepo.find(Path.cwd())
+    if repo is None:
+        raise GitError("this is no git repository", hint="Go to the project: flexlock-hydra -C DIR")
+    return Remotes.of(repo, remote, git_remote)
+
+
+def removal(found: Removal, json_wanted: bool) -> None:
+    """What a deletion took away, or would."""
+    if json_wanted:
+        as_json(vars(found))
+        return
+    verb = "deleted" if found.done else "would delete"
+    for tag in found.tags:
+        click.echo(f"{verb} {tag}")
+    click.echo(f"{verb} {plural(found.objects, 'object')} ({size(found.bytes)}) on {found.remote}")
+    warn(found.kept)
+    if not found.done and (found.tags or found.objects):
+        click.echo("nothing was deleted; --yes does it")
 
 
 @contextmanager

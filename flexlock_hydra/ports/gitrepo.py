@@ -19,6 +19,7 @@ from flexlock_hydra.ports import gitask, gitlook
 from flexlock_hydra.ports.gitask import Asked
 from flexlock_hydra.ports.gitcmd import Started, git, redact_url, run, text
 from flexlock_hydra.ports.gitlook import GITLINK, Look, has_line_ends
+from flexlock_hydra.ports.gitremote import look_up
 from flexlock_hydra.record import layout
 
 if TYPE_CHECKING:
@@ -35,7 +36,17 @@ _IDENTITY = {
 _LOCK_PATIENCE = 10.0
 """Seconds to wait for another process to be done with a ref."""
 
+_SIGNING = (
+    "gpg.format",
+    "gpg.program",
+    "gpg.openpgp.program",
+    "gpg.ssh.program",
+    "gpg.ssh.defaultKeyCommand",
+    "gpg.x509.program",
+)
 _WORKTREE_PREFIX = "flexlock-"
+_BATCH = 64 << 20
+"""Bytes of blobs that are read at once."""
 _DEFAULT_LINE_ENDS = ("-c", "core.autocrlf=false", "-c", "core.eol=native")
 
 
@@ -151,11 +162,41 @@ class GitRepo:
         oid = self.rev_parse(f"{commit}:{path}")
         return next(content for _, content in self.read_blobs([oid])) if oid else None
 
-    def read_blobs(self, oids: Iterable[str]) -> Iterator[tuple[str, bytes]]:
-        """The contents of blobs by id."""
-        with self._gitpython() as repo:
-            for oid in oids:
-                yield oid, repo.odb.stream(bytes.fromhex(oid)).read()
+    def size_of(self, name: str) -> int | None:
+        """The bytes of the object that a name like ``<commit>:<path>`` means, or None."""
+        oid = self.rev_parse(name)
+        found = look_up(self.root, [oid]) if oid else []
+        return found[0][2] if found else None
+
+    def read_blobs(self, oids: Sequence[str]) -> Iterator[tuple[str, bytes]]:
+        """The contents of blobs by id, some megabytes of them at once.
+
+        Raises:
+            GitError: one is not here.
+        """
+        batch: list[str] = []
+        pending = 0
+        found = look_up(self.root, oids)
+        if len(found) != len(oids):
+            raise GitError(f"{self.root} lacks objects that a commit of it names: git fsck")
+        for oid, _, size in found:
+            if batch and pending + size > _BATCH:
+                yield from self._read_batch(batch)
+                batch, pending = [], 0
+            batch.append(oid)
+            pending += size
+        yield from self._read_batch(batch)
+
+    def _read_batch(self, oids: Sequence[str]) -> Iterator[tuple[str, bytes]]:
+        asked = "".join(f"{oid}\n" for oid in oids).encode()
+        raw = memoryview(git(self.root, "cat-file", "--batch", stdin=asked) if oids else b"")
+        at = 0
+        for oid in oids:
+            line = bytes(raw[at:at + 200]).partition(b"\n")[0]
+            start = at + len(line) + 1
+            at = start + int(line.split(b" ")[2])
+            yield oid, bytes(raw[start:at])
+            at += 1
 
     def diff(self, old: str, new: str) -> TreeDiff:
         """The paths in which two commits differ."""
@@ -179,14 +220,24 @@ class GitRepo:
         with open(self.root / path, "rb") as file:
             return file.read(len(before)) == before
 
+    def having_trees(self, commits: Iterable[str]) -> set[str]:
+        """Those of the commits that are here with their trees."""
+        asked = list(dict.fromkeys(commits))
+        words = "".join(f"{commit}^{{tree}}\n" for commit in asked).encode()
+        said = self.git("cat-file", "--batch-check", stdin=words).splitlines() if asked else []
+        return {oid for oid, line in zip(asked, said, strict=True) if " tree " in line}
+
     def has_object(self, oid: str) -> bool:
         """Whether the repository holds an object."""
         return run(self.root, "cat-file", "-e", oid).returncode == 0
 
-    def is_ignored(self, path: str) -> bool:
-        """Whether git would ignore an untracked file of this path."""
-        done = run(self.root, "check-ignore", "-q", "--no-index", "--", path)
-        return done.returncode == 0
+    def would_ignore(self, gitignore: bytes, path: str) -> bool:
+        """Whether a root's ``.gitignore`` hides an untracked file, whoever's machine it is."""
+        with tempfile.TemporaryDirectory(prefix=_WORKTREE_PREFIX) as folder:
+            git(Path(folder), "init", "--quiet", "--template=")
+            Path(folder, ".gitignore").write_bytes(gitignore)
+            how = ("-c", f"core.excludesFile={os.devnull}", "check-ignore", "-q", "--no-index")
+            return run(Path(folder), *how, "--", path).returncode == 0
 
     def ignored(self, paths: Sequence[str]) -> list[str]:
         """Those of the paths that are ignored and not tracked.
@@ -204,15 +255,6 @@ class GitRepo:
             "for-each-ref", "--format=%(objectname) %(refname:strip=2)", f"refs/tags/{pattern}"
         ).splitlines()
         return {name: oid for oid, name in (line.split(" ", 1) for line in lines)}
-
-    def remote_tag(self, url: str, tag: str) -> str | None:
-        """The id of a tag's object on a remote, or None.
-
-        Raises:
-            GitError: the remote cannot be reached.
-        """
-        listed = self.git("ls-remote", "--", url, f"refs/tags/{tag}").split()
-        return listed[0] if listed else None
 
     # Writing: objects and refs only; never the index, HEAD or files
 
@@ -273,6 +315,12 @@ class GitRepo:
             "hash-object", "-w", "--no-filters", "--stdin-paths", stdin=names
         ).splitlines()
 
+    def hash_files(self, root: Path, paths: Sequence[str]) -> list[str]:
+        """The blob ids of files anywhere, byte for byte; nothing is stored."""
+        names = b"".join(os.fsencode(root / path) + b"\n" for path in paths)
+        how = ("hash-object", "--no-filters", "--stdin-paths")
+        return self.git(*how, stdin=names).splitlines() if paths else []
+
     def not_checked_out_alike(
         self, paths: Iterable[str], env: Mapping[str, str]
     ) -> list[str]:
@@ -330,6 +378,51 @@ class GitRepo:
         )
         return self.git("mktag", stdin=content.encode())
 
+    def read_tag_object(self, oid: str) -> bytes:
+        """The bytes of a tag object.
+
+        Raises:
+            GitError: it is none, or not here.
+        """
+        return git(self.root, "cat-file", "tag", oid)
+
+    def sign_tag(self, tag: str, commit: str, message: str, date: str) -> str:
+        """The same as :meth:`make_tag_object`, signed as git's configuration says.
+
+        It is made beside a repository that shares this one's objects: no ref of ours moves.
+
+        Raises:
+            GitError: there is no key, or it cannot be used.
+        """
+        key = self.config("user.signingkey") or self.config("user.email")
+        kept = {name: self.config(name) for name in _SIGNING}
+        config = [w for name, value in kept.items() if value for w in ("-c", f"{name}={value}")]
+        dates = {"GIT_AUTHOR_DATE": f"@{date}", "GIT_COMMITTER_DATE": f"@{date}"}
+        with tempfile.TemporaryDirectory(prefix=_WORKTREE_PREFIX) as folder:
+            git(self.root, "init", "--quiet", "--bare", self._object_format(), "--", folder)
+            env = {
+                **_IDENTITY,
+                **dates,
+                "GIT_DIR": folder,
+                "GIT_OBJECT_DIRECTORY": str(self.common_dir / "objects"),
+            }
+            how = ("tag", "--sign", f"--local-user={key}", "--cleanup=verbatim", "--file=-")
+            try:
+                if not key:
+                    raise GitError("no user.signingkey")
+                self.git(*config, *how, tag, commit, stdin=message.encode(), env=env)
+            except GitError as error:
+                raise GitError(
+                    f"tag {tag} cannot be signed: {error}",
+                    hint="Name your key: git config user.signingkey KEY, for ssh also: "
+                    "git config gpg.format ssh; or leave --sign out.",
+                ) from error
+            return text(git(self.root, "rev-parse", f"refs/tags/{tag}", env=env))
+
+    def _object_format(self) -> str:
+        said = self.git("rev-parse", "--show-object-format")
+        return f"--object-format={said}"
+
     def update_ref(self, ref: str, oid: str) -> None:
         """Point a ref at an object; whoever else does the same now is waited for.
 
@@ -375,12 +468,10 @@ class GitRepo:
         git(self.root, "init", "--quiet", "--", str(place))
         inner = GitRepo.find(place)
         assert inner is not None
+        if inner.rev_parse("HEAD") == commit and (inner.git_dir / "index").exists():
+            return
         inner.fetch_snapshot(self, commit)
-        inner.git("checkout", "--quiet", "--detach", commit)
-
-    def push_tag(self, url: str, tag: str, oid: str) -> None:
-        """Push one tag, atomically; the tag on the remote must be new or the same."""
-        self.git("push", "--atomic", "--no-verify", "--", url, f"{oid}:refs/tags/{tag}")
+        inner.git("checkout", "--quiet", "--force", "--detach", commit)
 
     @contextmanager
     def worktree(self, commit: str, place: Path | None = None) -> Iterator[GitRepo]:
@@ -407,32 +498,22 @@ class GitRepo:
             if ours and not path.exists():
                 run(self.root, "worktree", "remove", "--force", "--force", str(path))
 
-    def add_worktree(self, path: Path, commit: str, branch: str | None = None) -> None:
+    def check_out(self, branch: str, commit: str, *, new: bool, force: bool) -> None:
+        """Go to a branch at a commit; ``force``: whatever files a pull that was killed left."""
+        how = [*(["-b"] if new else []), branch, *([commit] if new else [])]
+        self.git("checkout", "--quiet", *(["--force"] if force else []), *how)
+
+    def add_worktree(
+        self, path: Path, commit: str, branch: str | None = None, *, checkout: bool = True
+    ) -> None:
         """A linked working tree of a commit, on a new branch or detached."""
         how = ["-b", branch] if branch else ["--detach"]
+        how += [] if checkout else ["--no-checkout"]
         self.git("worktree", "add", "--quiet", *how, str(path), commit)
 
     def drop_branch(self, branch: str) -> None:
         """Delete a branch of our own making, if it is there."""
         run(self.root, "branch", "--quiet", "-D", branch)
-
-    @classmethod
-    def clone_tag(cls, url: str, tag: str, into: Path, branch: str) -> GitRepo:
-        """Fetch one tag of a repository into a new folder, on a branch of its own.
-
-        Raises:
-            GitError: the URL cannot be reached or is of an unsafe kind, or has no such tag.
-        """
-        repo = cls.init_with_remote(url, into)
-        ref = f"refs/tags/{tag}"
-        if repo.remote_tag("origin", tag) is None:
-            raise GitError(
-                f"{redact_url(url)} has no tag {tag}",
-                hint=f"See which there are: git ls-remote --tags {redact_url(url)}",
-            )
-        repo.git("fetch", "--quiet", "--no-tags", "origin", f"{ref}:{ref}")
-        repo.git("checkout", "--quiet", "-b", branch, f"{ref}^{{commit}}")
-        return repo
 
     @classmethod
     def init_with_remote(cls, url: str, into: Path) -> GitRepo:

@@ -9,6 +9,11 @@ from datetime import datetime, timezone
 LOCK = "run.lock"
 SWEEP_LOCK = "sweep.lock"
 MANIFEST = "manifest.json"
+RUNS = "runs"
+"""Where a data remote keeps what it knows of tags."""
+PUSHED = "pushed.json"
+DELETING = f"{RUNS}/deleting"
+"""Below it, who deletes objects from a data remote now."""
 
 SHADOW_REFS = "refs/flexlock/shadow"
 TAG_PREFIX = "flexlock"
@@ -91,7 +96,22 @@ def parse_tag(text: str) -> tuple[str, str] | None:
 
 def manifest_path(tag: str) -> str:
     """Where a tag's manifest lies under a data remote's URL."""
-    return f"runs/{tag}/{MANIFEST}"
+    return f"{RUNS}/{tag}/{MANIFEST}"
+
+
+def pushed_path(tag: str) -> str:
+    """Where a data remote says who pushed a tag, and when."""
+    return f"{RUNS}/{tag}/{PUSHED}"
+
+
+def pushing_path(tag: str, token: str) -> str:
+    """Where a data remote says that a push of a tag is going on."""
+    return f"{RUNS}/{tag}/pushing-{token}.json"
+
+
+def is_pushing(path: str) -> bool:
+    """Whether a file of a data remote says that a push is going on."""
+    return path.rpartition("/")[2].startswith("pushing-")
 
 
 def fsroot_path(absolute: str) -> str:

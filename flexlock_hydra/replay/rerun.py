@@ -75,10 +75,11 @@ def rerun(
     repo = run.require_repo()
     expected = result_files(run) if lock.outputs else {}
     target = _free_folder(run, into)
+    trees = collect.Trees()
     inputs = {
         name: collect.locate(run, name, entry)
         for name, entry in lock.data.items()
-        if not (entry.is_url or collect.committed(run, entry))
+        if not (entry.is_url or trees.hold(run, entry))
     }
     arguments = _arguments(lock, overrides)
     with (

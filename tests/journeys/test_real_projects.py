@@ -210,6 +210,7 @@ def test_another_config_is_refused_before_the_job_runs(project: Project) -> None
 def test_a_sweep_folder_names_its_jobs(project: Project) -> None:
     """A folder above runs is no run, and says which are below it."""
     project.app("-m", "lr=1,2", "hydra.sweep.dir=multirun/s")
+    project.path("multirun/s/sweep.lock").unlink()
     done = project.flexlock("push", "multirun/s", check=False)
     assert done.code == 2
     assert "2 runs below it: multirun/s/0, multirun/s/1" in done.err

@@ -1,0 +1,48 @@
+"""``gc``."""
+
+from __future__ import annotations
+
+import re
+
+import click
+
+from flexlock_hydra.archive import upkeep
+from flexlock_hydra.cli import render
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 24 * 3600, "w": 7 * 24 * 3600}
+
+
+def _seconds(ctx: click.Context, param: click.Parameter, value: str) -> float:
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smhdw])", value)
+    if match is None:
+        raise click.BadParameter("a time, as 12h or 7d")
+    return float(match[1]) * _UNITS[match[2]]
+
+
+@click.command("gc")
+@click.option(
+    "--keep", metavar="PATTERN", multiple=True, help="Tags, jobs or ids that stay.  [all]"
+)
+@click.option(
+    "--min-age", metavar="TIME", default="1d", callback=_seconds, help="Younger objects stay.  [1d]"
+)
+@click.option("--remote", metavar="R", help="Which data remote.  [as for push]")
+@click.option("--git-remote", metavar="G", help="Which git remote.  [origin]")
+@click.option("--yes", is_flag=True, help="Really delete.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+def command(
+    keep: tuple[str, ...],
+    min_age: float,
+    remote: str | None,
+    git_remote: str | None,
+    yes: bool,
+    as_json: bool,
+) -> None:
+    """Delete the objects of the data remote that no tag needs.
+
+    With --keep, tags of the git remote that fit no PATTERN go too, with their data. Tags of
+    other repositories on the same data remote always stay. Says what would go, and deletes
+    with --yes alone.
+    """
+    found = upkeep.gc(render.remotes(remote, git_remote), keep=keep, min_age=min_age, yes=yes)
+    render.removal(found, as_json)

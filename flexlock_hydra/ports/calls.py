@@ -1,0 +1,102 @@
+"""Many calls of one file system at once: as coroutines where it has them, else in threads."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+Fine = Callable[[BaseException], bool]
+"""Whether an error is a result like others; any other error ends all calls and is raised."""
+
+
+def start(
+    fs: Any, method: str | Callable[..., Any], calls: Sequence[tuple[Any, ...]],
+    *, jobs: int, fine: Fine, **options: Any,
+) -> Future[list[Any]]:
+    """Call a method with each of some arguments; the results are in their order.
+
+    Coroutines run while the caller goes on; threads are waited for.
+    """
+    run = _method(fs, method) if isinstance(method, str) else method
+    if asyncio.iscoroutinefunction(run):
+        work = _as_coroutines(run, calls, jobs, fine, options)
+        return asyncio.run_coroutine_threadsafe(work, fs.loop)
+    done: Future[list[Any]] = Future()
+    try:
+        done.set_result(_in_threads(run, calls, jobs, fine, options))
+    except Exception as error:  # whatever it is, the caller asks for it
+        done.set_exception(error)
+    return done
+
+
+def finish(future: Future[list[Any]]) -> list[Any]:
+    """Wait for the results; an interrupt ends the calls."""
+    try:
+        return future.result()
+    except BaseException:
+        future.cancel()
+        raise
+
+
+def _method(fs: Any, name: str) -> Callable[..., Any]:
+    own = getattr(fs, f"_{name}", None) if fs.async_impl else None
+    return own if asyncio.iscoroutinefunction(own) else getattr(fs, name)
+
+
+async def _as_coroutines(
+    run: Callable[..., Any], calls: Sequence[tuple[Any, ...]], jobs: int, fine: Fine,
+    options: dict[str, Any],
+) -> list[Any]:
+    results: list[Any] = [None] * len(calls)
+    todo = iter(enumerate(calls))
+
+    async def work() -> None:
+        for index, args in todo:  # all workers take from the same
+            try:
+                results[index] = await run(*args, **options)
+            except Exception as error:
+                if not fine(error):
+                    raise
+                results[index] = error
+
+    workers = [asyncio.ensure_future(work()) for _ in range(min(jobs, len(calls)))]
+    try:
+        await asyncio.gather(*workers)
+    finally:
+        for each in workers:
+            each.cancel()
+        await asyncio.gather(*workers, return_exceptions=True)
+    return results
+
+
+def _in_threads(
+    run: Callable[..., Any], calls: Sequence[tuple[Any, ...]], jobs: int, fine: Fine,
+    options: dict[str, Any],
+) -> list[Any]:
+    failed = threading.Event()
+
+    def one(args: tuple[Any, ...]) -> Any:
+        if failed.is_set():
+            return None
+        try:
+            return run(*args, **options)
+        except Exception as error:
+            if not fine(error):
+                failed.set()
+                raise
+            return error
+        except BaseException:
+            failed.set()
+            raise
+
+    if len(calls) <= 1:
+        return [one(args) for args in calls]
+    with ThreadPoolExecutor(min(jobs, len(calls))) as threads:
+        try:
+            return list(threads.map(one, calls))
+        except BaseException:
+            failed.set()
+            raise
