@@ -38,7 +38,7 @@ def drill(repo: GitRepo, url: str | None, cargo: Cargo, oid: str, store: Store) 
         fetch_refs(copy.root, source, [f"{ref}:refs/tags/{cargo.subject.tag}"])
         missing = restore_for_drill(copy, cargo.subject.tag, store)
         wrong = [*missing, *_compare(repo, cargo, copy.root)]
-        count = sum(1 for _ in _expected(cargo)) + len(_code(repo, cargo))
+        compared = {path for path, _ in _expected(cargo)} | {*_code(repo, cargo), *cargo.locks}
     if wrong:
         named = "\n".join(f"  {each}" for each in wrong[:_NAMED])
         raise PushError(
@@ -46,7 +46,7 @@ def drill(repo: GitRepo, url: str | None, cargo: Cargo, oid: str, store: Store) 
             f"{named}",
             hint="Push again with --repair: it replaces what is damaged on the remote.",
         )
-    return count
+    return len(compared)
 
 
 @contextmanager

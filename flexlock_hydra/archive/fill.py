@@ -140,7 +140,8 @@ class Filler:
             if inside.link(path, _link_text(path, shape.links[path]), SYMLINK):
                 return False
         is_executable = path in shape.executable
-        if self.link in (SYMLINK, HARDLINK) and not is_executable:
+        by_link = self.link in (SYMLINK, HARDLINK) and not is_executable  # whose mode it would be
+        if by_link:
             if _md5_of(source) != oid:
                 raise DataError(_damage(source))
             if inside.link(path, source, self.link):
@@ -156,7 +157,7 @@ class Filler:
                 raise DataError(_damage(source))
 
         inside.write(path, write, executable=is_executable)
-        return self.link != COPY and not cloned
+        return by_link or (self.link == REFLINK and not cloned)
 
     def _fetched(self, oids: Sequence[str]) -> _Fetched:
         return _Fetched(self, oids)

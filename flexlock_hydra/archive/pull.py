@@ -12,7 +12,16 @@ from typing import Any
 from flexlock_hydra.archive import repos, target
 from flexlock_hydra.archive.audit import Contents, read_contents
 from flexlock_hydra.archive.collect import OUTPUTS
-from flexlock_hydra.archive.fill import COPY, LINKS, Filled, Filler, Shape, check_sizes
+from flexlock_hydra.archive.fill import (
+    COPY,
+    HARDLINK,
+    LINKS,
+    SYMLINK,
+    Filled,
+    Filler,
+    Shape,
+    check_sizes,
+)
 from flexlock_hydra.archive.plan import is_under, join
 from flexlock_hydra.archive.remote import choose_git_remote, with_settings
 from flexlock_hydra.archive.tagged import Tagged, check_files, check_place, read_tagged
@@ -387,7 +396,7 @@ def _write(fd: int, content: bytes) -> None:
 def _said(filled: Filled, options: Options) -> tuple[str, ...]:
     if filled.copied:
         return (f"{filled.copied} files are copies: no {options.link} can be made here",)
-    if options.link in ("hardlink", "symlink") and filled.restored:
+    if options.link in (HARDLINK, SYMLINK) and filled.restored:
         kept = options.cache or "the data remote"
         return (
             f"the files are {options.link}s into {kept} and read-only: "

@@ -108,7 +108,7 @@ def find_run(name: str | Path, start: Path | None = None) -> RecordedRun:
 
 
 def find_sweep(name: str | Path, start: Path | None = None) -> RecordedSweep | None:
-    """The sweep that a name means: its folder, its lock or its id; None where it means none.
+    """The sweep that a name means: its folder, lock, id or tag; None where it means none.
 
     A folder that holds a run.lock as well is that run's.
 
@@ -121,10 +121,12 @@ def find_sweep(name: str | Path, start: Path | None = None) -> RecordedSweep | N
         path = path / layout.SWEEP_LOCK
     if os.path.isfile(path) and not (path.parent / layout.LOCK).exists():
         return _load_sweep(path)
-    if not layout.RUN_ID.fullmatch(str(name)):
+    tag = layout.parse_tag(str(name))
+    sweep_id = tag[1] if tag else str(name)
+    if not layout.RUN_ID.fullmatch(sweep_id):
         return None
     for path in files_below(_search_root(start), layout.is_sweep_lock):
-        if lockfile.has_id(path, str(name)):
+        if lockfile.has_id(path, sweep_id):
             return _load_sweep(path)
     return None
 

@@ -90,6 +90,7 @@ class Options:
     """Bytes above which an untracked file is left out of the code."""
     repos: Mapping[str, str]
     editable: bool
+    push: bool
 
     @classmethod
     def parse(
@@ -104,6 +105,7 @@ class Options:
         max_untracked_mb: int = 50,
         repos: Any = None,
         editable: bool = True,
+        push: bool = False,
     ) -> Options:
         """Options as a config gives them.
 
@@ -120,6 +122,7 @@ class Options:
             size_limit=max_untracked_mb * 1024**2,
             repos=named(repos),
             editable=editable,
+            push=push,
         )
 
 
@@ -149,6 +152,7 @@ class FlexlockConf:
     max_untracked_mb: int = 50
     repos: Any = None
     editable: bool = True
+    push: bool = False
 
     @classmethod
     def checked(cls, given: Mapping[str, Any]) -> dict[str, Any]:

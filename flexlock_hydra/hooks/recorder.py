@@ -16,7 +16,7 @@ from omegaconf import DictConfig
 from flexlock_hydra.capture.scope import Scope
 from flexlock_hydra.capture.secrets import Masker
 from flexlock_hydra.errors import DataError
-from flexlock_hydra.hooks import active, ending, tracking, watch
+from flexlock_hydra.hooks import active, ending, pushing, tracking, watch
 from flexlock_hydra.hooks.active import MISSING_DATA_HINT, ActiveRun, Bystander
 from flexlock_hydra.hooks.again import Rerun, changed_keys
 from flexlock_hydra.hooks.begin import (
@@ -145,6 +145,8 @@ class Recorder:
         finally:
             run.finish(end.status, error=end.error, result=end.result)
         self._log_warnings(run, after=known)
+        if self.options.push and end.status != INTERRUPTED and type(run) is ActiveRun:
+            pushing.push(run)
 
     def _outputs(self, run: ActiveRun, config: DictConfig) -> OutputFolder:
         from flexlock_hydra.hooks.outputs import OutputFolder
