@@ -7,12 +7,14 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
 from flexlock_hydra.archive.plan import join, with_parents
-from flexlock_hydra.archive.tagged import Tagged
+from flexlock_hydra.archive.tagged import Tagged, TaggedOut
 from flexlock_hydra.capture.digest import digest_bytes, parse_tree_object
 from flexlock_hydra.errors import DataError
 from flexlock_hydra.ports.store import Store
 
 MISSING = "missing on the remote"
+_LONGEST_ENTRY = 64 + 12 * 4000
+"""Bytes: a path of four thousand letters in a listing, each written as two escapes."""
 
 
 @dataclass(frozen=True)
@@ -62,11 +64,7 @@ def read_contents(tagged: Tagged, store: Store) -> Contents:
         elif digest_bytes(content).md5 != out.md5.removesuffix(".dir"):
             lost[out.path] = "its listing is damaged on the remote"
         else:
-            listing = parse_tree_object(content)
-            if len(listing) != out.nfiles:
-                raise DataError(
-                    f"{out.path} has {len(listing)} files on the remote and {out.nfiles} by its tag"
-                )
+            listing = _parse_listing(content, out)
             files |= {join(out.path, rel): md5 for rel, md5 in listing.items()}
     roots = {out.path: out.md5 for out in tagged.outs}
     recorded = {
@@ -75,6 +73,24 @@ def read_contents(tagged: Tagged, store: Store) -> Contents:
         if piece.md5.endswith(".dir") and any(up in roots for up in with_parents(piece.path))
     }
     return Contents(files, roots, lost, recorded)
+
+
+def _parse_listing(content: bytes, out: TaggedOut) -> dict[str, str]:
+    """The files of a folder, no more of them read than the tag says.
+
+    Raises:
+        DataError: it is no listing, or one of other files.
+    """
+    found = f"{len(content):,} bytes of names"
+    if len(content) <= (out.nfiles + 1) * _LONGEST_ENTRY:
+        try:
+            listing = parse_tree_object(content)
+        except RecursionError as error:
+            raise DataError(f"damaged listing of {out.path!r:.200}: {error}") from error
+        if len(listing) == out.nfiles and "" not in listing:
+            return listing
+        found = f"{len(listing):,} files"
+    raise DataError(f"{out.path!r:.200} has {found} on the remote and {out.nfiles:,} by its tag")
 
 
 def damaged(

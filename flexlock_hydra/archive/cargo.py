@@ -12,7 +12,7 @@ from flexlock_hydra.archive.subject import Subject, lock_path
 from flexlock_hydra.capture.digest import FileDigest, digest_bytes, tree_object
 from flexlock_hydra.capture.index import Index, index_path
 from flexlock_hydra.errors import CodeError, GitError
-from flexlock_hydra.ports.gitrepo import GitRepo
+from flexlock_hydra.ports.gitrepo import GitRepo, TreeEntry
 from flexlock_hydra.ports.store import Sendable, Source
 
 
@@ -31,7 +31,8 @@ class Cargo:
     plan: Plan
     locks: Mapping[str, bytes]
     commits: tuple[str, ...]
-    leaves: tuple[str, ...]
+    tree: Mapping[str, TreeEntry]
+    """The code that the tag shows: path -> entry."""
     sizes: Mapping[str, int]
     contents: Mapping[str, bytes]
     left: tuple[str, ...] = ()
@@ -80,8 +81,8 @@ def load_cargo(subject: Subject, *, outputs: bool) -> Cargo:
             for run in runs
             for piece in collector.pieces(run, inherited=run.lock.run.id not in own)
         ]
-    locks = {lock_path(run.path, root): run.path.read_bytes() for run in runs}
-    locks |= subject.own_locks()
+    locks = {lock_path(run.path, root): run.content for run in runs}
+    locks[lock_path(subject.path, root)] = subject.content
     commits = _commits(repo, runs)
     more, left = _further_commits(repo, runs)
     tree = trees.of(repo, commits[0])
@@ -98,7 +99,7 @@ def load_cargo(subject: Subject, *, outputs: bool) -> Cargo:
         plan,
         locks,
         tuple(dict.fromkeys((*commits, *more))),
-        tuple(tree),
+        tree,
         _sizes(plan.outs, contents),
         contents,
         tuple(left),

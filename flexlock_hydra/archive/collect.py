@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import posixpath
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -13,7 +14,6 @@ from flexlock_hydra.capture.places import record_path
 from flexlock_hydra.capture.digest import Digest, FileDigest, digest, digest_bytes, of_files
 from flexlock_hydra.capture.globs import outside
 from flexlock_hydra.capture.index import Index
-from flexlock_hydra.capture.lineage import read_found
 from flexlock_hydra.errors import DataError, PushError, RunNotFoundError
 from flexlock_hydra.ports.gitrepo import GitRepo, TreeEntry
 from flexlock_hydra.record import layout
@@ -230,10 +230,11 @@ def _predecessor(run: RecordedRun, run_id: str, prev: Predecessor) -> RecordedRu
     for folder in places(run, prev.path):
         for name in (layout.LOCK, layout.superseded_lock(run_id)):
             if (folder / name).is_file():
-                found = read_found(folder / name)
+                found = load_run(folder / name, near=run.repo)
                 if found.lock.run.id == run_id:
-                    _check_lock(run_id, prev, found.sha256, folder)
-                    return load_run(folder / name)
+                    sha256 = hashlib.sha256(found.content).hexdigest()
+                    _check_lock(run_id, prev, f"sha256:{sha256}", folder)
+                    return found
     raise RunNotFoundError(
         f"the run.lock of predecessor {prev.job} {run_id} is not in {prev.path}",
         hint="Put that run's folder back, or pull it from its tag.",

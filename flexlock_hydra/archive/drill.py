@@ -52,7 +52,7 @@ def drill(repo: GitRepo, url: str | None, cargo: Cargo, oid: str, store: Store) 
 @contextmanager
 def _lent(repo: GitRepo, url: str | None, oid: str) -> Iterator[tuple[str, str]]:
     """The object where others could fetch it: a URL and a ref there."""
-    ref = f"{_DRILL_REFS}/{oid}"
+    ref = f"{_DRILL_REFS}/{oid}-{os.urandom(4).hex()}"  # others may try the same run now
     if url is None:
         repo.update_ref(ref, oid)
         try:

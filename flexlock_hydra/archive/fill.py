@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import posixpath
+import re
 import shutil
 import stat
 import tempfile
@@ -13,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from flexlock_hydra.archive.audit import MISSING, Contents
+from flexlock_hydra.archive.target import SCRATCH
 from flexlock_hydra.errors import DataError, TargetError
 from flexlock_hydra.ports.folder import FolderStore
 from flexlock_hydra.ports.inside import Inside, clone_file
@@ -23,6 +25,8 @@ LINKS = (COPY, REFLINK, HARDLINK, SYMLINK)
 _CHUNK, _CHUNK_BYTES = 256, 256 << 20
 """What is fetched before it is put into its place: objects, and bytes in them."""
 _BLOCK = 1024 * 1024
+_UNFINISHED = re.compile(r"\.[0-9a-f]{12}\.flexlock")
+"""What a killed pull leaves beside the file that it was writing."""
 _SPARE = 16 << 20
 """Bytes of a disk that a pull leaves free."""
 
@@ -62,6 +66,8 @@ class Filler:
     cache: FolderStore | None = None
     """Holds what links lead to; without it, a store that is a folder does."""
     progress: Progress = lambda done, total: None
+    resumed: bool = False
+    """Whether an earlier pull began to fill the folder."""
 
     def fill(self, files: Mapping[str, str], shape: Shape, sizes: Mapping[str, int]) -> Filled:
         """Write every file that is not there yet.
@@ -75,6 +81,8 @@ class Filler:
             RemoteError: the remote cannot be reached.
         """
         with Inside(self.root) as inside:
+            if self.resumed:
+                self._clear(inside, files)
             todo, taken = self._compare(inside, files, shape)
             lacking = {path: MISSING for path, oid in todo.items() if oid not in sizes}
             todo = {path: oid for path, oid in todo.items() if path not in lacking}
@@ -85,6 +93,14 @@ class Filler:
         restored = len(todo) - len(failed)
         words = tuple(f"{path}: {missing[path]}" for path in sorted(missing))
         return Filled(restored, words, copied)
+
+    def _clear(self, inside: Inside, files: Iterable[str]) -> None:
+        """Take away what a killed pull did not finish."""
+        for folder in {posixpath.dirname(path) for path in files}:
+            place = self.root / folder
+            for name in os.listdir(place) if place.is_dir() else []:
+                if _UNFINISHED.fullmatch(name) and inside.look(posixpath.join(folder, name)):
+                    (place / name).unlink()
 
     def _compare(
         self, inside: Inside, files: Mapping[str, str], shape: Shape
@@ -187,7 +203,7 @@ class _Fetched:
         if cache is None and isinstance(store, FolderStore):
             return lambda oid: os.path.abspath(store.path(oid))
         self.folder = tempfile.TemporaryDirectory(
-            prefix="flexlock-pull-", dir=self.filler.scratch
+            prefix=SCRATCH, dir=self.filler.scratch
         )
         places = {oid: Path(self.folder.name, oid) for oid in self.oids}
         if cache is not None:

@@ -3,8 +3,11 @@
 A push announces itself before it asks which objects are there; a deletion announces
 itself before it looks for pushes. Whichever is second sees the first: a deletion gives
 up, a push waits and then asks once more. So no object is deleted that a push counts on.
-Nothing is locked: what a killed process announced is passed over when it is old, or when
-its process was of this machine and is gone.
+Nothing is locked: what a killed process announced is passed over when it is old, and
+taken away when its process was of this machine and is gone.
+
+Pushes of one run may go on at once, but not of different parts of it: the remote has one
+manifest for a tag, and a collection believes it.
 """
 
 from __future__ import annotations
@@ -12,15 +15,18 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import socket
+import posixpath
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
-from flexlock_hydra.errors import RemoteError
+from flexlock_hydra.capture import process
+from flexlock_hydra.errors import LockError, PushError, RemoteError
 from flexlock_hydra.ports.store import Store
 from flexlock_hydra.record import layout
+from flexlock_hydra.record.model import Process
 
 _STALE = 24 * 3600.0
 """Seconds after which an announcement is taken for a killed process's."""
@@ -34,6 +40,7 @@ class Announced:
 
     store: Store
     name: str
+    content: bytes
     offset: float
     """Seconds that the remote's clock is ahead of this process's monotonic one."""
 
@@ -42,54 +49,91 @@ class Announced:
         """The remote's time."""
         return time.monotonic() + self.offset
 
-    def rivals(self, folder: str) -> list[str]:
-        """Who else announced something below a folder of the remote, and may still live."""
-        return [
-            each.oid
-            for each in self.store.files(folder)
-            if each.oid != self.name
-            and (layout.is_pushing(each.oid) or each.oid.startswith(f"{layout.DELETING}/"))
-            and (each.modified is None or self.now - each.modified < _STALE)
-            and not self._is_dead(each.oid)
-        ]
+    def rivals(self, folder: str) -> dict[str, Any]:
+        """What else was announced below a folder of the remote by who may still live.
+
+        File -> what it says.
+        """
+        found = {}
+        for each in self.store.files(folder):
+            if each.oid == self.name or not _is_announcement(each.oid):
+                continue
+            content = self.store.read_file(each.oid)
+            if content is None:  # it ended meanwhile
+                continue
+            said = _parse(content)
+            if _is_dead(said):
+                with contextlib.suppress(RemoteError):
+                    self.store.remove_file(each.oid)
+            elif each.modified is None or self.now - each.modified < _STALE:
+                found[each.oid] = said
+        return found
 
     def wait_for_deletions(self) -> None:
-        """Return when nobody deletes objects.
+        """Return when nobody deletes objects, and nobody who begins to could overlook us.
 
         Raises:
             RemoteError: somebody still does after ten minutes.
         """
         end = time.monotonic() + _PATIENCE
-        while going_on := self.rivals(layout.DELETING):
+        while True:
+            # Anew: ours is old after a long upload, and gone where our own tag was deleted.
+            self.store.write_file(self.name, self.content)
+            going_on = self.rivals(layout.DELETING)
+            if not going_on:
+                return
             if time.monotonic() > end:
                 raise RemoteError(
-                    f"{self.store.spec.public_url}: objects are being deleted ({going_on[0]})",
+                    f"{self.store.spec.public_url}: objects are being deleted "
+                    f"({next(iter(going_on))})",
                     hint="Wait for it to end; if nobody does that any more, remove this file.",
                 )
             time.sleep(0.5)
 
-    def _is_dead(self, name: str) -> bool:
-        """Whether a process of this machine announced it that is no more."""
-        try:
-            said = json.loads(self.store.read_file(name) or b"{}")
-            host, pid = said["host"], int(said["pid"])
-        except (ValueError, KeyError, TypeError):
-            return False
-        if host != socket.gethostname() or os.name == "nt":
-            return False
-        try:
-            os.kill(pid, 0)
-        except ProcessLookupError:
-            return True
-        except (OSError, OverflowError):
-            return False
+
+def _is_announcement(name: str) -> bool:
+    below = name.startswith(f"{layout.DELETING}/")
+    return layout.is_pushing(name) or (below and not posixpath.basename(name).startswith("."))
+
+
+def _parse(content: bytes) -> Any:
+    try:
+        said = json.loads(content)
+    except ValueError:
+        return {}
+    return said if isinstance(said, dict) else {}
+
+
+def _is_dead(said: Mapping[str, Any]) -> bool:
+    """Whether a process announced it that is no more, for certain: it was of this machine."""
+    try:
+        who = Process.parse(said)
+    except LockError:
         return False
+    here = process.capture()
+    places = [(each.host, each.boot_id, each.pid_namespace) for each in (who, here)]
+    return places[0] == places[1] and process.is_alive(who) is False
 
 
 @contextmanager
-def pushing(store: Store, tag: str) -> Iterator[Announced]:
-    """Announce a push of a tag while it goes on."""
-    with _announced(store, layout.pushing_path(tag, os.urandom(8).hex())) as turn:
+def pushing(store: Store, tag: str, needs: str) -> Iterator[Announced]:
+    """Announce a push of a tag while it goes on.
+
+    Args:
+        needs: stands for what the tag needs of the remote.
+
+    Raises:
+        PushError: the tag is being pushed by somebody else, who needs something else.
+    """
+    name = layout.pushing_path(tag, os.urandom(8).hex())
+    with _announced(store, name, needs=needs) as turn:
+        for rival, said in turn.rivals(posixpath.dirname(name)).items():
+            if said.get("needs", needs) != needs:
+                raise PushError(
+                    f"{tag} is being pushed now with other options ({rival} on "
+                    f"{store.spec.public_url})",
+                    hint="Wait for it to end; if nobody does that any more, remove this file.",
+                )
         yield turn
 
 
@@ -103,20 +147,21 @@ def deleting(store: Store) -> Iterator[Announced]:
     with _announced(store, f"{layout.DELETING}/{os.urandom(8).hex()}.json") as turn:
         if rivals := turn.rivals(layout.RUNS):
             raise RemoteError(
-                f"{store.spec.public_url}: somebody else pushes or deletes now ({rivals[0]})",
+                f"{store.spec.public_url}: somebody else pushes or deletes now "
+                f"({next(iter(rivals))})",
                 hint="Try again when it has ended; if nobody does any more, remove this file.",
             )
         yield turn
 
 
 @contextmanager
-def _announced(store: Store, name: str) -> Iterator[Announced]:
-    said = {"host": socket.gethostname(), "pid": os.getpid()}
-    store.write_file(name, json.dumps(said).encode())
+def _announced(store: Store, name: str, **more: str) -> Iterator[Announced]:
+    content = json.dumps({**process.capture().to_dict(), **more}).encode()
+    store.write_file(name, content)
     try:
         written = store.files(name.rpartition("/")[0])
         now = next((each.modified for each in written if each.oid == name), None) or time.time()
-        yield Announced(store, name, now - time.monotonic())
+        yield Announced(store, name, content, now - time.monotonic())
     finally:
         with contextlib.suppress(RemoteError):  # what is left is passed over one day
             store.remove_file(name)

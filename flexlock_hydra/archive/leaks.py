@@ -15,8 +15,8 @@ from pathlib import PurePosixPath
 from flexlock_hydra.capture.secrets import Masker
 from flexlock_hydra.capture.shapes import SHAPES
 from flexlock_hydra.errors import PushError
-from flexlock_hydra.ports.gitremote import look_up, new_blobs
-from flexlock_hydra.ports.gitrepo import GitRepo
+from flexlock_hydra.ports.gitremote import new_blobs
+from flexlock_hydra.ports.gitrepo import GitRepo, TreeEntry
 from flexlock_hydra.record.layout import is_lock
 
 _LARGEST = 4 << 20
@@ -92,21 +92,17 @@ def in_commits(
 ) -> tuple[list[Leak], set[str]]:
     """The leaks of files that commits bring to who knows other objects, and their blobs."""
     names = dict(new_blobs(repo.root, commits, known))
-    small = [oid for oid, _, size in look_up(repo.root, names) if size <= _LARGEST]
-    found = (leak for oid, text in repo.read_blobs(small) for leak in find(names[oid], text))
-    return sorted(set(found), key=str), set(names)
+    return _in_blobs(repo, names), set(names)
 
 
-def in_tree(repo: GitRepo, commit: str, without: set[str]) -> list[Leak]:
+def in_tree(repo: GitRepo, tree: Mapping[str, TreeEntry], without: set[str]) -> list[Leak]:
     """The leaks of a commit's files, some blobs left out."""
     names = {
         entry.oid: path
-        for path, entry in repo.ls_tree(commit).items()
+        for path, entry in tree.items()
         if entry.mode.startswith("100") and entry.oid not in without
     }
-    small = [oid for oid, _, size in look_up(repo.root, names) if size <= _LARGEST]
-    found = (leak for oid, text in repo.read_blobs(small) for leak in find(names[oid], text))
-    return sorted(found, key=str)
+    return _in_blobs(repo, names)
 
 
 def in_locks(locks: Mapping[str, bytes]) -> list[Leak]:
@@ -130,6 +126,12 @@ def refuse(leaks: Iterable[Leak], allowed: Iterable[str]) -> None:
             hint="Take it out, or put its file into .gitignore, and run the job again; a tag "
             f"cannot be taken back. If it is none: --allow-secret {stopping[0].path}",
         )
+
+
+def _in_blobs(repo: GitRepo, names: Mapping[str, str]) -> list[Leak]:
+    """The leaks of blobs, id -> path."""
+    blobs = repo.read_blobs([*names], largest=_LARGEST)
+    return sorted({leak for oid, text in blobs for leak in find(names[oid], text)}, key=str)
 
 
 def _holds_settings(path: str) -> bool:

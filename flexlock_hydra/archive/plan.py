@@ -8,6 +8,7 @@ folder has, those that git writes too, byte for byte.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
@@ -114,14 +115,45 @@ def make_plan(
 def _place(pieces: Sequence[Piece], git_files: Mapping[str, FileDigest]) -> list[Piece]:
     """Each piece at its own path, or aside where another version has that path."""
     placed: list[Piece] = []
+    met = _Met()
     own = pieces[0].run if pieces else ""
     for piece in pieces:
-        fits = all(_agree(piece, other) for other in placed)
+        fits = all(_agree(piece, other) for other in met.by(piece.path))
         if fits and piece.run != own and not _in_git(piece, git_files):
             fits = _agrees_with_git(piece, git_files)
         aside = layout.other_version_path(piece.run, piece.path)
         placed.append(piece if fits else replace(piece, path=aside))
+        met.add(placed[-1])
     return placed
+
+
+class _Met:
+    """Placed pieces, found by the paths that they could meet."""
+
+    def __init__(self) -> None:
+        self.at: dict[str, list[Piece]] = defaultdict(list)
+        self.below: dict[str, list[Piece]] = defaultdict(list)
+
+    def add(self, piece: Piece) -> None:
+        """Remember a piece; one that says the same as another once."""
+        if any(_say_the_same(piece, other) for other in self.at[piece.path]):
+            return
+        self.at[piece.path].append(piece)
+        for up in with_parents(piece.path.rpartition("/")[0]):
+            self.below[up].append(piece)
+
+    def by(self, path: str) -> Iterator[Piece]:
+        """Those at a path, above it and below it."""
+        for up in with_parents(path):
+            yield from self.at.get(up, ())
+        yield from self.below.get(path, ())
+
+
+def _say_the_same(one: Piece, other: Piece) -> bool:
+    """Whether two pieces of one path are equal in all that places others."""
+    return (one.digest.md5, one.left_out, one.partial) == (
+        other.digest.md5, other.left_out, other.partial
+    )
 
 
 def _agree(one: Piece, other: Piece) -> bool:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import posixpath
+import re
 from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -22,7 +24,8 @@ from flexlock_hydra.archive.fill import (
     Shape,
     check_sizes,
 )
-from flexlock_hydra.archive.plan import is_under, join
+from flexlock_hydra.archive.plan import is_under, join, with_parents
+from flexlock_hydra.archive.repos import Further
 from flexlock_hydra.archive.remote import choose_git_remote, with_settings
 from flexlock_hydra.archive.tagged import Tagged, check_files, check_place, read_tagged
 from flexlock_hydra.archive.target import Target
@@ -30,12 +33,14 @@ from flexlock_hydra.errors import DataError, FlexlockError, GitError, RunNotFoun
 from flexlock_hydra.ports import gitcmd
 from flexlock_hydra.ports.folder import FolderStore
 from flexlock_hydra.ports.gitcmd import redact_url
+from flexlock_hydra.ports.gitlook import GITLINK
 from flexlock_hydra.ports.gitremote import fetch_refs, remote_refs
 from flexlock_hydra.ports.gitrepo import GitRepo
 from flexlock_hydra.ports.inside import Inside
 from flexlock_hydra.ports.store import RemoteSpec, Store, md5_of, open_store
 from flexlock_hydra.record import layout
 
+_RUNS_PROGRAMS = re.compile(r"\s*[\w+.-]*::|\s*-")
 _MISSING = f"{layout.ARCHIVE_DIR}/MISSING"
 
 
@@ -124,23 +129,23 @@ def _pull(tag: str, options: Options) -> Pulled:
             hint=f"Such a tag is {layout.TAG_PREFIX}/<job>/<run id>; "
             "see: flexlock-hydra ls --remote",
         )
-    place = (options.into or Path(f"{named[0]}-{named[1]}")).expanduser().absolute()
+    place = Path(os.path.expanduser(options.into or f"{named[0]}-{named[1]}")).absolute()
     branch = f"run-{named[1]}"
     here = GitRepo.find(Path.cwd())
     with _target(place, tag, branch, here, options) as goal:
-        tagged = _fetched(goal, here, tag, options)
+        tagged = _fetched(goal.repo, here, tag, options)
         wanted = _Wanted.of(
             tagged, options, open_store(with_settings(tagged.remote, here or goal.repo))
         )
         wanted.check()
         if not goal.has_code:
-            if options.into and not target.read_state(place, tag) and not options.worktree:
+            if target.read_state(place, tag) is None:
                 _require_no_other(goal.repo, wanted)
             _check_out(goal, tagged)
             goal.checked_out()
     missing = _unpack_repos(goal.repo, tagged)
     try:
-        filled = _fill(goal.repo, wanted, options)
+        filled = _fill(goal.repo, wanted, options, resumed=goal.has_code)
     except FlexlockError as error:
         _note(goal.repo, tag, (*missing, f"the data is not complete: {error}"))
         raise
@@ -160,31 +165,37 @@ def _target(
 ) -> AbstractContextManager[Target]:
     """Where it goes, by what lies there."""
     if target.read_state(place, tag) is not None:
-        return target.begun(place, tag, branch)
+        return target.begun(
+            place, tag, branch, lambda: _source(here, options.source, tag)
+        )
     if options.worktree:
         if here is None:
             raise GitError(
                 "a worktree needs a git repository here",
                 hint="Leave --worktree out, or go to one.",
             )
-        _bring_tag(here, here, tag, options.source)
-        commit = read_tagged(here, tag).commit
+        commit = _fetched(here, here, tag, options).commit
         return target.new_worktree(here, place, commit, tag, branch)
-    if (place / ".git").exists() and GitRepo.find(place):
+    if (place / ".git").exists() and target.repository_at(place):
         return target.this_repository(place, tag, branch)
     return target.new_clone(place, _source(here, options.source, tag), tag, branch)
 
 
-def _fetched(goal: Target, here: GitRepo | None, tag: str, options: Options) -> Tagged:
-    """The tag in the target's repository, read and found safe."""
-    _bring_tag(goal.repo, here, tag, options.source)
-    return read_tagged(goal.repo, tag)
+def _fetched(repo: GitRepo, here: GitRepo | None, tag: str, options: Options) -> Tagged:
+    """The tag in a repository, read and found safe; one that is not does not stay there."""
+    brought = _bring_tag(repo, here, tag, options.source)
+    try:
+        return read_tagged(repo, tag)
+    except FlexlockError:
+        if brought:
+            repo.git("update-ref", "-d", f"refs/tags/{tag}")
+        raise
 
 
-def _bring_tag(repo: GitRepo, here: GitRepo | None, tag: str, source: str | None) -> None:
-    """Fetch a tag, unless the repository has it with all its commits."""
+def _bring_tag(repo: GitRepo, here: GitRepo | None, tag: str, source: str | None) -> bool:
+    """Fetch a tag, unless the repository has it with all its commits; whether it was fetched."""
     if repo.tags(tag):
-        return
+        return False
     url = repo.remote_url("origin") if repo != here and source is None else None
     url = url or _source(here or repo, source, tag)
     ref = f"refs/tags/{tag}"
@@ -194,13 +205,16 @@ def _bring_tag(repo: GitRepo, here: GitRepo | None, tag: str, source: str | None
             hint=f"See which there are: git ls-remote --tags {redact_url(url)} 'flexlock/*'",
         )
     fetch_refs(repo.root, url, [f"{ref}:{ref}"])
+    return True
 
 
 def _source(here: GitRepo | None, source: str | None, tag: str) -> str:
     """The URL to fetch from: what was given, else where this repository has the tag."""
     if source is not None:
-        local = Path(source).expanduser()
-        return str(local.absolute()) if local.exists() else source
+        if _RUNS_PROGRAMS.match(source):
+            raise GitError(f"{redact_url(source)}: this kind of URL can run programs")
+        local = os.path.expanduser(source)
+        return os.path.abspath(local) if os.path.exists(local) else source
     if here is None:
         raise GitError(
             "this is no git repository, so the tag's home is unknown",
@@ -251,8 +265,8 @@ def _unpack_repos(repo: GitRepo, tagged: Tagged) -> list[str]:
             if done.setdefault(place, commit) != commit:
                 missing.append(f"{place}: another job's code of repository {each.name}")
             elif repo.has_object(f"{commit}^{{tree}}"):
-                if each.inside is not None:
-                    check_files([place], tagged.links())
+                with Inside(repo.root) as inside:  # a link of an outer one could be on the way
+                    inside.make_folder(place)
                 repo.unpack(commit, repo.root / place)
             else:
                 missing.append(f"{place}: the code of repository {each.name}")
@@ -311,7 +325,14 @@ class _Wanted:
         Raises:
             TargetError: one is not.
         """
-        check_files(self.contents.files, self.tagged.links())
+        tree = self.tagged.tree
+        check_files([*self.contents.files], tree)
+        for folder in self.shape().empty:
+            above = self.contents.files.keys() & set(with_parents(folder))
+            check_files([folder, *(above - {folder})], tree)
+        for run_id in self.tagged.own:
+            for each in repos.further(self.tagged.runs[run_id]):
+                _check_repo(self.tagged, each)
 
     def shape(self) -> Shape:
         """What the runs' locks say of the wanted files beside their bytes."""
@@ -335,21 +356,37 @@ class _Wanted:
                 same = path in self.files and self.files.get(leads) == self.files[path]
                 if same and is_under(leads, piece.path) and leads != path:
                     links[path] = leads
-            for name in entry.empty or ():
-                check_place(join(piece.path, name))
-                empty[join(piece.path, name)] = None
+            empty |= {join(piece.path, name): None for name in entry.empty or ()}
         kept = {path: leads for path, leads in links.items() if leads not in links}
         return Shape(frozenset(executable), kept, tuple(empty))
 
 
-def _fill(repo: GitRepo, wanted: _Wanted, options: Options) -> Filled:
+def _check_repo(tagged: Tagged, each: Further) -> None:
+    """Refuse a further repository where it is not safe, or the tag has a file.
+
+    Raises:
+        TargetError: it is there.
+    """
+    place = each.restored
+    check_place(place, own=each.inside is not None)
+    for up in with_parents(place):
+        entry = tagged.tree.get(up)
+        if entry is not None and entry.mode != GITLINK:
+            raise TargetError(
+                f"the tag would put a repository at {place!r:.200}, where it has {up!r:.200}"
+            )
+
+
+def _fill(
+    repo: GitRepo, wanted: _Wanted, options: Options, *, resumed: bool = False
+) -> Filled:
     if wanted.store is None:
         return Filled()
     sizes = wanted.store.sizes(sorted(set(wanted.contents.files.values())))
     check_sizes(wanted.contents, sizes, sum(out.size for out in wanted.tagged.outs))
     cache = FolderStore(RemoteSpec(str(options.cache.absolute()))) if options.cache else None
     filler = Filler(
-        repo.root, repo.git_dir, wanted.store, options.link, cache, options.progress
+        repo.root, repo.git_dir, wanted.store, options.link, cache, options.progress, resumed
     )
     filled = filler.fill(wanted.files, wanted.shape(), sizes)
     lost = tuple(f"{path}: {why}" for path, why in sorted(wanted.lost.items()))
@@ -374,7 +411,10 @@ def _require_no_other(repo: GitRepo, wanted: _Wanted) -> None:
 def _is_other(inside: Inside, repo: GitRepo, wanted: _Wanted, path: str) -> bool:
     if inside.look(path) is None:
         return False
-    return md5_of(repo.root / path) != wanted.files[path]
+    try:
+        return md5_of(repo.root / path) != wanted.files[path]
+    except OSError:  # a folder, a link to nowhere
+        return True
 
 
 def _note(repo: GitRepo, tag: str, missing: Collection[str]) -> None:
@@ -385,7 +425,7 @@ def _note(repo: GitRepo, tag: str, missing: Collection[str]) -> None:
             text = "".join(f"{line}\n" for line in lines).encode("utf-8", "surrogateescape")
             inside.write(_MISSING, lambda fd: _write(fd, text))
         elif inside.look(_MISSING) is not None:
-            (repo.root / _MISSING).unlink()
+            inside.remove(_MISSING)
 
 
 def _write(fd: int, content: bytes) -> None:

@@ -6,9 +6,11 @@ locally, push the tag last. A tag that can be seen has all its data.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shlex
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -24,8 +26,9 @@ from flexlock_hydra.archive.plan import with_parents
 from flexlock_hydra.archive.remote import choose_git_remote, choose_remote
 from flexlock_hydra.archive.runs import RecordedRun, RecordedSweep
 from flexlock_hydra.archive.subject import Subject, subject_of
+from flexlock_hydra.archive.tagged import MANIFEST_ERRORS, check_manifest
 from flexlock_hydra.capture.secrets import Masker
-from flexlock_hydra.errors import GitError, RemoteError
+from flexlock_hydra.errors import GitError, PushError, RemoteError
 from flexlock_hydra.ports import gitcmd
 from flexlock_hydra.ports.gitcmd import redact_url
 from flexlock_hydra.ports.gitremote import push_refs, remote_refs
@@ -38,6 +41,8 @@ Progress = Callable[[int, int], None]
 
 _ROUNDS = 3
 """How often an upload is begun again when objects vanish meanwhile."""
+_PATIENCE = 10.0
+"""Seconds to wait for another push to be done with a ref of the git remote."""
 
 
 @dataclass(frozen=True)
@@ -140,6 +145,13 @@ class _Delivery:
         """Where its commits are."""
         return self.subject.repo
 
+    def wanted(self, oid: str) -> dict[str, str]:
+        """The refs that are to be: ref -> object id."""
+        wanted = {f"refs/tags/{self.subject.tag}": oid}
+        if self.options.branch:
+            wanted[f"refs/heads/{self.subject.tag}"] = self.subject.commit
+        return wanted
+
 
 def _push(subject: Subject, options: Options) -> Pushed:
     gitcmd.require_version()
@@ -166,7 +178,7 @@ def _push(subject: Subject, options: Options) -> Pushed:
         bytes=sum(cargo.sizes.values()),
         sent_objects=len(sent),
         sent_bytes=sum(sent.values()),
-        warnings=(*_warnings(cargo, url, base.spec), *known, *_hydra_secrets(cargo)),
+        warnings=(*_warnings(cargo, url, base.spec), *known, *_hydra_secrets(cargo, sent)),
         drilled=drilled,
     )
 
@@ -181,16 +193,44 @@ def _deliver(delivery: _Delivery, commit: str) -> tuple[Mapping[str, int], int |
     wanted = tags.Wanted(subject.tag, commit, metafiles.tag_message(manifest), subject.date)
     there = delivery.refs.get(f"refs/tags/{subject.tag}")
     oid = tags.make(repo, wanted, there, delivery.url, sign=delivery.options.sign)
-    with pushing(delivery.base, subject.tag) as turn:
+    tags.require_free(repo, delivery.url, delivery.refs, delivery.wanted(oid))
+    with pushing(delivery.base, subject.tag, _needs(manifest)) as turn:
+        _refuse_other(delivery.base, manifest)
         sent = _upload(delivery, turn)
         drilled = None
         if delivery.options.drill:
             drilled = drill(repo, delivery.url, cargo, oid, delivery.store)
         content = json.dumps(manifest, indent=1).encode()
         delivery.base.write_file(layout.manifest_path(subject.tag), content)
-        _publish(delivery, oid)
         tags.note_who(delivery.base, repo, subject.tag)
+        _publish(delivery, oid)
     return sent, drilled
+
+
+def _refuse_other(base: Store, manifest: Mapping[str, Any]) -> None:
+    """Keep a manifest that names other objects: a tag on another git remote may need them.
+
+    Raises:
+        PushError: there is one.
+    """
+    tag = manifest["tag"]
+    try:
+        there = check_manifest(json.loads(base.read_file(layout.manifest_path(tag)) or b""), tag)
+    except MANIFEST_ERRORS:
+        return
+    if _needs(there) != _needs(manifest):
+        raise PushError(
+            f"the data remote {base.spec.public_url} has {tag} with other content",
+            hint="It was pushed before, perhaps to another git remote, with another layout or "
+            f"without outputs. If it is not wanted: flexlock-hydra rm {tag} --yes",
+        )
+
+
+def _needs(manifest: Mapping[str, Any]) -> str:
+    """Stands for what of the data remote a tag needs."""
+    needed = {key: manifest[key] for key in ("layout", "data", "outs")}
+    content = json.dumps(needed, sort_keys=True).encode()
+    return hashlib.md5(content, usedforsecurity=False).hexdigest()
 
 
 def _publish(delivery: _Delivery, oid: str) -> None:
@@ -199,63 +239,95 @@ def _publish(delivery: _Delivery, oid: str) -> None:
     Raises:
         GitError: the git remote refused them; what was made here is taken back.
     """
-    subject, repo = delivery.subject, delivery.repo
-    wanted = {f"refs/tags/{subject.tag}": oid}
-    if delivery.options.branch:
-        wanted[f"refs/heads/{subject.tag}"] = subject.commit
+    repo, wanted = delivery.repo, delivery.wanted(oid)
     before = {ref: repo.rev_parse(ref) for ref in wanted}
     tags.require_branch(repo, before, wanted)
-    for ref, want in wanted.items():
-        repo.update_ref(ref, want)
-    new = {ref: want for ref, want in wanted.items() if delivery.refs.get(ref) != want}
     try:
-        if delivery.url and new:
-            push_refs(repo.root, delivery.url, new)
-    except GitError:
-        if not _are_there(delivery, new):  # else another push of the same run was quicker
-            for ref, old in before.items():
+        for ref, want in wanted.items():
+            repo.update_ref(ref, want)
+        if delivery.url:
+            _push_refs(delivery, delivery.url, wanted)
+    except BaseException:
+        for ref, old in before.items():
+            if repo.rev_parse(ref) != old:
                 repo.git("update-ref", *([ref, old] if old else ["-d", ref]))
-            raise
+        raise
 
 
-def _are_there(delivery: _Delivery, refs: Mapping[str, str]) -> bool:
-    """Whether the git remote has refs as they are wanted."""
-    found = remote_refs(delivery.repo.root, delivery.url or "", *refs)
+def _push_refs(delivery: _Delivery, url: str, wanted: Mapping[str, str]) -> None:
+    """Push refs that the git remote may have already; another push of the run may be quicker.
+
+    Raises:
+        GitError: it refused them.
+    """
+    known = all(delivery.refs.get(ref) == oid for ref, oid in wanted.items())
+    if known and _are_there(delivery, url, wanted):  # they could have been deleted since
+        return
+    patience = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            push_refs(delivery.repo.root, url, wanted)
+            return
+        except GitError as error:
+            if _are_there(delivery, url, wanted):
+                return
+            if ".lock': File exists" not in str(error) or time.monotonic() > patience:
+                raise
+            time.sleep(0.1)
+
+
+def _are_there(delivery: _Delivery, url: str, refs: Mapping[str, str]) -> bool:
+    """Whether the git remote has refs as they are wanted; not, where it cannot be asked."""
+    try:
+        found = remote_refs(delivery.repo.root, url, *refs)
+    except GitError:
+        return False
     return all(found.get(ref) == oid for ref, oid in refs.items())
 
 
 def _commit(delivery: _Delivery) -> str:
     """The commit behind the tag: the code tree and what the plan adds to it."""
     cargo, subject, repo = delivery.cargo, delivery.subject, delivery.repo
-    gitignore = repo.read_file(subject.commit, ".gitignore")
-    if not repo.would_ignore(gitignore or b"", f"{layout.METAFILES}/0000.dvc"):
-        gitignore = None
+    gitignore = _hiding_gitignore(repo, cargo)
     files = metafiles.tree_files(
-        cargo.plan, cargo.locks, delivery.store.spec, cargo.leaves, gitignore
+        cargo.plan, cargo.locks, delivery.store.spec, cargo.tree, gitignore
     )
     folders = {up for path in files for up in with_parents(path)} - set(files)
-    remove = {*cargo.plan.remove, *metafiles.nested_dvc(cargo.leaves)}
-    remove |= {leaf for leaf in cargo.leaves if leaf in folders}
+    remove = {*cargo.plan.remove, *metafiles.nested_dvc(cargo.tree)}
+    remove |= {leaf for leaf in cargo.tree if leaf in folders}
     tree = repo.edit_tree(subject.tree, files, remove)
     message = f"{subject.tag}\n\nThe code is this commit's first parent.\n"
     return repo.commit_tree(tree, cargo.commits, message, subject.date)
 
 
+def _hiding_gitignore(repo: GitRepo, cargo: Cargo) -> bytes | None:
+    """The root's ``.gitignore``, if it would hide the metafiles from DVC."""
+    entry = cargo.tree.get(".gitignore")
+    if entry is None or entry.mode not in ("100644", "100755"):
+        return None
+    content = next(content for _, content in repo.read_blobs([entry.oid]))
+    return content if repo.would_ignore(content, f"{layout.METAFILES}/0000.dvc") else None
+
+
 def _upload(delivery: _Delivery, turn: Announced) -> Mapping[str, int]:
-    """Send what is absent, then ask the remote for all of it; what was sent, id -> bytes."""
+    """Send what the remote says is absent, until it says that all is there.
+
+    It is asked when nobody deletes. What was sent, object id -> bytes.
+    """
     store, cargo = delivery.store, delivery.cargo
-    absent = store.absent(cargo.sizes)
-    if delivery.options.repair:
-        absent = {**absent, **_damaged(store, cargo, absent)}
     sent: dict[str, int] = {}
-    for _ in range(_ROUNDS):
-        _send(delivery, absent)
-        sent |= absent
+    for number in range(_ROUNDS + 1):
         turn.wait_for_deletions()
         absent = store.absent(cargo.sizes)
+        if delivery.options.repair and number == 0:
+            absent = {**absent, **_damaged(store, cargo, absent)}
         if not absent:
-            store.settle()
+            if sent:
+                store.settle()
             return sent
+        if number < _ROUNDS:
+            _send(delivery, absent)
+            sent |= absent
     raise RemoteError(
         f"{len(absent)} objects are not on {store.spec.public_url} after the upload: "
         f"{', '.join(sorted(absent)[:3])}",
@@ -289,7 +361,7 @@ def _look_for_secrets(delivery: _Delivery) -> list[str]:
     cargo, repo, allowed = delivery.cargo, delivery.repo, delivery.options.allow_secret
     new, blobs = leaks.in_commits(repo, cargo.commits, delivery.refs.values())
     leaks.refuse([*new, *leaks.in_locks(cargo.locks)], allowed)
-    old = leaks.in_tree(repo, delivery.subject.commit, without=blobs)
+    old = leaks.in_tree(repo, cargo.tree, without=blobs)
     return [f"{leak} looks like a secret; the git remote has it already" for leak in old]
 
 
@@ -321,12 +393,13 @@ def _gaps(run: RecordedRun) -> list[str]:
     return said
 
 
-def _hydra_secrets(cargo: Cargo) -> list[str]:
-    """Hydra's own files among the outputs that show what looks like a secret."""
+def _hydra_secrets(cargo: Cargo, sent: Container[str]) -> list[str]:
+    """Hydra's own files among the outputs that were sent and show what looks like a secret."""
     found = []
     for piece in cargo.plan.pieces:
-        for rel in piece.digest.files:
-            if rel.endswith(".yaml") and PurePosixPath(rel).parent.name == ".hydra":
+        for rel, file in piece.digest.files.items():
+            is_hydras = rel.endswith(".yaml") and PurePosixPath(rel).parent.name == ".hydra"
+            if is_hydras and file.md5 in sent:
                 plain = yaml.load(piece.source_of(rel).read_bytes(), Loader=_AnyTag)
                 if Masker().learn(plain).mask(plain) != plain:
                     found.append(
@@ -336,7 +409,7 @@ def _hydra_secrets(cargo: Cargo) -> list[str]:
     return found
 
 
-class _AnyTag(yaml.SafeLoader):
+class _AnyTag(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
     """Reads Hydra's files whatever objects their tags name: those come out as None."""
 
 

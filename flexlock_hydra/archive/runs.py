@@ -6,7 +6,7 @@ import os
 import posixpath
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from flexlock_hydra.capture import process
@@ -30,6 +30,8 @@ class RecordedRun:
     lock: RunLock
     root: Path
     repo: GitRepo | None
+    content: bytes = field(repr=False)
+    """The lock's own bytes, as they were read."""
 
     @property
     def folder(self) -> Path:
@@ -149,15 +151,27 @@ def _lock_at(path: Path) -> Path | None:
         ) from error
 
 
-def load_run(path: Path) -> RecordedRun:
-    """The run of a lock file."""
+def load_run(path: Path, near: GitRepo | None = None) -> RecordedRun:
+    """The run of a lock file; ``near`` is a repository that it probably lies in."""
     path = path.absolute()
-    lock = process.judge(lockfile.read(path))
-    repo = GitRepo.find(path.parent) or _recorded_repo(lock)
+    content = lockfile.read_content(path)
+    lock = process.judge(lockfile.loads(content, where=str(path)))
+    repo = near if near and _is_in(path, near.root) else GitRepo.find(path.parent)
+    repo = repo or _recorded_repo(lock)
     root = repo.root if repo else path.parent
     if is_pulled(root) and process.is_alive(lock.run.process) is None:
         lock = process.ended(lock)  # only runs that have ended are pushed
-    return RecordedRun(path, lock, root, repo)
+    return RecordedRun(path, lock, root, repo, content)
+
+
+def _is_in(path: Path, root: Path) -> bool:
+    """Whether a repository's root is the nearest one above a path, without asking git."""
+    for folder in path.parents:
+        if folder == root:
+            return True
+        if os.path.lexists(folder / ".git"):
+            return False
+    return False
 
 
 def is_pulled(root: Path) -> bool:
@@ -194,22 +208,23 @@ def _by_tag(root: Path, tag: str, run_id: str) -> RecordedRun:
         repo = GitRepo.find(root)
         if repo is None or tag not in repo.tags(tag):
             raise
-    path, lock = lock_of_tag(repo, tag, run_id)
-    return RecordedRun(root / path, process.judge(lock), root, repo)
+    path, content, lock = _lock_of_tag(repo, tag, run_id)
+    return RecordedRun(root / path, process.judge(lock), root, repo, content)
 
 
-def lock_of_tag(repo: GitRepo, tag: str, run_id: str) -> tuple[str, RunLock]:
-    """The lock of the run that a tag stands for, and its path in the tag's tree.
+def _lock_of_tag(repo: GitRepo, tag: str, run_id: str) -> tuple[str, bytes, RunLock]:
+    """The lock of the run that a tag stands for, its path in the tag's tree and its bytes.
 
     Raises:
         RunNotFoundError: the tag holds none. LockError: it cannot be read.
     """
-    commit = f"refs/tags/{tag}^{{commit}}"
-    for path in repo.ls_tree(commit):
-        if layout.is_lock(posixpath.basename(path)):
-            lock = lockfile.loads(repo.read_file(commit, path) or b"", f"{tag}:{path}")
+    tree = repo.ls_tree(f"refs/tags/{tag}^{{commit}}")
+    paths = {e.oid: path for path, e in tree.items() if layout.is_lock(posixpath.basename(path))}
+    for oid, content in repo.read_blobs([*paths]):
+        if run_id.encode() in content:
+            lock = lockfile.loads(content, f"{tag}:{paths[oid]}")
             if lock.run.id == run_id:
-                return path, lock
+                return paths[oid], content, lock
     raise RunNotFoundError(
         f"tag {tag} holds no lock of run {run_id}", hint="It was not made by a push."
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -11,7 +10,7 @@ from flexlock_hydra.archive import collect
 from flexlock_hydra.archive.runs import RecordedRun, RecordedSweep, find_run, find_sweep, load_run
 from flexlock_hydra.errors import CodeError, LockError, PushError, RunNotFoundError
 from flexlock_hydra.ports.gitrepo import GitRepo
-from flexlock_hydra.record import layout
+from flexlock_hydra.record import layout, lockfile
 from flexlock_hydra.record.model import RUNNING
 
 
@@ -23,6 +22,8 @@ class Subject:
     job: str
     path: Path
     """Its lock."""
+    content: bytes
+    """The bytes of that lock, as they were read."""
     runs: tuple[RecordedRun, ...]
     """The first one's code is what the tag's tree shows."""
     repo: GitRepo
@@ -57,11 +58,6 @@ class Subject:
         """When its last run ended, or started where nobody wrote the end, as git's date."""
         return max(_date(run) for run in self.runs)
 
-    def own_locks(self) -> Mapping[str, bytes]:
-        """Path in a restored project -> bytes, of the locks of its runs and its own."""
-        paths = dict.fromkeys((self.path, *(run.path for run in self.runs)))
-        return {lock_path(path, self.root): path.read_bytes() for path in paths}
-
 
 def find_subject(name: str | Path, start: Path | None = None) -> RecordedRun | RecordedSweep:
     """The run or the sweep that a name means.
@@ -83,12 +79,14 @@ def subject_of(found: RecordedRun | RecordedSweep) -> Subject:
         _require_pushable(run)
     repo = runs[0].require_repo()
     if isinstance(found, RecordedRun):
-        return Subject(found.lock.run.id, found.lock.job.name, found.path, runs, repo)
+        lock = found.lock
+        return Subject(lock.run.id, lock.job.name, found.path, found.content, runs, repo)
     if found.lock.status == RUNNING:
         raise PushError(
             f"sweep {found.lock.id} is still running", hint="Push it when it has ended."
         )
-    return Subject(found.lock.id, found.lock.job, found.path, runs, repo, is_sweep=True)
+    content = lockfile.read_content(found.path)
+    return Subject(found.lock.id, found.lock.job, found.path, content, runs, repo, is_sweep=True)
 
 
 def jobs_of(sweep: RecordedSweep) -> tuple[RecordedRun, ...]:
@@ -97,11 +95,13 @@ def jobs_of(sweep: RecordedSweep) -> tuple[RecordedRun, ...]:
     Raises:
         RunNotFoundError: the lock of one is gone. PushError: it has none.
     """
-    runs = []
+    runs: list[RecordedRun] = []
+    near = GitRepo.find(sweep.folder)
     for job in sweep.lock.jobs:
         folder = sweep.folder / job.path
         names = (layout.LOCK, layout.superseded_lock(job.run))
-        found = [run for run in map(load_run, _there(folder, names)) if run.lock.run.id == job.run]
+        there = (load_run(path, near) for path in _there(folder, names))
+        found = [run for run in there if run.lock.run.id == job.run]
         if not found:
             raise RunNotFoundError(
                 f"job {job.num} of sweep {sweep.lock.id} has no {layout.LOCK} in {folder}",

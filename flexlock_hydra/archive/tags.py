@@ -5,15 +5,22 @@ from __future__ import annotations
 import getpass
 import json
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from flexlock_hydra.archive.plan import with_parents
 from flexlock_hydra.errors import GitError, PushError
 from flexlock_hydra.ports.gitcmd import redact_url
 from flexlock_hydra.ports.gitremote import fetch_refs
 from flexlock_hydra.ports.gitrepo import GitRepo
 from flexlock_hydra.ports.store import Store
 from flexlock_hydra.record import layout
+
+
+_RENAME = {
+    "tag": "git tag NEW {0} && git tag -d {0}",
+    "branch": "git branch -m {0} NEW",
+}
 
 
 @dataclass(frozen=True)
@@ -62,6 +69,46 @@ def make(repo: GitRepo, wanted: Wanted, there: str | None, url: str | None, *, s
     if sign:
         return repo.sign_tag(wanted.name, wanted.commit, wanted.message, wanted.date)
     return plain
+
+
+def require_free(
+    repo: GitRepo, url: str | None, there: Mapping[str, str], wanted: Mapping[str, str]
+) -> None:
+    """Refuse, before anything is sent, what could not be pushed in the end.
+
+    Args:
+        there: the refs of the git remote.
+
+    Raises:
+        PushError: a ref above a wanted one, or a branch of the name that is somewhere else.
+    """
+    here = {ref: repo.rev_parse(ref) for ref in {*wanted, *_above(wanted)}}
+    require_branch(repo, here, wanted)
+    for ref in _above(wanted):
+        kind, name = _kind_and_name(ref)
+        for where, has in ((redact_url(url or ""), there.get(ref)), (str(repo.root), here[ref])):
+            if has is not None:
+                raise PushError(
+                    f"{kind} {name} in {where} leaves no room for {kind}s below {name}/",
+                    hint=f"Give it another name there: {_RENAME[kind].format(name)}",
+                )
+    for ref, oid in wanted.items():
+        if ref.startswith("refs/heads/") and there.get(ref, oid) != oid:
+            name = _kind_and_name(ref)[1]
+            raise PushError(
+                f"branch {name} exists in {redact_url(url or '')} at {there[ref]}",
+                hint="Delete it there if it is not wanted, or leave --branch out.",
+            )
+
+
+def _above(refs: Iterable[str]) -> list[str]:
+    """The names that refs must leave free: ``refs/tags/a`` for ``refs/tags/a/b``."""
+    return [up for ref in refs for up in [*with_parents(ref)][1:-2]]
+
+
+def _kind_and_name(ref: str) -> tuple[str, str]:
+    _, kind, name = ref.split("/", 2)
+    return {"tags": "tag", "heads": "branch"}[kind], name
 
 
 def require_branch(

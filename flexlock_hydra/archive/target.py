@@ -5,18 +5,23 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from flexlock_hydra.errors import GitError, TargetError
-from flexlock_hydra.ports import gitask, gitlook
+from flexlock_hydra.capture import process
+from flexlock_hydra.errors import GitError, LockError, TargetError
+from flexlock_hydra.ports import gitask, gitcmd, gitlook
 from flexlock_hydra.ports.gitrepo import GitRepo
 from flexlock_hydra.record.lockfile import write_bytes
+from flexlock_hydra.record.model import Process
 
 _STATE = "flexlock-pull.json"
-"""In the git folder of what is pulled: the tag, and how far the pull came."""
+"""In the git folder of what is pulled: the tag, how far the pull came, and its process."""
+SCRATCH = "flexlock-pull-"
+"""In the git folder too: how the names of folders begin in which fetched objects lie a while."""
 
 
 @dataclass(frozen=True)
@@ -37,11 +42,13 @@ class Target:
 @contextmanager
 def new_clone(place: Path, url: str, tag: str, branch: str) -> Iterator[Target]:
     """A repository of its own at a new or empty folder; taken away should the pull fail early."""
-    existed = place.is_dir()
+    existed, real = place.is_dir(), place.resolve()
+    above = [up for up in real.parents if not up.exists()]
     _require_free(place)
     git_dir = place / ".git"
     try:
         git_dir.mkdir(parents=True, exist_ok=True)
+        _clear(git_dir)
         write_state(git_dir, tag, has_code=False)
     except OSError as error:
         raise TargetError(
@@ -50,9 +57,12 @@ def new_clone(place: Path, url: str, tag: str, branch: str) -> Iterator[Target]:
     try:
         yield Target(GitRepo.init_with_remote(url, place), tag, branch)
     except BaseException:
-        shutil.rmtree(place, ignore_errors=True)
+        shutil.rmtree(real, ignore_errors=True)
         if existed:
-            place.mkdir()
+            real.mkdir(exist_ok=True)  # the root of a disk cannot be taken away
+        for up in above:
+            with suppress(OSError):  # others may have put something there
+                up.rmdir()
         raise
 
 
@@ -81,10 +91,30 @@ def new_worktree(
 
 
 @contextmanager
-def begun(place: Path, tag: str, branch: str) -> Iterator[Target]:
-    """What an earlier pull of the same tag left."""
-    repo = _repo_at(place)
-    yield Target(repo, tag, branch, bool(read_state(place, tag)))
+def begun(place: Path, tag: str, branch: str, url: Callable[[], str]) -> Iterator[Target]:
+    """What an earlier pull of the same tag left, perhaps killed before it had a repository.
+
+    Raises:
+        TargetError: that pull still goes on, or what it left is no repository any more.
+    """
+    has_code = bool(read_state(place, tag))
+    if (pid := _puller(place)) is not None:
+        raise TargetError(
+            f"process {pid} pulls into {place} now", hint="Wait for it, or choose: --into DIR"
+        )
+    if not has_code:
+        _forget_git_locks(place)
+    repo = repository_at(place)
+    is_clone = (place / ".git").is_dir()
+    if not has_code and is_clone and (repo is None or not repo.config("remote.origin.fetch")):
+        if repo is not None:
+            gitcmd.run(repo.root, "config", "--remove-section", "remote.origin")
+        repo = GitRepo.init_with_remote(url(), place)
+    if repo is None:
+        raise TargetError(f"{place} is no git repository", hint="Choose another: --into DIR")
+    write_state(repo.git_dir, tag, has_code=has_code)
+    _clear(repo.git_dir)
+    yield Target(repo, tag, branch, has_code)
 
 
 @contextmanager
@@ -103,21 +133,45 @@ def this_repository(place: Path, tag: str, branch: str) -> Iterator[Target]:
     yield Target(repo, tag, branch)
 
 
+def repository_at(place: Path) -> GitRepo | None:
+    """The repository whose root is a place: not one around it, should it be none itself."""
+    repo = GitRepo.find(place)
+    return repo if repo and repo.root == place.resolve() else None
+
+
 def read_state(place: Path, tag: str) -> bool | None:
     """Whether the code of a tag is checked out at a place; None: no pull of it began there."""
-    git = place / ".git"
     try:
-        git_dir = git if git.is_dir() else GitRepo.find(place)
-        folder = git_dir.git_dir if isinstance(git_dir, GitRepo) else git_dir
-        said = json.loads((folder / _STATE).read_bytes()) if folder else {}
+        said = _read_state(place)
         return bool(said["has_code"]) if said["tag"] == tag else None
-    except (OSError, ValueError, KeyError, TypeError, GitError):
+    except (KeyError, TypeError):
         return None
 
 
 def write_state(git_dir: Path, tag: str, *, has_code: bool) -> None:
-    """Note how far a pull came."""
-    write_bytes(git_dir / _STATE, json.dumps({"tag": tag, "has_code": has_code}).encode())
+    """Note how far a pull came, and who pulls."""
+    said = {"tag": tag, "has_code": has_code, "process": process.capture().to_dict()}
+    write_bytes(git_dir / _STATE, json.dumps(said).encode())
+
+
+def _read_state(place: Path) -> Any:
+    git = place / ".git"
+    try:
+        git_dir = git if git.is_dir() else GitRepo.find(place)
+        folder = git_dir.git_dir if isinstance(git_dir, GitRepo) else git_dir
+        return json.loads((folder / _STATE).read_bytes()) if folder else None
+    except (OSError, ValueError, GitError):
+        return None
+
+
+def _puller(place: Path) -> int | None:
+    """Another process that pulls into a place now, as far as can be told from here."""
+    try:
+        found = Process.parse(_read_state(place)["process"])
+    except (KeyError, TypeError, LockError):
+        return None
+    is_other = found.pid != os.getpid()
+    return found.pid if is_other and process.is_alive(found) is True else None
 
 
 def _require_free(place: Path) -> None:
@@ -126,13 +180,34 @@ def _require_free(place: Path) -> None:
         raise TargetError(f"{place} is a file", hint="Choose a folder: --into DIR")
     try:
         names = os.listdir(place) if place.is_dir() else []
-        mere_begin = names == [".git"] and not os.listdir(place / ".git")
+        mere_begin = names == [".git"] and all(
+            name.startswith(f".{_STATE}.") for name in os.listdir(place / ".git")
+        )
     except OSError as error:
         raise TargetError(f"{place} cannot be looked at: {error.strerror}") from error
     if names and not mere_begin:
         raise TargetError(
             f"{place} is not empty", hint="Choose a new or empty folder: --into DIR"
         )
+
+
+def _clear(git_dir: Path) -> None:
+    """Remove what a killed pull kept in the git folder for a while."""
+    for left in git_dir.glob(f"{SCRATCH}*"):
+        shutil.rmtree(left, ignore_errors=True)
+    for left in git_dir.glob(f".{_STATE}.*"):
+        left.unlink(missing_ok=True)
+
+
+def _forget_git_locks(place: Path) -> None:
+    """Remove what a killed git left locked in a repository that only the pull worked in."""
+    git_dir = place / ".git"
+    if git_dir.is_dir():
+        for lock in git_dir.rglob("*.lock"):
+            lock.unlink(missing_ok=True)
+    elif repo := repository_at(place):
+        for name in ("index.lock", "HEAD.lock"):
+            (repo.git_dir / name).unlink(missing_ok=True)
 
 
 def _repo_at(place: Path) -> GitRepo:

@@ -9,7 +9,7 @@ from flexlock_hydra.cli import render
 from flexlock_hydra.replay import diff as replay
 
 
-@click.command("diff")
+@click.command("diff", short_help="Compare two runs.")
 @click.argument("a")
 @click.argument("b")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")

@@ -10,7 +10,7 @@ from flexlock_hydra.archive import upkeep
 from flexlock_hydra.cli import render
 
 
-@click.command("ls")
+@click.command("ls", short_help="List what was pushed.")
 @click.option("--remote", "on_remote", is_flag=True, help="List the tags of the remotes.")
 @click.option("--data-remote", metavar="R", help="Which data remote.  [as for push]")
 @click.option("--git-remote", metavar="G", help="Which git remote.  [origin]")
@@ -18,7 +18,11 @@ from flexlock_hydra.cli import render
 def command(
     on_remote: bool, data_remote: str | None, git_remote: str | None, as_json: bool
 ) -> None:
-    """List what was pushed: tags with date, job, size, and who pushed them."""
+    """List what was pushed, the newest first: date, size, tag, and who pushed it.
+
+    "no git tag": another repository's, or half deleted. "no data here": its data is on
+    another data remote.
+    """
     if not on_remote:
         raise click.UsageError("Say what to list: --remote")
     found = upkeep.ls(render.remotes(data_remote, git_remote))

@@ -14,26 +14,41 @@ from flexlock_hydra.cli import render
 
 @click.command("pull")
 @click.argument("tag")
-@click.option("--from", "source", metavar="URL", help="Where the tag is.  [this repository]")
+@click.option(
+    "--from",
+    "source",
+    metavar="URL",
+    help="The git repository that has TAG.  [origin, else this one]",
+)
 @click.option(
     "--into",
     metavar="DIR",
     type=click.Path(path_type=Path),
-    help="A new folder, a clean repository, or what an earlier pull began.",
+    help="A new folder, a clean repository, or what an earlier pull began.  [JOB-ID]",
 )
-@click.option("--worktree", is_flag=True, help="Make a linked worktree of this repository.")
+@click.option("--worktree", is_flag=True, help="Make DIR a linked worktree of this repository.")
 @click.option(
     "--link",
+    metavar="HOW",
     type=click.Choice(LINKS),
     default=COPY,
-    help="How files come from the cache, or from a remote that is a folder.  [copy]",
+    help="copy, reflink, hardlink or symlink: from the cache, or from a data remote that is a "
+    "folder.  [copy]",
 )
 @click.option(
-    "--cache", metavar="DIR", type=click.Path(path_type=Path), help="A folder of shared objects."
+    "--cache",
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    help="A folder that keeps what was fetched, for this pull and others.",
 )
-@click.option("--only", metavar="NAME", multiple=True, help="Of the data, what has this name.")
+@click.option(
+    "--only",
+    metavar="NAME",
+    multiple=True,
+    help="Of the data, what has this name in the lock; again for more.",
+)
 @click.option("--no-data", is_flag=True, help="Restore the code and the locks alone.")
-@click.option("--no-outputs", is_flag=True, help="Leave output files where they are.")
+@click.option("--no-outputs", is_flag=True, help="Fetch no output files.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @click.pass_context
 def command(

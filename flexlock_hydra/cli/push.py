@@ -16,10 +16,10 @@ from flexlock_hydra.cli import render
 from flexlock_hydra.errors import PushError
 
 
-@click.command("push")
+@click.command("push", short_help="Push RUN: a git tag, its data on a DVC remote.")
 @click.argument("run")
 @click.option("--remote", metavar="R", help="Data remote: a folder, a URL, or DVC's name of one.")
-@click.option("--git-remote", metavar="G", help="Git remote to push the tag to.  [origin]")
+@click.option("--git-remote", metavar="G", help="Git remote, or URL, that gets the tag.  [origin]")
 @click.option(
     "--layout",
     type=click.Choice([SHARED, PER_TAG]),
@@ -27,13 +27,16 @@ from flexlock_hydra.errors import PushError
     help="One store for all tags, or one for each, below the URL.  [shared]",
 )
 @click.option("--branch", is_flag=True, help="Also make a branch of the tag's name: code alone.")
-@click.option("--no-outputs", is_flag=True, help="Leave the output files here.")
+@click.option("--no-outputs", is_flag=True, help="Push without the output files.")
 @click.option("--each", is_flag=True, help="Of a sweep: a tag for each job.")
 @click.option("--drill", is_flag=True, help="Restore it from the remotes first, and compare.")
-@click.option("--repair", is_flag=True, help="Read back what is there; replace what is damaged.")
+@click.option("--repair", is_flag=True, help="Read the data remote; replace what is damaged.")
 @click.option("--sign", is_flag=True, help="Sign the tag as git's configuration says.")
 @click.option(
-    "--allow-secret", metavar="FILE", multiple=True, help="Let a file with a secret in it go."
+    "--allow-secret",
+    metavar="FILE",
+    multiple=True,
+    help="Let FILE go although it seems to show a secret; again for more files.",
 )
 @click.option("--dry-run", is_flag=True, help="Say what would be sent; write nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")

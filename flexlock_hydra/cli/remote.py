@@ -31,10 +31,11 @@ def command() -> None:
 @click.argument("url")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def init(url: str, as_json: bool) -> None:
-    """Try URL, and make it this repository's data remote (flexlock.remote in git's config).
+    """Try URL, and make it this repository's data remote.
 
     URL is a folder, a URL that DVC knows, or the name of a remote in DVC's configuration. A
-    file is written, listed, read back and deleted. No credentials are stored.
+    file is written, listed, read back and deleted; then URL is kept as flexlock.remote in
+    git's configuration. No credentials are stored.
     """
     repo = GitRepo.find(Path.cwd())
     if repo is None:

@@ -11,7 +11,7 @@ from flexlock_hydra.cli import render
 from flexlock_hydra.replay import rerun as replay
 
 
-@click.command("rerun")
+@click.command("rerun", short_help="Run RUN again, and compare the outputs.")
 @click.argument("run")
 @click.argument("overrides", nargs=-1)
 @click.option(

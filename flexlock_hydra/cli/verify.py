@@ -24,7 +24,7 @@ def _share(ctx: click.Context, param: click.Parameter, value: str | None) -> flo
 @click.argument("tag")
 @click.option("--remote", "on_remote", is_flag=True, help="Ask the remotes.")
 @click.option(
-    "--read-data", "share", metavar="5%", callback=_share, help="Read a part back and hash it."
+    "--read-data", "share", metavar="5%", callback=_share, help="Read so much back and hash it."
 )
 @click.option("--full", is_flag=True, help="Read all of it back.")
 @click.option("--data-remote", metavar="R", help="Where the manifest is.  [as for push]")

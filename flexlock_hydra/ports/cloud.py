@@ -6,6 +6,7 @@ workspace to the remote and back.
 
 from __future__ import annotations
 
+import errno
 import logging
 import math
 import os
@@ -20,7 +21,7 @@ from urllib.parse import urlsplit
 
 from flexlock_hydra.errors import RemoteError
 from flexlock_hydra.ports import calls
-from flexlock_hydra.ports.kinds import Kind, Method, kind_of
+from flexlock_hydra.ports.kinds import Kind, Method, folder_of, kind_of
 from flexlock_hydra.ports.store import (
     OBJECTS,
     SMALL,
@@ -47,10 +48,12 @@ _PAGE = 1000
 """Names that a remote lists with one request."""
 _JOBS = 8
 _TRIES = 2
-_CONNECT_SECONDS, _READ_SECONDS = 10, 25
+_CONNECT_SECONDS, _READ_SECONDS = 10, 20
 """For a server that is silent: with two tries it is an error within a minute."""
 _ALIVE_SECONDS = 10
 """How often an ssh server is asked whether it is alive; three silences end the connection."""
+
+_MISSING = os.strerror(errno.ENOENT)
 
 _EXTRAS = {
     "s3": "s3",
@@ -116,7 +119,7 @@ class CloudStore(Store):
             again = {oid for oid, error in failed.items() if not _gone(error)}
             kept = {oid: error for oid, error in failed.items() if oid not in again}
             failed = kept | self._fetch([(oid, to) for oid, to in objects if oid in again])
-            return {oid: reason(error) for oid, error in failed.items()}
+            return {oid: _MISSING if _gone(e) else reason(e) for oid, e in failed.items()}
 
     def stored(self) -> Iterator[Stored]:
         with self._errors("list"):
@@ -205,12 +208,23 @@ class CloudStore(Store):
 
     def _start_put(self, files: Sequence[tuple[str, bytes]]) -> Future[list[Any]]:
         placed = [(self._place(name), content) for name, content in files]
+        self._make_folders(place for place, _ in placed)
         return calls.start(
             self._fs.fs, self._kind.put, placed, jobs=self._jobs, fine=lambda error: False
         )
 
+    def _make_folders(self, places: Iterable[str]) -> None:
+        """What places lie in, where it was not made before: first what they all lie in."""
+        if self._kind.has_folders:
+            folders = {folder_of(place) for place in places}
+            for group in ({folder_of(folder) for folder in folders}, folders):
+                new = sorted(group - self._made)
+                self._map(self._kind.make, [(folder,) for folder in new])
+                self._made.update(new)
+
     def _put_large(self, objects: Sequence[tuple[str, Source]]) -> Iterator[int]:
         """Files that are sent from where they lie, each hashed before; their sizes."""
+        self._make_folders(self._place(object_path(oid)) for oid, _ in objects)
 
         def put(each: tuple[str, Source]) -> int:
             oid, source = each
@@ -247,6 +261,10 @@ class CloudStore(Store):
     @property
     def _jobs(self) -> int:
         return int(self.spec.options.get("jobs") or max(self._fs.jobs, _JOBS))
+
+    @cached_property
+    def _made(self) -> set[str]:
+        return set()
 
     @cached_property
     def _kind(self) -> Kind:

@@ -12,6 +12,7 @@ import shutil
 import stat
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import count
 from pathlib import Path
 
 from flexlock_hydra.errors import RemoteError
@@ -42,6 +43,7 @@ _AT_ONCE = 32
 """Small files that one thread handles at a time."""
 _BLOCK = 4 * 1024 * 1024
 _READ_ONLY = 0o444
+_TOKEN, _numbers = os.urandom(4).hex(), count()
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
 
 
@@ -170,7 +172,7 @@ class FolderStore(Store):
         """Take over a file, whose bytes were checked, as an object."""
         with self._errors("write to"):
             final = self.path(oid)
-            beside = f"{final}.{os.urandom(4).hex()}.tmp"
+            beside = _beside(final)
             os.makedirs(os.path.dirname(final), exist_ok=True)
             shutil.move(path, beside)
             os.chmod(beside, _READ_ONLY)
@@ -184,18 +186,20 @@ class FolderStore(Store):
     def _put(self, oid: str, source: Source | bytes) -> None:
         """One object: written beside its place, its md5 checked on the way, and renamed."""
         final = self.path(oid)
-        beside = f"{final}.{os.urandom(4).hex()}.tmp"
+        beside = _beside(final)
         try:
             fd = os.open(beside, _NEW, _READ_ONLY)
         except FileNotFoundError:
             os.makedirs(os.path.dirname(final), exist_ok=True)
             fd = os.open(beside, _NEW, _READ_ONLY)
         try:
-            with open(fd, "wb", buffering=0) as to:
+            try:
                 if isinstance(source, Source) and source.size > SMALL:
-                    _write_large(to.fileno(), oid, source)
+                    _write_large(fd, oid, source)
                 else:
-                    _write(to.fileno(), read_small(oid, source))
+                    _write(fd, read_small(oid, source))
+            finally:
+                os.close(fd)
             os.replace(beside, final)
         except BaseException:
             with contextlib.suppress(OSError):
@@ -212,6 +216,11 @@ class FolderStore(Store):
                     raise
                 failed[oid] = reason(error)
         return failed
+
+
+def _beside(final: str) -> str:
+    """A name for what is not whole yet, no two alike in any process of any machine."""
+    return f"{final}.{_TOKEN}-{os.getpid()}-{next(_numbers)}.tmp"
 
 
 def _write(fd: int, content: bytes) -> None:

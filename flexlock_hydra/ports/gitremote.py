@@ -31,6 +31,7 @@ _CHECKED = (
     "fetch.fsckObjects=true",
     *(word for name in _HARMLESS for word in ("-c", f"fetch.fsck.{name}=ignore")),
 )
+_UNSAFE = re.compile(r"error: object [0-9a-f]+: (.*)")
 _REFUSED = re.compile(
     r"could not read (?:Username|Password)|Authentication failed|Permission denied|"
     r"Host key verification failed|requested URL returned error: 40[13]|terminal prompts disabled"
@@ -109,8 +110,9 @@ def _explained(url: str) -> Iterator[None]:
         yield
     except GitError as error:
         if "fsck error" in str(error) or "fsck" in str(error) and "unpack" in str(error):
+            why = _UNSAFE.search(str(error))
             raise GitError(
-                f"{redact_url(url)} sent an object that is not safe: {error}",
+                f"{redact_url(url)} sent an object that is not safe: {why[1] if why else error}",
                 hint="Do not trust this tag; ask who pushed it.",
             ) from error
         if _REFUSED.search(str(error)):

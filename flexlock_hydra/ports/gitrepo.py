@@ -168,8 +168,12 @@ class GitRepo:
         found = look_up(self.root, [oid]) if oid else []
         return found[0][2] if found else None
 
-    def read_blobs(self, oids: Sequence[str]) -> Iterator[tuple[str, bytes]]:
+    def read_blobs(
+        self, oids: Sequence[str], largest: int | None = None
+    ) -> Iterator[tuple[str, bytes]]:
         """The contents of blobs by id, some megabytes of them at once.
+
+        ``largest``: pass over those with more bytes.
 
         Raises:
             GitError: one is not here.
@@ -180,6 +184,8 @@ class GitRepo:
         if len(found) != len(oids):
             raise GitError(f"{self.root} lacks objects that a commit of it names: git fsck")
         for oid, _, size in found:
+            if largest is not None and size > largest:
+                continue
             if batch and pending + size > _BATCH:
                 yield from self._read_batch(batch)
                 batch, pending = [], 0
@@ -345,9 +351,12 @@ class GitRepo:
         records = [os.fsdecode(record).partition("\t") for record in raw.split(b"\0")[:-1]]
         return [path for facts, _, path in records if not has_line_ends(facts, config)]
 
-    def write_blob(self, content: bytes) -> str:
-        """Store bytes as a blob; its id."""
-        return self.git("hash-object", "-w", "--stdin", "--no-filters", stdin=content)
+    def write_blobs(self, contents: Sequence[bytes]) -> list[str]:
+        """Store bytes as blobs; their ids."""
+        with tempfile.TemporaryDirectory(prefix=_WORKTREE_PREFIX) as folder:
+            for number, content in enumerate(contents):
+                Path(folder, str(number)).write_bytes(content)
+            return self.hash_raw([os.path.join(folder, str(n)) for n in range(len(contents))])
 
     def edit_tree(
         self, tree: str, put: Mapping[str, bytes], remove: Iterable[str] = ()
@@ -355,9 +364,8 @@ class GitRepo:
         """A tree with files put in and leaves removed."""
         null = "0" * len(tree)
         lines = [b"0 %s\t%s" % (null.encode(), os.fsencode(path)) for path in remove]
-        for path, content in put.items():
-            oid = self.write_blob(content).encode()
-            lines.append(b"100644 %s 0\t%s" % (oid, os.fsencode(path)))
+        for path, oid in zip(put, self.write_blobs([*put.values()]), strict=True):
+            lines.append(b"100644 %s 0\t%s" % (oid.encode(), os.fsencode(path)))
         with self.temporary_index(copy=False) as env:
             git(self.root, "read-tree", tree, env=env)
             git(

@@ -105,8 +105,22 @@ class Inside:
                 if error.errno in (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.EOPNOTSUPP):
                     return False
                 raise
-            self._rename(parent, path, beside, name)
+            try:
+                if kind != "symlink" and not self._is_file(parent, where):
+                    self._unlink(parent, path, beside)
+                    return False
+                self._rename(parent, path, beside, name)
+            except BaseException:
+                with contextlib.suppress(OSError):
+                    self._unlink(parent, path, beside)
+                raise
         return True
+
+    def remove(self, path: str) -> None:
+        """Take a file or a link away."""
+        with self._named(path):
+            parent, name = self._parent(path, make=False)
+            self._unlink(parent, path, name)
 
     def make_folder(self, path: str) -> None:
         """A folder, and those above it."""
@@ -163,6 +177,11 @@ class Inside:
             os.unlink(beside, dir_fd=parent)
         else:
             os.unlink(os.path.join(os.path.dirname(self._full(path)), beside))
+
+    def _is_file(self, parent: int | None, where: str) -> bool:
+        """Whether what was linked is a file: the hard link of a link would lead away."""
+        dir_fd = parent if _CAN else None
+        return stat.S_ISREG(os.stat(where, dir_fd=dir_fd, follow_symlinks=False).st_mode)
 
     def _close(self) -> None:
         while self._open:

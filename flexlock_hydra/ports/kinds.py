@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import os
-import threading
+import random
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -22,22 +24,26 @@ class Kind:
     """Any file system: a file is written beside its place and renamed."""
 
     can_list = True
+    has_folders = True
     cat: Method = "cat_file"
     get: Method = "get_file"
 
     def __init__(self, remote: Any) -> None:
         self.remote = remote
         self.fs = remote.fs
-        self._made: set[str] = set()
-        self._making = threading.Lock()
+
+    @property
+    def make(self) -> Method:
+        """Makes a folder that may be there, and those above it: ``make(folder)``."""
+        return self._make
 
     @property
     def put(self) -> Method:
-        """Writes the bytes of a small file: ``put(place, content)``."""
+        """Writes the bytes of a small file into a folder that is there: ``put(place, bytes)``."""
         return self._put
 
     def put_large(self, place: str, source: Source) -> None:
-        """Write a file.
+        """Write a file into a folder that is there.
 
         Raises:
             DataError: it changed meanwhile; what was sent of it is taken back.
@@ -52,17 +58,16 @@ class Kind:
         """What ``cat`` is told."""
         return {}
 
+    def _make(self, folder: str) -> None:
+        self.fs.makedirs(folder, exist_ok=True)
+
     def _put(self, place: str, content: bytes) -> None:
         self._write(place, lambda beside: self._upload(content, beside))
 
     def _write(
         self, place: str, upload: Callable[[str], None], source: Source | None = None
     ) -> None:
-        folder, beside = _folder(place), _beside(place)
-        with self._making:  # WebDAV servers lock what is being made
-            if folder not in self._made:
-                self._make(folder)
-                self._made.add(folder)
+        beside = _beside(place)
         try:
             upload(beside)
             if source is not None and not is_unchanged(source):
@@ -72,9 +77,6 @@ class Kind:
             with contextlib.suppress(Exception):  # it may not be there; the first error counts
                 self.fs.rm_file(beside)
             raise
-
-    def _make(self, folder: str) -> None:
-        self.fs.makedirs(folder, exist_ok=True)
 
     def _upload(self, content: bytes | Source, place: str) -> None:
         if isinstance(content, bytes):
@@ -91,6 +93,7 @@ class Kind:
 class ObjectStore(Kind):
     """Nothing but whole objects is ever seen in it."""
 
+    has_folders = False
     put: Method = "pipe_file"
 
     def put_large(self, place: str, source: Source) -> None:
@@ -128,10 +131,23 @@ class Ssh(Kind):
     def put(self) -> Method:
         return self._put_small
 
+    @property
+    def make(self) -> Method:
+        return self._make_folder
+
+    async def _make_folder(self, folder: str) -> None:
+        from asyncssh.sftp import SFTPError, SFTPFailure
+
+        async with self.fs._pool.get() as channel:
+            try:
+                await channel.mkdir(folder)
+            except SFTPFailure:
+                pass  # it is there, or writing says what is wrong
+            except SFTPError:
+                await self.fs._makedirs(folder, exist_ok=True)
+
     async def _put_small(self, place: str, content: bytes) -> None:
-        folder, beside = _folder(place), _beside(place)
-        if folder not in self._made:
-            await self._make_below(folder)
+        beside = _beside(place)
         try:
             async with self.fs._pool.get() as channel, channel.open(beside, "wb") as file:
                 await file.write(content)
@@ -140,19 +156,6 @@ class Ssh(Kind):
             with contextlib.suppress(Exception):  # it may not be there; the first error counts
                 await self.fs._rm_file(beside)
             raise
-
-    async def _make_below(self, folder: str) -> None:
-        """A folder, and once those above it."""
-        from asyncssh.sftp import SFTPError
-
-        above = _folder(folder)
-        if above not in self._made:
-            await self.fs._makedirs(above, exist_ok=True)
-            self._made.add(above)
-        async with self.fs._pool.get() as channel:
-            with contextlib.suppress(SFTPError):  # it is there, or writing says what is wrong
-                await channel.mkdir(folder)
-        self._made.add(folder)
 
     def _rename(self, beside: str, place: str) -> None:
         self.fs.mv(beside, place)
@@ -174,20 +177,20 @@ class WebDav(Kind):
 
     def _get(self, place: str, to: str) -> None:
         with self._asked(place) as answer, open(to, "wb") as file:
-            for block in answer.iter_bytes():
+            for block in answer.iter_raw():
                 file.write(block)
 
     def _cat(self, place: str) -> bytes:
         with self._asked(place) as answer:
-            return bytes(answer.read())
+            return b"".join(answer.iter_raw())
 
     @contextlib.contextmanager
     def _asked(self, place: str) -> Any:
         client = self.fs.client
-        url = client.join_url(place)
-        with client.http.stream("GET", url, follow_redirects=True) as answer:
+        url, plain = client.join_url(place), {"Accept-Encoding": "identity"}
+        with client.http.stream("GET", url, headers=plain, follow_redirects=True) as answer:
             if answer.status_code == 404:
-                raise FileNotFoundError(place)
+                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), place)
             answer.raise_for_status()
             yield answer
 
@@ -198,7 +201,7 @@ class WebDav(Kind):
         """Make a folder, and those above it where they are missing, up to the server's root."""
         client = self.fs.client
         answer = client.http.request("MKCOL", url.copy_with(path=f"{url.path.rstrip('/')}/"))
-        above = _folder(url.path.rstrip("/"))
+        above = folder_of(url.path.rstrip("/"))
         if answer.status_code in (404, 409) and above:
             self._make_url(url.copy_with(path=above))
             answer = client.http.request("MKCOL", url.copy_with(path=f"{url.path.rstrip('/')}/"))
@@ -211,13 +214,23 @@ class WebDav(Kind):
             self.fs.client.upload_fileobj(f, place, overwrite=True, size=size)
 
     def _rename(self, beside: str, place: str) -> None:
-        self.fs.client.move(beside, place, overwrite=True)
+        from webdav4.client import ResourceLocked  # type: ignore[import-untyped]
+
+        for wait in (0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 0):
+            try:
+                self.fs.client.move(beside, place, overwrite=True)
+                return
+            except ResourceLocked:  # for a moment, by another sender of the same
+                if not wait:
+                    raise
+                time.sleep(wait * random.uniform(0.5, 1.5))
 
 
 class Http(Kind):
     """A server that takes files as they come: it can neither list nor rename."""
 
     can_list = False
+    has_folders = False
 
     @property
     def put(self) -> Method:
@@ -249,7 +262,8 @@ def kind_of(remote: Any, *, keeps_objects: bool) -> Kind:
     return _KINDS.get(remote.protocol, ObjectStore if keeps_objects else Kind)(remote)
 
 
-def _folder(place: str) -> str:
+def folder_of(place: str) -> str:
+    """What a place lies in."""
     return place.rpartition("/")[0]
 
 

@@ -22,6 +22,7 @@ from flexlock_hydra.errors import DataError, FlexlockError, RemoteError
 from flexlock_hydra.ports.gitcmd import redact_url
 
 OBJECTS = "files/md5"
+_READ = os.O_RDONLY | getattr(os, "O_BINARY", 0)
 SMALL = 1024 * 1024
 """Bytes up to which a file is sent in one piece, its md5 checked before."""
 _READ_BACK = 64
@@ -253,8 +254,13 @@ def read_small(oid: str, source: Source | bytes) -> bytes:
     if isinstance(source, bytes):
         return source
     with reading(source):
-        with open(source.path, "rb", buffering=0) as file:
-            content = file.read(source.size + 1) or b""
+        fd = os.open(source.path, _READ)  # a file object costs three system calls more
+        try:
+            content = os.read(fd, source.size + 1)
+            while len(content) < source.size and (more := os.read(fd, source.size)):
+                content += more
+        finally:
+            os.close(fd)
     if hashlib.md5(content, usedforsecurity=False).hexdigest() != oid[:32]:
         raise changed(source.path)
     return content
@@ -303,7 +309,10 @@ def reason(error: BaseException) -> str:
     """What went wrong, in few words."""
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
-    return redact_url(" ".join(str(error).split())[:300]) or type(error).__name__
+    said = redact_url(" ".join(str(error).split())[:300])
+    return said or ("no answer in time" if "Timeout" in type(error).__name__ else "") or type(
+        error
+    ).__name__
 
 
 def _hint(error: BaseException) -> str:

@@ -123,8 +123,17 @@ def read(path: Path) -> RunLock:
     Raises:
         RunNotFoundError: no such file. LockError: see :func:`loads`.
     """
+    return loads(read_content(path), where=str(path))
+
+
+def read_content(path: Path) -> bytes:
+    """The bytes of a lock file.
+
+    Raises:
+        RunNotFoundError: no such file. LockError: it cannot be read.
+    """
     try:
-        return loads(path.read_bytes(), where=str(path))
+        return path.read_bytes()
     except FileNotFoundError as error:
         raise RunNotFoundError(f"no run.lock at {path}") from error
     except OSError as error:
