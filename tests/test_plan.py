@@ -162,4 +162,4 @@ def test_metafiles_are_read_as_they_were_written(path: str) -> None:
     content = metafiles.metafile(out)
     parsed = parse_metafile(content, "0000.dvc")
     assert (parsed.path, parsed.md5) == (path, file("1").md5)
-    assert yaml.safe_load(content)["outs"][0]["remote"] == "flexlock"
+    assert yaml.safe_load(content)["outs"][0]["path"] == path

@@ -65,6 +65,7 @@ def test_nothing_of_the_users_is_overwritten(recorded: Project, tag: str, obstac
     """A repository with changes, or other files where data belongs, is refused as it is."""
     if obstacle == "other data":
         recorded.git("stash", "-q", "-u")
+        shutil.rmtree(recorded.path("outputs"))
     recorded.write("data/table.csv", "mine\n")
     before = tree(recorded.root)
     done = recorded.flexlock("pull", tag, "--into", ".", check=False)
@@ -73,6 +74,47 @@ def test_nothing_of_the_users_is_overwritten(recorded: Project, tag: str, obstac
     after = tree(recorded.root)
     assert {name: after[name] for name in before} == before
     assert recorded.git("branch", "--show-current") == "main"
+
+
+def test_a_run_that_is_here_is_not_pulled_over(recorded: Project, tag: str) -> None:
+    """Where the run was made its lock is the user's: git would take it along to the branch."""
+    recorded.git("stash", "-q", "-u")
+    before = tree(recorded.root)
+    done = recorded.flexlock("pull", tag, "--into", ".", check=False)
+    assert done.code == 2 and "outputs/a/run.lock" in done.err and "--worktree" in done.err
+    assert {name: tree(recorded.root)[name] for name in before} == before
+
+
+def test_back_from_another_branch(recorded: Project, tag: str) -> None:
+    """A pull into a repository whose user went elsewhere meanwhile goes to the branch again."""
+    recorded.git("stash", "-q", "-u")
+    shutil.rmtree(recorded.path("outputs"))
+    branch = recorded.flexlock("pull", tag, "--into", ".", "--json").json["branch"]
+    recorded.git("checkout", "-q", "main")
+    recorded.flexlock("pull", tag, "--into", ".")
+    assert recorded.git("branch", "--show-current") == branch
+    assert recorded.git("status", "--porcelain") == ""
+
+
+def test_a_pulled_project_pushes_where_it_came_from(recorded: Project, tmp_path: Path) -> None:
+    """Without further configuration its data remote is the tag's own, in both layouts."""
+    for layout in ("shared", "tag"):
+        tag = str(push(recorded, "--layout", layout)["tag"])
+        pull(recorded, tag)
+        recorded.env.pop("FLEXLOCK_REMOTE")
+        again = recorded.flexlock(
+            "push", "outputs/a", "--layout", layout, "--json", cwd=tmp_path / "x"
+        ).json
+        assert (again["remote"], again["sent_objects"]) == (str(tmp_path / "store"), 0)
+        recorded.env["FLEXLOCK_REMOTE"] = str(tmp_path / "store")
+        recorded.flexlock("rm", tag, "--yes")
+        shutil.rmtree(tmp_path / "x")
+
+
+def test_data_that_moved(recorded: Project, tag: str, tmp_path: Path) -> None:
+    """``--remote`` says where the data is by now."""
+    shutil.move(tmp_path / "store", tmp_path / "moved")
+    assert pull(recorded, tag, "--remote", str(tmp_path / "moved"))["missing"] == []
 
 
 # Which parts

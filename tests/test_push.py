@@ -101,13 +101,15 @@ def test_layout_of_a_store_for_each_tag(recorded: Project, tmp_path: Path) -> No
     assert not objects(tmp_path / "store" / tag) and not remote_tags(recorded)
 
 
-def test_branch_of_the_code_alone(recorded: Project) -> None:
-    """``--branch``: a branch of the tag's name at the run's exact code, here and there."""
-    tag = push(recorded, "--branch")["tag"]
-    commit = read_lock(recorded.path("outputs/a/run.lock"))["repos"]["main"]["commit"]
-    assert recorded.git("rev-parse", f"refs/heads/{tag}") == commit
-    assert recorded.git("ls-remote", "origin", f"refs/heads/{tag}").split()[0] == commit
-    assert remote_tags(recorded) == [tag]
+def test_a_branch_of_the_tags_name(recorded: Project, tmp_path: Path) -> None:
+    """``--branch``: here and there, where the tag is: a clone of either can be restored."""
+    done = push(recorded, "--branch")
+    for where in (".", "origin"):
+        ref = recorded.git("ls-remote", where, f"refs/heads/{done['tag']}")
+        assert ref.split()[0] == done["commit"]
+    recorded.git("clone", "-q", "--branch", done["tag"], "origin.git", "plain", cwd=tmp_path)
+    recorded.dvc("pull", cwd=tmp_path / "plain")
+    assert (tmp_path / "plain/data/table.csv").read_text() == "a,b\n1,2\n"
 
 
 def test_dry_run_writes_nothing(recorded: Project, tmp_path: Path) -> None:

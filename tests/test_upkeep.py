@@ -166,6 +166,16 @@ def test_gc_gives_way_to_a_push(recorded: Project, store: Path) -> None:
     assert recorded.flexlock("rm", tag, "--yes").code == 0
 
 
+@pytest.mark.parametrize("words", [["verify", "--remote"], ["rm", "--yes"], ["gc", "--yes"]])
+def test_a_data_remote_that_is_not_here(recorded: Project, store: Path, words: list[str]) -> None:
+    """A disk that is not mounted is no reason to say that all is lost, or to delete a tag."""
+    tag = push(recorded)["tag"]
+    store.rename(store.with_name("away"))
+    done = recorded.flexlock(*words, *([] if words[0] == "gc" else [tag]), check=False)
+    assert done.code == 2 and "is not here" in done.err
+    assert tag in recorded.git("ls-remote", "origin")
+
+
 def test_remote_init(recorded: Project, tmp_path: Path) -> None:
     """A place that works becomes the repository's data remote; nothing stays there."""
     recorded.env.pop("FLEXLOCK_REMOTE")

@@ -42,7 +42,7 @@ def drill(repo: GitRepo, url: str | None, cargo: Cargo, oid: str, store: Store) 
     if wrong:
         named = "\n".join(f"  {each}" for each in wrong[:_NAMED])
         raise PushError(
-            f"the drill failed, nothing was tagged: {len(wrong)} files are not as recorded\n"
+            f"the drill failed, no tag was pushed: {len(wrong)} files are not as recorded\n"
             f"{named}",
             hint="Push again with --repair: it replaces what is damaged on the remote.",
         )

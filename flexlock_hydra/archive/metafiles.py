@@ -86,7 +86,6 @@ def metafile(out: Out) -> bytes:
                 **({"nfiles": out.digest.nfiles} if out.digest.is_folder else {}),
                 "hash": "md5",
                 "path": out.path,
-                "remote": REMOTE_NAME,
                 "desc": ", ".join(f"{piece.run} {piece.name}" for piece in out.pieces),
             }
         ],

@@ -26,7 +26,7 @@ from flexlock_hydra.archive.fill import (
 )
 from flexlock_hydra.archive.plan import is_under, join, with_parents
 from flexlock_hydra.archive.repos import Further
-from flexlock_hydra.archive.remote import choose_git_remote, with_settings
+from flexlock_hydra.archive.remote import choose_git_remote, named_remote, with_settings
 from flexlock_hydra.archive.tagged import Tagged, check_files, check_place, read_tagged
 from flexlock_hydra.archive.target import Target
 from flexlock_hydra.errors import DataError, FlexlockError, GitError, RunNotFoundError, TargetError
@@ -57,6 +57,7 @@ class Options:
         link: ``copy``, ``reflink``, ``hardlink`` or ``symlink``: how files come from the
             cache, or from a data remote that is a folder.
         cache: a folder of objects, in DVC's form, shared by pulls.
+        remote: the data remote, where it is another one by now than the tag names.
         only: names of the data, as their locks have them, that are fetched.
         data: whether data is fetched at all.
         outputs: whether the outputs are.
@@ -68,6 +69,7 @@ class Options:
     worktree: bool = False
     link: str = COPY
     cache: Path | None = None
+    remote: str | None = None
     only: tuple[str, ...] = ()
     data: bool = True
     outputs: bool = True
@@ -105,14 +107,14 @@ def pull(tag: str, **options: Any) -> Pulled:
 
 
 def restore_for_drill(repo: GitRepo, tag: str, store: Store) -> tuple[str, ...]:
-    """Restore a tag that a new repository has, from the store alone; what is missing."""
+    """Restore a tag that a new repository has, from the store alone; which code is missing."""
     options = Options()
     tagged = read_tagged(repo, tag)
     wanted = _Wanted.of(tagged, options, store)
     wanted.check()
     repo.check_out("drill", tagged.commit, new=True, force=False)
-    missing = _unpack_repos(repo, tagged)
-    return (*missing, *_fill(repo, wanted, options).missing)
+    _fill(repo, wanted, options)
+    return tuple(_unpack_repos(repo, tagged))
 
 
 def as_json(pulled: Pulled) -> dict[str, Any]:
@@ -134,16 +136,16 @@ def _pull(tag: str, options: Options) -> Pulled:
     here = GitRepo.find(Path.cwd())
     with _target(place, tag, branch, here, options) as goal:
         tagged = _fetched(goal.repo, here, tag, options)
-        wanted = _Wanted.of(
-            tagged, options, open_store(with_settings(tagged.remote, here or goal.repo))
-        )
+        wanted = _Wanted.of(tagged, options, _store(tagged, here or goal.repo, options))
         wanted.check()
         if not goal.has_code:
-            if target.read_state(place, tag) is None:
+            if goal.in_use:
                 _require_no_other(goal.repo, wanted)
             _check_out(goal, tagged)
             goal.checked_out()
     missing = _unpack_repos(goal.repo, tagged)
+    if wanted.files:
+        _note(goal.repo, tag, ["the data: its pull goes on, or was cut off"])
     try:
         filled = _fill(goal.repo, wanted, options, resumed=goal.has_code)
     except FlexlockError as error:
@@ -160,11 +162,19 @@ def _pull(tag: str, options: Options) -> Pulled:
     )
 
 
+def _store(tagged: Tagged, here: GitRepo, options: Options) -> Store:
+    """Where the data is: where the tag says, or the user."""
+    asked = options.remote
+    return open_store(
+        with_settings(tagged.remote, here) if asked is None else named_remote(here, asked)
+    )
+
+
 def _target(
     place: Path, tag: str, branch: str, here: GitRepo | None, options: Options
 ) -> AbstractContextManager[Target]:
     """Where it goes, by what lies there."""
-    if target.read_state(place, tag) is not None:
+    if target.is_begun(place, tag, branch):
         return target.begun(
             place, tag, branch, lambda: _source(here, options.source, tag)
         )
@@ -251,8 +261,7 @@ def _check_out(goal: Target, tagged: Tagged) -> None:
             f"{repo.root} has a branch {goal.branch} that is somewhere else",
             hint=f"Rename or delete it: git branch -D {goal.branch}",
         )
-    force = target.read_state(repo.root, goal.tag) is not None
-    repo.check_out(goal.branch, tagged.commit, new=at is None, force=force)
+    repo.check_out(goal.branch, tagged.commit, new=at is None, force=not goal.in_use)
 
 
 def _unpack_repos(repo: GitRepo, tagged: Tagged) -> list[str]:
@@ -394,12 +403,22 @@ def _fill(
 
 
 def _require_no_other(repo: GitRepo, wanted: _Wanted) -> None:
-    """Refuse, before anything is changed, where data of the tag would meet other files.
+    """Refuse, before anything is changed, where the tag would meet files of the user's.
+
+    Data may be there with the same bytes. What the tag tracks and HEAD does not may not,
+    as a run's lock where the run was made: whoever goes back to HEAD would lose it.
 
     Raises:
         TargetError: one is in the way.
     """
+    tracked = repo.ls_tree("HEAD") if repo.rev_parse("HEAD") else {}
+    new = [path for path in wanted.tagged.tree if path not in tracked]
     with Inside(repo.root) as inside:
+        if here := [path for path in new if inside.look(path) is not None]:
+            raise TargetError(
+                f"{repo.root} has files of its own that the tag tracks: {', '.join(here[:3])}",
+                hint="Restore it beside: --worktree, or --into DIR",
+            )
         taken = [path for path in wanted.files if _is_other(inside, repo, wanted, path)]
     if taken:
         raise TargetError(

@@ -53,7 +53,7 @@ class Options:
         remote: data remote: a folder, a URL or a name from DVC's configuration.
         git_remote: name of a git remote; ``origin`` where there is one.
         layout: ``shared``, one store for all tags, or ``tag``, a store for each.
-        branch: also make a branch of the tag's name, with the run's code alone.
+        branch: also make a branch of the tag's name.
         outputs: whether the outputs of the run and its predecessors travel.
         drill: restore the tag from the remotes before it goes out, and compare.
         repair: read back what is on the remote already, and replace what is damaged.
@@ -145,11 +145,14 @@ class _Delivery:
         """Where its commits are."""
         return self.subject.repo
 
-    def wanted(self, oid: str) -> dict[str, str]:
-        """The refs that are to be: ref -> object id."""
+    def wanted(self, oid: str, commit: str) -> dict[str, str]:
+        """The refs that are to be: ref -> object id.
+
+        The branch is where the tag is: git takes it for the tag where both are meant.
+        """
         wanted = {f"refs/tags/{self.subject.tag}": oid}
         if self.options.branch:
-            wanted[f"refs/heads/{self.subject.tag}"] = self.subject.commit
+            wanted[f"refs/heads/{self.subject.tag}"] = commit
         return wanted
 
 
@@ -193,7 +196,8 @@ def _deliver(delivery: _Delivery, commit: str) -> tuple[Mapping[str, int], int |
     wanted = tags.Wanted(subject.tag, commit, metafiles.tag_message(manifest), subject.date)
     there = delivery.refs.get(f"refs/tags/{subject.tag}")
     oid = tags.make(repo, wanted, there, delivery.url, sign=delivery.options.sign)
-    tags.require_free(repo, delivery.url, delivery.refs, delivery.wanted(oid))
+    refs = delivery.wanted(oid, commit)
+    tags.require_free(repo, delivery.url, delivery.refs, refs)
     with pushing(delivery.base, subject.tag, _needs(manifest)) as turn:
         _refuse_other(delivery.base, manifest)
         sent = _upload(delivery, turn)
@@ -203,7 +207,7 @@ def _deliver(delivery: _Delivery, commit: str) -> tuple[Mapping[str, int], int |
         content = json.dumps(manifest, indent=1).encode()
         delivery.base.write_file(layout.manifest_path(subject.tag), content)
         tags.note_who(delivery.base, repo, subject.tag)
-        _publish(delivery, oid)
+        _publish(delivery, refs)
     return sent, drilled
 
 
@@ -233,13 +237,13 @@ def _needs(manifest: Mapping[str, Any]) -> str:
     return hashlib.md5(content, usedforsecurity=False).hexdigest()
 
 
-def _publish(delivery: _Delivery, oid: str) -> None:
+def _publish(delivery: _Delivery, wanted: Mapping[str, str]) -> None:
     """Tag here, and the branch where one is wanted; then push both, atomically.
 
     Raises:
         GitError: the git remote refused them; what was made here is taken back.
     """
-    repo, wanted = delivery.repo, delivery.wanted(oid)
+    repo = delivery.repo
     before = {ref: repo.rev_parse(ref) for ref in wanted}
     tags.require_branch(repo, before, wanted)
     try:

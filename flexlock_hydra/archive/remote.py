@@ -9,10 +9,12 @@ from pathlib import Path
 
 from platformdirs import user_data_path
 
+from flexlock_hydra.archive.runs import is_pulled
 from flexlock_hydra.errors import GitError
 from flexlock_hydra.ports.dvcconfig import ProjectRemotes
 from flexlock_hydra.ports.gitrepo import GitRepo
 from flexlock_hydra.ports.store import RemoteSpec
+from flexlock_hydra.record.layout import RUN_ID, TAG_PREFIX
 
 VARIABLE = "FLEXLOCK_REMOTE"
 GIT_KEY = "flexlock.remote"
@@ -35,9 +37,21 @@ def choose_remote(repo: GitRepo, asked: str | None) -> RemoteSpec:
     named = asked or os.environ.get(VARIABLE) or repo.config(GIT_KEY)
     if named:
         return _named(named, remotes)
-    if remotes.default and remotes.default in remotes.by_name:
-        return remotes.by_name[remotes.default].below(PREFIX)
-    return RemoteSpec(str(embedded_store()))
+    default = remotes.by_name.get(remotes.default or "")
+    if default is None:
+        return RemoteSpec(str(embedded_store()))
+    return _of_a_tag(default) if is_pulled(repo.root) else default.below(PREFIX)
+
+
+def named_remote(repo: GitRepo, name: str) -> RemoteSpec:
+    """The data remote of a name in DVC's configuration, a URL or a folder."""
+    return _named(name, ProjectRemotes.load(repo.root))
+
+
+def _of_a_tag(remote: RemoteSpec) -> RemoteSpec:
+    """The remote that a pulled tag names, without the tag where it has a store of its own."""
+    above = re.sub(rf"/{TAG_PREFIX}/[^/]+/{RUN_ID.pattern}$", "", remote.url)
+    return replace(remote, url=above)
 
 
 def _absolute(repo: GitRepo, url: str) -> str:
@@ -65,12 +79,13 @@ def _surroundings(url: str) -> dict[str, str]:
 
 
 def with_settings(spec: RemoteSpec, repo: GitRepo) -> RemoteSpec:
-    """A remote that a tag names, with what this project's own configuration says of it.
+    """A remote that a tag names, as this project's own configuration has it, if it does.
 
-    That wins: a tag that names another server gets no credentials sent there.
+    Its settings count alone: a tag that names another server for the same URL would get
+    credentials sent there.
     """
     settings = ProjectRemotes.load(repo.root).settings_for(spec.url)
-    return replace(spec, options={**spec.options, **settings})
+    return replace(spec, options=settings or spec.options)
 
 
 def choose_git_remote(repo: GitRepo, asked: str | None) -> str | None:

@@ -338,14 +338,14 @@ def parse_metafile(content: bytes, name: str) -> TaggedOut:
     try:
         plain = lockfile.load_yaml(content)
         (out,) = plain["outs"]
-        known = {"md5", "size", "nfiles", "hash", "path", "remote", "desc"}
+        known = {"md5", "size", "nfiles", "hash", "path", "desc"}
         fine = (
             set(plain) == {"wdir", "outs"}
             and plain["wdir"] == "../.."
             and set(out) <= known
             and isinstance(out["path"], str)
             and _MD5.fullmatch(out["md5"])
-            and (out["hash"], out["remote"]) == ("md5", metafiles.REMOTE_NAME)
+            and out["hash"] == "md5"
             and all(
                 type(each) is int and 0 <= each < _LARGEST_NUMBER
                 for each in (out["size"], out.get("nfiles", 1))

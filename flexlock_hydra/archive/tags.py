@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import json
+import os
 import socket
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -132,8 +133,8 @@ def note_who(store: Store, repo: GitRepo, tag: str) -> None:
     """Write down, beside the manifest, who pushed a tag first: no tag object can say so."""
     name = layout.pushed_path(tag)
     if store.read_file(name) is None:
-        who = repo.config("user.name") or getpass.getuser()
-        email = repo.config("user.email")
+        who = os.environ.get("GIT_COMMITTER_NAME") or repo.config("user.name") or getpass.getuser()
+        email = os.environ.get("GIT_COMMITTER_EMAIL") or repo.config("user.email")
         said = {
             "by": f"{who} <{email}>" if email else who,
             "host": socket.gethostname(),

@@ -33,6 +33,8 @@ class Target:
     branch: str
     has_code: bool = False
     """Whether an earlier pull of the same tag checked the code out already."""
+    in_use: bool = False
+    """Whether it was there before, with files of its user's."""
 
     def checked_out(self) -> None:
         """Note that the code is there: from now on files may be the user's work."""
@@ -130,7 +132,16 @@ def this_repository(place: Path, tag: str, branch: str) -> Iterator[Target]:
             f"{repo.root} has changes that are not committed: {', '.join(status.changed[:3])}",
             hint="Commit or stash them, or choose another folder: --into DIR",
         )
-    yield Target(repo, tag, branch)
+    yield Target(repo, tag, branch, in_use=True)
+
+
+def is_begun(place: Path, tag: str, branch: str) -> bool:
+    """Whether a pull of a tag began at a place, and nobody went to another branch since."""
+    has_code = read_state(place, tag)
+    if not has_code:
+        return has_code is not None
+    repo = repository_at(place)
+    return repo is None or repo.symbolic_ref("HEAD") == f"refs/heads/{branch}"
 
 
 def repository_at(place: Path) -> GitRepo | None:

@@ -158,6 +158,7 @@ def verify(
     """
     with _read(remotes, tag) as tagged:
         store = open_store(with_settings(tagged.remote, remotes.repo))
+        store.require()
         checks = [Check("tag", True), _manifest_check(remotes, tagged)]
         contents = read_contents(tagged, store)
         checks += [Check(path, False, why) for path, why in sorted(contents.lost.items())]
@@ -209,6 +210,7 @@ def rm(remotes: Remotes, tag: str, *, yes: bool = False) -> Removal:
     Raises:
         RunNotFoundError: neither remote knows it. RemoteError: somebody pushes now.
     """
+    remotes.store.require()
     with _turn(remotes.store, yes):
         manifests = _manifests(remotes.store)
         if tag not in manifests and tag not in remotes.tags():
@@ -237,6 +239,7 @@ def gc(
         RemoteError: somebody pushes now. DataError: it cannot be told what a tag needs.
     """
     patterns = tuple(keep)
+    remotes.store.require()
     with _turn(remotes.store, yes) as now:
         manifests = _manifests(remotes.store)
         tags = remotes.tags()

@@ -42,6 +42,9 @@ from flexlock_hydra.cli import render
     help="A folder that keeps what was fetched, for this pull and others.",
 )
 @click.option(
+    "--remote", metavar="R", help="Data remote, where it is not the one that TAG names."
+)
+@click.option(
     "--only",
     metavar="NAME",
     multiple=True,

@@ -26,7 +26,7 @@ from flexlock_hydra.errors import PushError
     default=SHARED,
     help="One store for all tags, or one for each, below the URL.  [shared]",
 )
-@click.option("--branch", is_flag=True, help="Also make a branch of the tag's name: code alone.")
+@click.option("--branch", is_flag=True, help="Also make a branch of the tag's name.")
 @click.option("--no-outputs", is_flag=True, help="Push without the output files.")
 @click.option("--each", is_flag=True, help="Of a sweep: a tag for each job.")
 @click.option("--drill", is_flag=True, help="Restore it from the remotes first, and compare.")

@@ -20,7 +20,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from flexlock_hydra.errors import RemoteError
-from flexlock_hydra.ports import calls
+from flexlock_hydra.ports import calls, kinds
 from flexlock_hydra.ports.kinds import Kind, Method, folder_of, kind_of
 from flexlock_hydra.ports.store import (
     OBJECTS,
@@ -47,9 +47,8 @@ _LARGE_AT_ONCE = 2
 _PAGE = 1000
 """Names that a remote lists with one request."""
 _JOBS = 8
-_TRIES = 2
 _CONNECT_SECONDS, _READ_SECONDS = 10, 20
-"""For a server that is silent: with two tries it is an error within a minute."""
+"""For a server that is silent: with the two tries of S3 it is an error within a minute."""
 _ALIVE_SECONDS = 10
 """How often an ssh server is asked whether it is alive; three silences end the connection."""
 
@@ -333,13 +332,7 @@ def _bound(fs: Any, spec: RemoteSpec) -> None:
     if isinstance(fs, ObjectFileSystem):
         options["use_listings_cache"] = False
     if fs.protocol == "s3":
-        config = options.setdefault("config_kwargs", {})
-        config["connect_timeout"] = config.get("connect_timeout") or _CONNECT_SECONDS
-        config["read_timeout"] = config.get("read_timeout") or _READ_SECONDS
-        if "AWS_MAX_ATTEMPTS" not in os.environ:
-            config.setdefault("retries", {"total_max_attempts": _TRIES, "mode": "standard"})
-        # botocore puts its own together for every request, a tenth of what a small one takes
-        config.setdefault("user_agent", "flexlock-hydra")
+        kinds.tune_s3(options, _CONNECT_SECONDS, _READ_SECONDS)
         fs.fs.retries = 1  # each of which would be tried so often by botocore
     elif fs.protocol in ("ssh", "sftp"):
         options["timeout"] = spec.options.get("timeout", _READ_SECONDS)

@@ -87,8 +87,8 @@ class FolderStore(Store):
         with self._errors("write to"), ThreadPoolExecutor(_THREADS) as threads:
             for group in chunks(objects, _AT_ONCE * _THREADS):
                 log.debug("upload %d objects to %s", len(group), self.spec.url)
-                for count, size in threads.map(self._put_all, chunks(group, _AT_ONCE)):
-                    sent(count, size)
+                for number, size in threads.map(self._put_all, chunks(group, _AT_ONCE)):
+                    sent(number, size)
 
     def fetch(self, objects: Sequence[tuple[str, Path]]) -> dict[str, str]:
         with self._errors("read"), ThreadPoolExecutor(_THREADS) as threads:

@@ -137,6 +137,11 @@ class GitRepo:
         done = run(self.root, "rev-parse", "-q", "--verify", "--end-of-options", name)
         return text(done.stdout) if done.returncode == 0 else None
 
+    def symbolic_ref(self, name: str) -> str | None:
+        """The ref that a symbolic one stands for, or None where it is none."""
+        done = run(self.root, "symbolic-ref", "-q", name)
+        return text(done.stdout) or None
+
     def remote_url(self, name: str) -> str | None:
         """The URL of a remote by its name, credentials included."""
         done = run(self.root, "config", "--get", f"remote.{name}.url")

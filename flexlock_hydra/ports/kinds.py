@@ -7,6 +7,7 @@ import errno
 import io
 import os
 import random
+import socket
 import time
 from collections.abc import Callable
 from typing import Any
@@ -119,6 +120,42 @@ class S3(ObjectStore):
 
     def cat_options(self) -> dict[str, Any]:
         return {"max_concurrency": 1}  # else the size is asked for first
+
+
+def tune_s3(options: dict[str, Any], connect_seconds: float, read_seconds: float) -> None:
+    """Settings of s3fs that make a silent server an error, and small objects cheap."""
+    from aiobotocore.session import AioSession  # type: ignore[import-untyped]
+
+    config = options.setdefault("config_kwargs", {})
+    config["connect_timeout"] = config.get("connect_timeout") or connect_seconds
+    config["read_timeout"] = config.get("read_timeout") or read_seconds
+    if "AWS_MAX_ATTEMPTS" not in os.environ:
+        config.setdefault("retries", {"total_max_attempts": 2, "mode": "standard"})
+    # botocore puts its own together for every request, a tenth of what a small one takes
+    config.setdefault("user_agent", "flexlock-hydra")
+    _bound_writes(config, read_seconds)
+    # An upload would wait, for ever if need be, for leave to send its body.
+    session = AioSession(profile=options.get("profile"))
+    session.register("before-sign.s3", lambda request, **_: request.headers.pop("Expect", None))
+    options["session"] = session
+
+
+def _bound_writes(config: dict[str, Any], seconds: float) -> None:
+    """Of what is written, aiohttp does not time anything; the kernel can."""
+    from aiobotocore.config import AioConfig  # type: ignore[import-untyped]
+    from botocore.exceptions import ParamValidationError  # type: ignore[import-untyped]
+
+    def connectable(address: Any) -> socket.socket:
+        family, kind, protocol, *_ = address
+        made = socket.socket(family, kind, protocol)
+        made.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(seconds * 1000))
+        return made
+
+    arguments = {"socket_factory": connectable}
+    with contextlib.suppress(ParamValidationError):  # an aiobotocore that has no such setting
+        if hasattr(socket, "TCP_USER_TIMEOUT"):
+            AioConfig(connector_args=arguments)
+            config["connector_args"] = arguments
 
 
 class Ssh(Kind):
