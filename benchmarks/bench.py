@@ -17,9 +17,11 @@ from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
-import recording
-import transfer
-from harness import TRIAL, Bench, Row, Scale
+sys.path.append(str(Path(__file__).resolve().parent.parent))  # for the servers of the tests
+
+import recording  # noqa: E402
+import transfer  # noqa: E402
+from harness import TRIAL, Bench, Row, Scale  # noqa: E402
 
 TABLE = Path(__file__).resolve().parent.parent / "docs" / "performance.md"
 BEGIN, END = "<!-- table: begin -->", "<!-- table: end -->"

@@ -63,6 +63,8 @@ class Row:
     other: float
     limit: float
     at_most: str
+    unit: str = ""
+    """Of what is no time."""
 
     @property
     def inside(self) -> bool:
@@ -74,8 +76,8 @@ class Row:
         cells = (
             self.work,
             self.beside,
-            duration(self.ours),
-            duration(self.other),
+            f"{self.ours:.2f} {self.unit}" if self.unit else duration(self.ours),
+            duration(self.other) if self.other else "",
             f"{self.ours / self.other:.2f} x" if self.other > 0 else "",
             self.at_most,
             "yes" if self.inside else "**no**",

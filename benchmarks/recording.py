@@ -11,6 +11,7 @@ from pathlib import Path
 
 from harness import ON, Bench, Row, fresh_dvc, project, small_files
 
+
 def callback(bench: Bench) -> Iterator[Row]:
     """A job's start and end in a large repository, nothing to hash."""
     for count, extra in ((bench.scale.files, 0.1), (bench.scale.many_files, 0.15)):

@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 
+from flexlock_hydra.ports.store import RemoteSpec
 from harness import ON, Bench, Row, project, small_files
 
 FOLDER = {"data": "${snapshot:data}"}
@@ -40,6 +42,31 @@ def push_small_files(bench: Bench) -> Iterator[Row]:
     other = again["dvc"]
     yield Row(
         "again, nothing new", "`dvc push` again", again["ours"], other, 0.4 * other, "0.4 x"
+    )
+
+
+def push_to_s3(bench: Bench) -> Iterator[Row]:
+    """A folder of small files to an S3 server on this machine."""
+    files = bench.scale.objects
+    root = recorded(bench, "clouded", lambda data: distinct_files(data, files))
+    numbers = count(1)
+    with s3_server(bench) as spec:
+        bench.call(*DVC, "init", "-q", cwd=root)
+        set_remote(bench, root, spec.url, spec.options)
+
+        def dvc() -> float:
+            theirs = dvc_project(bench, root / "data")
+            set_remote(bench, theirs, f"{spec.url}/{theirs.name}", spec.options)
+            bench.call(*DVC, "add", "-q", "data", cwd=theirs)
+            return bench.timed(*DVC, "push", "-q", cwd=theirs)
+
+        found = bench.medians(
+            ours=lambda: pushed(bench, root, f"{spec.url}/ours{next(numbers)}"), dvc=dvc
+        )
+    other = found["dvc"]
+    yield Row(
+        f"push {files:,} x 1 KB to S3 on loopback", "`dvc push`", found["ours"], other,
+        0.9 * other, "0.9 x",
     )
 
 
@@ -111,6 +138,19 @@ def push_long_lineage(bench: Bench) -> Iterator[Row]:
     )
 
 
+def push_memory(bench: Bench) -> Iterator[Row]:
+    """The memory that a push of very many files takes, and a pull of them; bytes, not seconds."""
+    files = bench.scale.crowd
+    root = recorded(bench, "crowd", lambda data: small_files(data, files, lambda i: b"%d" % i))
+    store = fresh(bench, "store")
+    tag_then = ("push", "outputs/a", "--remote", str(store))
+    peak = peak_memory(bench, tag_then, root)
+    tag = bench.call("git", "tag", cwd=root).strip()
+    back = peak_memory(bench, ("pull", tag, "--into", str(fresh(bench, "x"))), root)
+    for work, found in ((f"memory of a push of {files:,} files", peak), ("and of its pull", back)):
+        yield Row(work, "", found / 1e9, 0.0, 1.0, "1 GB", unit="GB")
+
+
 OURS = (sys.executable, "-m", "flexlock_hydra", "-q")
 DVC = (sys.executable, "-m", "dvc")
 
@@ -144,7 +184,7 @@ def fresh(bench: Bench, name: str) -> Path:
     )
 
 
-def pushed(bench: Bench, root: Path, store: Path | None = None) -> float:
+def pushed(bench: Bench, root: Path, store: Path | str | None = None) -> float:
     """Seconds of a push that finds nothing on the remotes."""
     for tag in bench.call("git", "tag", cwd=root).split():
         bench.call("git", "tag", "-d", tag, cwd=root)
@@ -176,11 +216,34 @@ def size_of(folder: Path) -> int:
     return sum(path.lstat().st_size for path in folder.rglob("*") if path.is_file())
 
 
-def push_to_s3(bench: Bench) -> Iterator[Row]:
-    """Placeholder until a server is at hand."""
-    return iter(())
+def set_remote(bench: Bench, root: Path, url: str, options: Mapping[str, object]) -> None:
+    """Make a URL the DVC remote of a project, its settings in ``config.local``."""
+    bench.call(*DVC, "remote", "add", "-q", "-f", "-d", "r", url, cwd=root)
+    for name, value in options.items():
+        bench.call(*DVC, "remote", "modify", "-q", "--local", "r", name, str(value), cwd=root)
 
 
-def push_memory(bench: Bench) -> Iterator[Row]:
-    """Placeholder."""
-    return iter(())
+@contextmanager
+def s3_server(bench: Bench) -> Iterator[RemoteSpec]:
+    """A prefix in a bucket of a real server."""
+    from tests.servers import S3
+
+    server = S3(bench.root / "s3")
+    try:
+        yield server.spec("bench")
+    finally:
+        server.end()
+
+
+def peak_memory(bench: Bench, words: Sequence[str], root: Path) -> int:
+    """Bytes that one of our commands had resident at most."""
+    said = bench.call(sys.executable, "-c", _PEAK, *words, cwd=root)
+    return int(said.split()[-1]) * 1024
+
+
+_PEAK = """
+import resource, sys
+from flexlock_hydra.cli.main import cli
+cli.main(["-q", *sys.argv[1:]], standalone_mode=False)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
