@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import posixpath
 import re
-from collections.abc import Callable, Collection, Mapping
+import stat
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,7 +31,7 @@ from flexlock_hydra.archive.remote import choose_git_remote, named_remote, with_
 from flexlock_hydra.archive.tagged import Tagged, check_files, check_place, read_tagged
 from flexlock_hydra.archive.target import Target
 from flexlock_hydra.errors import DataError, FlexlockError, GitError, RunNotFoundError, TargetError
-from flexlock_hydra.ports import gitcmd
+from flexlock_hydra.ports import gitask, gitcmd, gitlook
 from flexlock_hydra.ports.folder import FolderStore
 from flexlock_hydra.ports.gitcmd import redact_url
 from flexlock_hydra.ports.gitlook import GITLINK
@@ -268,18 +269,23 @@ def _unpack_repos(repo: GitRepo, tagged: Tagged) -> list[str]:
     """Check the runs' further repositories out in their places; those that did not travel."""
     missing = []
     done: dict[str, str] = {}
-    for run_id in tagged.own:
-        for each in repos.further(tagged.runs[run_id]):
-            place, commit = each.restored, each.state.commit
-            if done.setdefault(place, commit) != commit:
-                missing.append(f"{place}: another job's code of repository {each.name}")
-            elif repo.has_object(f"{commit}^{{tree}}"):
-                with Inside(repo.root) as inside:  # a link of an outer one could be on the way
-                    inside.make_folder(place)
-                repo.unpack(commit, repo.root / place)
-            else:
-                missing.append(f"{place}: the code of repository {each.name}")
+    for each in _further(tagged):
+        place, commit = each.restored, each.state.commit
+        if done.setdefault(place, commit) != commit:
+            missing.append(f"{place}: another job's code of repository {each.name}")
+        elif repo.has_object(f"{commit}^{{tree}}"):
+            with Inside(repo.root) as inside:  # a link of an outer one could be on the way
+                inside.make_folder(place)
+            repo.unpack(commit, repo.root / place)
+        else:
+            missing.append(f"{place}: the code of repository {each.name}")
     return list(dict.fromkeys(missing))
+
+
+def _further(tagged: Tagged) -> Iterator[Further]:
+    """The further repositories of a tag's own runs."""
+    for run_id in tagged.own:
+        yield from repos.further(tagged.runs[run_id])
 
 
 @dataclass(frozen=True)
@@ -339,9 +345,8 @@ class _Wanted:
         for folder in self.shape().empty:
             above = self.contents.files.keys() & set(with_parents(folder))
             check_files([folder, *(above - {folder})], tree)
-        for run_id in self.tagged.own:
-            for each in repos.further(self.tagged.runs[run_id]):
-                _check_repo(self.tagged, each)
+        for each in _further(self.tagged):
+            _check_repo(self.tagged, each)
 
     def shape(self) -> Shape:
         """What the runs' locks say of the wanted files beside their bytes."""
@@ -420,6 +425,8 @@ def _require_no_other(repo: GitRepo, wanted: _Wanted) -> None:
                 hint="Restore it beside: --worktree, or --into DIR",
             )
         taken = [path for path in wanted.files if _is_other(inside, repo, wanted, path)]
+        places = {each.restored for each in _further(wanted.tagged)}
+        taken += [place for place in places if _holds_work(inside, repo.root, place)]
     if taken:
         raise TargetError(
             f"{repo.root} has other files where the tag has data: {', '.join(sorted(taken)[:3])}",
@@ -434,6 +441,19 @@ def _is_other(inside: Inside, repo: GitRepo, wanted: _Wanted, path: str) -> bool
         return md5_of(repo.root / path) != wanted.files[path]
     except OSError:  # a folder, a link to nowhere
         return True
+
+
+def _holds_work(inside: Inside, root: Path, place: str) -> bool:
+    """Whether a further repository's place holds more than a repository without changes."""
+    found, folder = inside.look(place), root / place
+    if found is None or stat.S_ISDIR(found.st_mode) and not os.listdir(folder):
+        return False
+    inner = GitRepo.find(folder) if stat.S_ISDIR(found.st_mode) else None
+    if inner is None or inner.root != folder.resolve():
+        return True
+    with gitask.status(inner.root) as asked:
+        status = gitlook.read_status(asked)
+    return status.differs or bool(status.untracked)
 
 
 def _note(repo: GitRepo, tag: str, missing: Collection[str]) -> None:

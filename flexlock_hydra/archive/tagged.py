@@ -21,7 +21,7 @@ from configobj import ConfigObj, ConfigObjError
 from flexlock_hydra.archive import metafiles
 from flexlock_hydra.archive.plan import with_parents
 from flexlock_hydra.errors import DataError, RunNotFoundError, TargetError
-from flexlock_hydra.ports.gitremote import look_up
+from flexlock_hydra.ports.gitremote import lists_more_than, look_up
 from flexlock_hydra.ports.gitrepo import GitRepo, TreeEntry
 from flexlock_hydra.ports.store import RemoteSpec
 from flexlock_hydra.record import layout, lockfile
@@ -30,6 +30,8 @@ from flexlock_hydra.record.model import RunLock
 _MD5 = re.compile(r"[0-9a-f]{32}(\.dir)?")
 _LARGEST_FILE, _LARGEST_MESSAGE = 16 << 20, 64 << 20
 """Bytes above which nothing that we write into a tag is read; YAML takes a hundred times that."""
+_LARGEST_TREE = 128 << 20
+"""Bytes of its listing: that of a million files."""
 _LARGEST_NUMBER = 1 << 60
 _LONGEST_PATH, _LONGEST_NAME = 4000, 255
 _FILES, _LINK = ("100644", "100755"), "120000"
@@ -121,6 +123,8 @@ def read_tagged(repo: GitRepo, tag: str, ref: str | None = None) -> Tagged:
     if oid is None:
         raise RunNotFoundError(f"no tag {tag} in {repo.root}")
     commit, manifest = _parse_tag(repo, oid, tag)
+    if lists_more_than(repo.root, commit, _LARGEST_TREE):
+        raise DataError(f"tag {tag} has more files than can be", hint=_DISTRUST)
     tree = repo.ls_tree(commit)
     for path, entry in tree.items():
         check_place(path, own=False)
@@ -386,6 +390,9 @@ def _remote(repo: GitRepo, tree: Mapping[str, TreeEntry]) -> RemoteSpec:
     more += [key for key, value in options.items() if not isinstance(value, str)]
     if not _ACCOUNT.fullmatch(options.get("account_name", "a")):
         more.append("account_name")
+    if url.lower().startswith(("gs://", "gcs://")) and "endpointurl" in options:
+        options["allow_anonymous_login"] = "true"  # else that server gets a token for Google's
+        spec = RemoteSpec(url, options)
     if more:
         raise DataError(
             f"the tag's .dvc/config says more than a push writes: {sorted(more)[0]!r:.100}",

@@ -6,7 +6,7 @@ import shutil
 
 import click
 
-from flexlock_hydra.archive import upkeep
+from flexlock_hydra.archive import listing
 from flexlock_hydra.cli import render
 
 
@@ -25,7 +25,7 @@ def command(
     """
     if not on_remote:
         raise click.UsageError("Say what to list: --remote")
-    found = upkeep.ls(render.remotes(data_remote, git_remote))
+    found = listing.ls(render.remotes(data_remote, git_remote))
     if as_json:
         render.as_json([vars(each) for each in found])
         return
@@ -42,7 +42,7 @@ def command(
         click.echo(f"{line}  {by}".rstrip() if fits else line)
 
 
-def _size(each: upkeep.Listed) -> str:
+def _size(each: listing.Listed) -> str:
     if not each.code:
         return "no git tag"
     return "no data here" if each.bytes is None else render.size(each.bytes)

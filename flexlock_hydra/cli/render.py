@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from flexlock_hydra.archive.upkeep import Remotes, Removal
+    from flexlock_hydra.archive.remotes import Remotes
+    from flexlock_hydra.archive.removal import Removal
 
 
 def as_json(document: Any) -> None:
@@ -69,7 +70,7 @@ def remotes(remote: str | None, git_remote: str | None) -> Remotes:
     Raises:
         GitError: there is no repository.
     """
-    from flexlock_hydra.archive.upkeep import Remotes
+    from flexlock_hydra.archive.remotes import Remotes
     from flexlock_hydra.errors import GitError
     from flexlock_hydra.ports.gitrepo import GitRepo
 

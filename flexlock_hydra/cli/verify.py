@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from flexlock_hydra.archive import upkeep
+from flexlock_hydra.archive import verify as archive
 from flexlock_hydra.cli import render
 
 
@@ -50,7 +50,7 @@ def command(
         raise click.UsageError("Say what to verify: --remote")
     remotes = render.remotes(data_remote, git_remote)
     with render.progress("read back", quiet=ctx.obj["quiet"], in_bytes=False) as progress:
-        checks = upkeep.verify(remotes, tag, share=1.0 if full else share, progress=progress)
+        checks = archive.verify(remotes, tag, share=1.0 if full else share, progress=progress)
     wrong = [check for check in checks if not check.ok]
     if as_json:
         render.as_json({"checks": [vars(check) for check in checks]})

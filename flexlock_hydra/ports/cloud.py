@@ -171,7 +171,7 @@ class CloudStore(Store):
             for prefix, entries in zip(prefixes, listed, strict=True)
             if not isinstance(entries, BaseException)
             for entry in entries
-            if entry.get("type", "file") == "file"
+            if _is_file(entry)
         }
 
     def _ask(self, oids: Sequence[str]) -> dict[str, int]:
@@ -179,7 +179,7 @@ class CloudStore(Store):
         return {
             oid: _size(entry)
             for oid, entry in zip(oids, self._map("info", places), strict=True)
-            if not isinstance(entry, BaseException) and entry.get("type", "file") == "file"
+            if not isinstance(entry, BaseException) and _is_file(entry)
         }
 
     def _find(self, folder: str) -> Iterator[Stored]:
@@ -191,7 +191,8 @@ class CloudStore(Store):
             return
         for path, entry in sorted(found.items()):
             rest = path[len(top):] if path.startswith(top) else path.partition(f"{folder}/")[2]
-            yield Stored(f"{folder}/{rest.strip('/')}", _size(entry), _modified(entry))
+            if rest.strip("/") and _is_file(entry):
+                yield Stored(f"{folder}/{rest.strip('/')}", _size(entry), _modified(entry))
 
     def _fetch(self, objects: Sequence[tuple[str, Path]]) -> dict[str, BaseException]:
         """What failed. When much does, the remote is at fault and not an object."""
@@ -348,6 +349,10 @@ def _gone(error: BaseException) -> bool:
 
 def _name(entry: dict[str, Any]) -> str:
     return str(entry["name"]).rstrip("/").rpartition("/")[2]
+
+
+def _is_file(entry: dict[str, Any]) -> bool:
+    return bool(entry.get("type", "file") == "file")
 
 
 def _size(entry: dict[str, Any]) -> int:

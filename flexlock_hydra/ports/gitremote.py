@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from flexlock_hydra.errors import GitError
-from flexlock_hydra.ports.gitcmd import git, redact_url
+from flexlock_hydra.ports.gitcmd import git, redact_url, start
 
 # A fetched object is looked at before it is kept: names like .git in any spelling, URLs of
 # submodules that would run a command. What old programs wrote and nothing suffers from passes.
@@ -31,6 +31,7 @@ _CHECKED = (
     "fetch.fsckObjects=true",
     *(word for name in _HARMLESS for word in ("-c", f"fetch.fsck.{name}=ignore")),
 )
+_BLOCK = 1 << 20
 _UNSAFE = re.compile(r"error: object [0-9a-f]+: (.*)")
 _REFUSED = re.compile(
     r"could not read (?:Username|Password)|Authentication failed|Permission denied|"
@@ -91,6 +92,20 @@ def new_blobs(
     for oid, kind, _ in look_up(root, paths):
         if kind == "blob":
             yield oid, paths[oid]
+
+
+def lists_more_than(root: Path, treeish: str, most: int) -> bool:
+    """Whether a tree's leaves, listed by their paths, take more bytes: few objects can hold many.
+
+    Raises:
+        GitError: there is no git.
+    """
+    with start(root, "ls-tree", "-r", "-z", "--full-tree", treeish) as listing:
+        assert listing.process.stdout is not None
+        size = 0
+        while size <= most and (block := listing.process.stdout.read(_BLOCK)):
+            size += len(block)
+    return size > most
 
 
 def look_up(root: Path, oids: Iterable[str]) -> list[tuple[str, str, int]]:

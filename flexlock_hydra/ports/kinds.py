@@ -136,8 +136,12 @@ def tune_s3(options: dict[str, Any], connect_seconds: float, read_seconds: float
     _bound_writes(config, read_seconds)
     # An upload would wait, for ever if need be, for leave to send its body.
     session = AioSession(profile=options.get("profile"))
-    session.register("before-sign.s3", lambda request, **_: request.headers.pop("Expect", None))
+    session.register("before-sign.s3", _send_at_once)
     options["session"] = session
+
+
+def _send_at_once(request: Any, **_: Any) -> None:
+    del request.headers["Expect"]  # as fine where it is not there
 
 
 def _bound_writes(config: dict[str, Any], seconds: float) -> None:
@@ -251,7 +255,7 @@ class WebDav(Kind):
             self.fs.client.upload_fileobj(f, place, overwrite=True, size=size)
 
     def _rename(self, beside: str, place: str) -> None:
-        from webdav4.client import ResourceLocked  # type: ignore[import-untyped]
+        from webdav4.client import ResourceLocked
 
         for wait in (0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 0):
             try:
