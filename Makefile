@@ -1,4 +1,5 @@
-# Everything here needs Python 3.10 or newer and git, and nothing else.
+# Everything here needs Python 3.10 or newer and git; the tests start sshd and gpg as well
+# (Debian: openssh-server, gnupg).
 #   make test   environments, tests on both Hydra versions, types, style, import contracts
 #   make bench  what recording costs beside git, DVC and FlexLock; writes docs/performance.md
 #   make demo   a pipeline is recorded, pushed, lost, restored twice and run again

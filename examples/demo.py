@@ -136,10 +136,11 @@ def metrics(project: Path, folder: str) -> dict[str, float]:
 
 
 def push(project: Path, folder: str, data_remote: Path) -> str:
-    """Push the last run, with the two that it stands on; the tag's name."""
-    pushed = flexlock("push", folder, "--remote", str(data_remote), cwd=project)
+    """Push the last run, with the two that it stands on, and drill its restore; the tag's name."""
+    pushed = flexlock("push", folder, "--remote", str(data_remote), "--drill", cwd=project)
     tag = str(pushed["tag"])
     tell("push", f"all three runs: tag {tag} to git, {pushed['objects']} objects to DVC")
+    tell("drill", f"before the tag went out, {pushed['drilled']} files came back as recorded")
     return tag
 
 
