@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import resource
 import subprocess
@@ -338,70 +336,6 @@ def test_every_refusal_leaves_the_checkout_alone(recorded: Project, tmp_path: Pa
     ):
         assert recorded.flexlock(*words, check=False).code == 2
     assert fingerprint(recorded.root) == before
-
-
-def hostile(project: Project, origin: Path, **files: str) -> str:
-    """A pushed tag rewritten by somebody, with other files in its tree."""
-    project.app("hydra.run.dir=outputs/a")
-    pushed = project.flexlock(
-        "push", "outputs/a", "--remote", str(origin.with_name("store")), "--json"
-    ).json
-    tag = str(pushed["tag"])
-    project.git("checkout", "-q", tag)
-    for name, content in files.items():
-        project.write(name.replace("__", "/"), content)
-    project.git("add", "-f", "-A")
-    project.git("commit", "-q", "-m", "evil")
-    project.git("push", "-q", "-f", "origin", f"HEAD:refs/tags/{tag}")
-    return tag
-
-
-@pytest.mark.parametrize(
-    "path",
-    [
-        "../outside.txt",
-        "/tmp/outside.txt",
-        ".git/hooks/post-checkout",
-        "a/.GIT/config",
-        "a/../../x",
-        "",
-        ".",
-        "link/x",
-    ],
-)
-def test_hostile_tag(project: Project, origin: Path, tmp_path: Path, path: str) -> None:
-    """A tag whose metafiles would write outside of the folder writes nothing at all."""
-    os.symlink(tmp_path, project.path("link"))
-    project.commit("a link out of the tree")
-    metafile = {"wdir": "../..", "outs": [{"md5": "0" * 32, "path": path}]}
-    tag = hostile(project, origin, **{".flexlock__data__0000.dvc": json.dumps(metafile)})
-    before = sorted(tmp_path.iterdir())
-    done = project.flexlock(
-        "pull", tag, "--from", origin, "--into", tmp_path / "into" / "x", cwd=tmp_path, check=False
-    )
-    refused(done, "not safe")
-    assert set(tmp_path.iterdir()) - set(before) <= {tmp_path / "into"}
-
-
-@pytest.mark.parametrize(
-    "entry",
-    [{"md5": "./../../evil", "relpath": "a"}, {"md5": 3, "relpath": "a"}, {"md5": "0" * 32}, "x"],
-)
-def test_hostile_listing(project: Project, origin: Path, tmp_path: Path, entry: Any) -> None:
-    """A listing whose ids are no md5 reads and writes nothing by them."""
-    content = json.dumps([entry]).encode()
-    oid = hashlib.md5(content).hexdigest()
-    metafile = {"wdir": "../..", "outs": [{"md5": f"{oid}.dir", "path": "folder"}]}
-    tag = hostile(project, origin, **{".flexlock__data__0009.dvc": json.dumps(metafile)})
-    store = origin.with_name("store")
-    (store / "evil").write_text("EVIL")
-    (store / "files/md5" / oid[:2]).mkdir(exist_ok=True)
-    (store / "files/md5" / oid[:2] / f"{oid[2:]}.dir").write_bytes(content)
-    done = project.flexlock(
-        "pull", tag, "--from", origin, "--into", tmp_path / "into", cwd=tmp_path, check=False
-    )
-    assert done.code == 2 and "damaged listing" in done.err
-    assert not (tmp_path / "into").exists()
 
 
 @pytest.mark.parametrize("file", ["{evil}", "../../evil.py"])

@@ -135,9 +135,11 @@ def waiting_push(project: Project, store: Path, run: str) -> str:
         cd '{project.root}'
         ({project.python} -m flexlock_hydra push {run}; echo $? > '{out}.code') > '{out}' 2>&1 &
         inodes() {{ find '{store}/runs' -name 'pushing-*.json' -printf '%i\\n'; }}
-        until [ -n "$(inodes)" ]; do sleep 0.01; done
+        n=0
+        until [ -n "$(inodes)" ] || [ $n -ge 1000 ]; do n=$((n + 1)); sleep 0.01; done
         first=$(inodes)
-        while [ "$(inodes)" = "$first" ]; do sleep 0.01; done
+        while [ "$(inodes)" = "$first" ] && [ $n -lt 1000 ]; do n=$((n + 1)); sleep 0.01; done
+        [ $n -lt 1000 ]
     """
 
 
@@ -198,7 +200,7 @@ def test_pushes_and_deletions_in_a_row(chain: Project, tmp_path: Path, seed: int
     """Fifteen times a push, a removal and a collection at once: no tag lacks anything."""
     chance = random.Random(seed)
     bare = tmp_path / "origin.git"
-    tags = {name: tag_of(chain, f"outputs/{name}") for name in "abc"}
+    tags = {name: push(chain, run=f"outputs/{name}")["tag"] for name in "abc"}
     for _ in range(15):
         commands = [
             ["push", f"outputs/{chance.choice('abc')}"],
@@ -358,7 +360,8 @@ YEAR = 365 * 24 * 3600
 def with_wrong_clock(project: Project, seconds: int) -> None:
     """Let Python's clock be wrong in all processes of a project; the disk's is right."""
     project.write("../clock/sitecustomize.py", _WRONG_CLOCK.format(seconds=seconds))
-    project.env["PYTHONPATH"] = str(project.root.with_name("clock"))
+    clock = str(project.root.with_name("clock"))
+    project.env["PYTHONPATH"] = os.pathsep.join([clock, project.env.get("PYTHONPATH", "")])
     now = float(project.call(project.python, "-c", "import time; print(time.time())").out)
     assert abs(now - time.time() - seconds) < 600
 
