@@ -588,13 +588,14 @@ class Silent:
 class Relay:
     """A port that passes bytes on to another, until it freezes or cuts after so many."""
 
+    limit: int | None = None
+    freezes_at: int | None = None
+
     def __init__(self, port: int) -> None:
         self.upstream = port
         self.socket = socket.create_server((_HOST, 0), backlog=100)
         self.port = self.socket.getsockname()[1]
-        self.limit: int | None = None
         self.thawed = threading.Event()
-        self.thawed.set()
         self.passed = 0
         threading.Thread(target=self._accept, daemon=True).start()
 
@@ -609,8 +610,9 @@ class Relay:
     def _pass(self, source: socket.socket, sink: socket.socket) -> None:
         with contextlib.suppress(OSError):
             while block := source.recv(65536):
-                self.thawed.wait()
                 self.passed += len(block)
+                if self.freezes_at is not None and self.passed > self.freezes_at:
+                    self.thawed.wait()
                 if self.limit is not None and self.passed > self.limit:
                     break
                 sink.sendall(block)

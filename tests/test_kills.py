@@ -36,11 +36,16 @@ KILLS, KILLED_PULLS = 25, 10
 """Of each of the tests with a seed."""
 
 
-def drop_tag(project: Project, bare: Path, tag: str) -> None:
-    """Delete a tag in both repositories, and what a killed git leaves: as git itself says."""
-    for root in (project.root, bare):
+def forget_locks(*roots: Path) -> None:
+    """Delete what a killed git leaves where it was writing a ref: as git itself says."""
+    for root in roots:
         for lock in root.rglob("refs/**/*.lock"):
             lock.unlink()
+
+
+def drop_tag(project: Project, bare: Path, tag: str) -> None:
+    """Delete a tag in both repositories."""
+    for root in (project.root, bare):
         project.git("update-ref", "-d", f"refs/tags/{tag}", cwd=root)
 
 
@@ -65,6 +70,7 @@ def test_killed_pushes(chain: Project, tmp_path: Path, seed: int) -> None:
         drop_objects(store, killer.chance)
         killer.run(start(chain, "push", "outputs/c"))
         require_complete(bare)
+        forget_locks(chain.root, bare)
         if killer.killed % 8 == 7 or killer.killed == KILLS:
             absent = wanted - set(objects(store))
             done = chain.flexlock("push", "outputs/c", "--json").json

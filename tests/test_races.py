@@ -89,8 +89,12 @@ def test_a_ref_that_another_push_holds(recorded: Project, tmp_path: Path) -> Non
 
 def test_the_answer_to_a_push_is_lost(recorded: Project, tmp_path: Path) -> None:
     """The git remote took the tag, but the connection broke before it said so: that is fine."""
-    hooked(recorded).hook("after-push", "exit 1")
+    broken = tmp_path / "broken"
+    script = f'[ "$1" = committed ] && touch "{broken}" && kill -9 $PPID\nexit 0\n'
+    hook = recorded.write("../origin.git/hooks/reference-transaction", f"#!/bin/sh\n{script}")
+    hook.chmod(0o755)
     recorded.flexlock("push", "outputs/a")
+    assert broken.exists()
     assert require_complete(tmp_path / "origin.git") == recorded.git("tag").split()
 
 

@@ -42,6 +42,8 @@ _THREADS = 4
 _AT_ONCE = 32
 """Small files that one thread handles at a time."""
 _BLOCK = 4 * 1024 * 1024
+_TRIES = 100
+"""Of writing a file into a folder that others may take away."""
 _READ_ONLY = 0o444
 _TOKEN, _numbers = os.urandom(4).hex(), count()
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
@@ -146,9 +148,15 @@ class FolderStore(Store):
                 return None
 
     def write_file(self, name: str, content: bytes) -> None:
+        path = self.root / name
         with self._errors("write to"):
-            (self.root / name).parent.mkdir(parents=True, exist_ok=True)
-            write_bytes(self.root / name, content)
+            for _ in range(_TRIES - 1):
+                # Whoever deletes the last file of a folder takes the folder away with it.
+                with contextlib.suppress(FileNotFoundError, FileExistsError):
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    return write_bytes(path, content)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_bytes(path, content)
 
     def remove_file(self, name: str) -> None:
         with self._errors("delete from"), contextlib.suppress(FileNotFoundError):

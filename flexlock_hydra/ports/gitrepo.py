@@ -447,7 +447,7 @@ class GitRepo:
             try:
                 self.git("update-ref", ref, oid)
             except GitError as error:
-                if "lock" not in str(error) or time.monotonic() > patience:
+                if ".lock'" not in str(error) or time.monotonic() > patience:
                     raise
                 time.sleep(0.02)
 
