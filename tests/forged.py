@@ -362,9 +362,9 @@ class Base:
     origin: Path
     tag: str
     code: str
-    manifest: Plain
-    tree: Mapping[str, Leaf]
-    objects: Mapping[str, bytes]
+    manifest: Plain = field(repr=False)
+    tree: Mapping[str, Leaf] = field(repr=False)
+    objects: Mapping[str, bytes] = field(repr=False)
 
     @classmethod
     def make(cls, folder: Path) -> Base:

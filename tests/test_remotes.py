@@ -108,10 +108,18 @@ class DavDoor(FolderDoor):
     url: str
 
     def put(self, name: str, content: bytes) -> None:
-        with httpx.Client(auth=(WRITER, f"{WRITER}-secret")) as client:
-            for folder in [*Path(name).parents][-2::-1]:
-                client.request("MKCOL", f"{self.url}/{folder}/")
+        self.make_folders(name)
+        with self._client() as client:
             client.put(f"{self.url}/{name}", content=content).raise_for_status()
+
+    def make_folders(self, name: str) -> None:
+        """Make those that a file is to lie in."""
+        with self._client() as client:
+            for folder in [*Path(name).parents][::-1]:
+                client.request("MKCOL", f"{self.url}/{folder}/")
+
+    def _client(self) -> httpx.Client:
+        return httpx.Client(auth=(WRITER, f"{WRITER}-secret"))
 
 
 @dataclass(frozen=True)
@@ -895,9 +903,9 @@ def test_plain_http(servers: Servers, tmp_path: Path) -> None:
     remote = make_remote("webdav", servers, tmp_path)
     objects = some(9)
     oid, large = large_file(tmp_path / "large", 2 * SMALL)
-    top = servers.webdav.folder / remote.spec.url.rpartition("/")[2]
+    assert isinstance(remote.door, DavDoor)
     for each in (oid, *objects):
-        (top / object_path(each)).parent.mkdir(parents=True, exist_ok=True)
+        remote.door.make_folders(object_path(each))
     options = {**remote.spec.options, "auth": "basic", "method": "PUT"}
     store = open_store(RemoteSpec(remote.spec.url.replace("webdav:", "http:"), options))
     store.send([*objects.items(), (oid, large)])

@@ -34,16 +34,17 @@ def corrupt(path: Path, content: bytes) -> None:
 
 def test_ls(recorded: Project, store: Path) -> None:
     """Date, job, size and who pushed it, the newest run first; what is half there is said."""
-    old, new = push(recorded, run="outputs/pre"), push(recorded)
+    pushed = {done["tag"]: done for done in (push(recorded, run="outputs/pre"), push(recorded))}
+    old, new = sorted(pushed)
     listed = recorded.flexlock("ls", "--remote", "--json").json
-    assert [each["tag"] for each in listed] == [new["tag"], old["tag"]]
-    assert listed[0]["bytes"] == new["bytes"] and listed[0]["objects"] == new["objects"]
-    assert listed[0]["job"] == "app" and listed[0]["by"] == "Ada <ada@example.org>"
-    assert listed[0]["date"][:16] == read_lock(recorded.path("outputs/a/run.lock"))["run"][
-        "started"
-    ][:16]
-    recorded.git("push", "-q", "--delete", "origin", old["tag"])
-    (store / f"runs/{new['tag']}/manifest.json").unlink()
+    assert [each["tag"] for each in listed] == [new, old]
+    for each in listed:
+        done = pushed[each["tag"]]
+        assert (each["bytes"], each["objects"]) == (done["bytes"], done["objects"])
+        assert each["job"] == "app" and each["by"] == "Ada <ada@example.org>"
+        assert f"{each['date'][:19].replace('-', '').replace(':', '')}Z" == each["id"][:16]
+    recorded.git("push", "-q", "--delete", "origin", old)
+    (store / f"runs/{new}/manifest.json").unlink()
     half = recorded.flexlock("ls", "--remote", "--json").json
     assert [(each["data"], each["code"]) for each in half] == [(False, True), (True, False)]
 
