@@ -1,7 +1,7 @@
 # Everything here needs Python 3.10 or newer and git; the tests start sshd and gpg as well
 # (Debian: openssh-server, gnupg).
 #   make test   environments, tests on both Hydra versions, types, style, import contracts
-#   make bench  what recording, push and pull cost beside git, DVC and others; writes docs/performance.md
+#   make bench  what each command costs beside its like; writes docs/performance.md
 #   make demo   a pipeline is recorded, pushed, lost, restored twice and run again
 PYTHON ?= python3
 VENV := .venv

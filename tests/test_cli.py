@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -164,7 +165,7 @@ def test_verbose_shows_what_is_done(recorded: Project, store: Path) -> None:
 
 
 def test_progress_on_a_terminal_only(recorded: Project, store: Path) -> None:
-    """A bar appears on a terminal; the results are the same."""
+    """A bar with files, bytes and their rate appears on a terminal; the results are the same."""
     words = [sys.executable, "-m", "flexlock_hydra", "push", "outputs/a", "--remote", str(store)]
     leader, follower = os.openpty()
     done = subprocess.run(
@@ -174,7 +175,10 @@ def test_progress_on_a_terminal_only(recorded: Project, store: Path) -> None:
     os.close(follower)
     shown = os.read(leader, 65536).decode()
     os.close(leader)
-    assert "upload" in shown
+    plain = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", shown)
+    found = re.findall(r"upload [^\r]* (\d+)/\1 files ([\d.]+)/\2 (\w+) ", plain)
+    files, amount, unit = found[-1]
+    assert f"sent {files} objects ({amount} {unit})" in plain + done.stdout
     assert "flexlock/app/" in done.stdout
 
 

@@ -1107,9 +1107,7 @@ PARTS = (
     "manifest",
 )
 """What can be forged, in the order in which it is: what one reads, none before it breaks."""
-UNFIT = (
-    LookupError, TypeError, AttributeError, ArithmeticError, ValueError, StopIteration
-)
+UNFIT = (LookupError, TypeError, AttributeError, ArithmeticError, ValueError, StopIteration)
 """What says that two changes do not go together."""
 CHANGES = st.lists(
     st.tuples(st.sampled_from(PARTS), st.integers(0, 10_000), st.integers(0, 3), VALUES),

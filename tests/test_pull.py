@@ -6,6 +6,7 @@ import os
 import shutil
 import stat
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,13 +22,13 @@ def tag(recorded: Project) -> str:
     return str(push(recorded)["tag"])
 
 
-def pull(project: Project, tag: str, *words: str, check: bool = True) -> dict[str, object]:
+def pull(project: Project, tag: str, *words: str, check: bool = True) -> dict[str, Any]:
     """Pull into ``x`` beside the project; the command's JSON."""
     done = project.flexlock(
         "pull", tag, "--from", "origin.git", "--into", "x", "--json", *words,
         cwd=project.root.parent, check=check,
     )
-    document: dict[str, object] = done.json
+    document: dict[str, Any] = done.json
     return document
 
 
@@ -164,7 +165,7 @@ def test_kinds_of_links(recorded: Project, tag: str, kind: str, cached: bool) ->
         assert there.stat().st_ino == origin[md5].stat().st_ino
     if kind in ("symlink", "hardlink"):
         assert stat.S_IMODE(there.stat().st_mode) == 0o444
-        assert any("before you change it" in text for text in done["warnings"])  # type: ignore
+        assert any("before you change it" in text for text in done["warnings"])
     else:
         there.write_text("changed")
         assert origin[md5].read_text().endswith("lr=0.2")

@@ -37,7 +37,7 @@ from flexlock_hydra.ports.store import RemoteSpec, Store, open_store
 from flexlock_hydra.record import layout
 from flexlock_hydra.record.model import EXACT
 
-Progress = Callable[[int, int], None]
+Progress = Callable[[int, int, int, int], None]
 
 _ROUNDS = 3
 """How often an upload is begun again when objects vanish meanwhile."""
@@ -60,7 +60,7 @@ class Options:
         sign: sign the tag as git's configuration says.
         allow_secret: files in which a secret may be.
         dry_run: say what would be sent, and write nothing anywhere.
-        progress: hears of the upload, in bytes: done, and in all.
+        progress: hears of the upload: bytes done and in all, objects done and in all.
     """
 
     remote: str | None = None
@@ -73,7 +73,7 @@ class Options:
     sign: bool = False
     allow_secret: tuple[str, ...] = ()
     dry_run: bool = False
-    progress: Progress = lambda done, total: None
+    progress: Progress = lambda done, total, files, all_files: None
 
 
 @dataclass(frozen=True)
@@ -346,12 +346,12 @@ def _damaged(store: Store, cargo: Cargo, absent: Mapping[str, int]) -> dict[str,
 
 
 def _send(delivery: _Delivery, absent: Mapping[str, int]) -> None:
-    total, done = sum(absent.values()), 0
+    total, done, files = sum(absent.values()), 0, 0
 
     def sent(count: int, size: int) -> None:
-        nonlocal done
-        done += size
-        delivery.options.progress(done, total)
+        nonlocal done, files
+        done, files = done + size, files + count
+        delivery.options.progress(done, total, files, len(absent))
 
     delivery.store.send(delivery.cargo.sendables(absent), sent)
 

@@ -95,20 +95,28 @@ def removal(found: Removal, json_wanted: bool) -> None:
 
 
 @contextmanager
-def progress(title: str, *, quiet: bool, in_bytes: bool) -> Iterator[Callable[[int, int], None]]:
-    """A bar on standard error while something travels; on a terminal only."""
+def progress(title: str, *, quiet: bool, in_bytes: bool) -> Iterator[Callable[..., None]]:
+    """A bar on standard error while something travels; on a terminal only.
+
+    It is told what is done and what there is in all: files, or bytes and then files.
+    """
     if quiet or not sys.stderr.isatty():
-        yield lambda done, total: None
+        yield lambda done, total, files=0, all_files=0: None
         return
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress
-    from rich.progress import TransferSpeedColumn
+    from rich.progress import ProgressColumn, TextColumn, TransferSpeedColumn
 
-    amount = (DownloadColumn(), TransferSpeedColumn()) if in_bytes else (MofNCompleteColumn(),)
+    amount: tuple[ProgressColumn, ...] = (MofNCompleteColumn(),)
+    if in_bytes:
+        files = TextColumn("{task.fields[files]}/{task.fields[all_files]} files")
+        amount = (files, DownloadColumn(), TransferSpeedColumn())
     bar = Progress(title, BarColumn(), *amount, console=Console(stderr=True), transient=True)
     with bar:
-        task = bar.add_task(title, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+        task = bar.add_task(title, total=None, files=0, all_files="?")
+        yield lambda done, total, files=0, all_files=0: bar.update(
+            task, completed=done, total=total, files=files, all_files=all_files
+        )
 
 
 def size(count: int) -> str:
