@@ -23,16 +23,13 @@ from flexlock_hydra.errors import CodeError, RerunError, TargetError
 from flexlock_hydra.ports import gitcmd
 from flexlock_hydra.ports.gitrepo import GitRepo
 from flexlock_hydra.record import layout
-from flexlock_hydra.record.codec import same
 from flexlock_hydra.record.model import RunLock
-from flexlock_hydra.replay.compare import compare_files, result_files
-from flexlock_hydra.replay.diff import flatten
+from flexlock_hydra.replay.compare import compare_runs, output_files
+from flexlock_hydra.replay.outcome import Comparison
+from flexlock_hydra.replay.tolerance import Tolerance
 
 _ZEN_LAUNCH = "zen_launch"
 """The name that hydra_zen.launch gives to the config that it runs."""
-
-IDENTICAL = "identical"
-DIFFERS = "differs"
 
 _NOT_REPEATED = re.compile(
     r"hydra[/.](launcher|sweeper|sweep|mode)\b|hydra\.(run\.dir|job\.(num|id))$"
@@ -50,14 +47,20 @@ class Reran:
 
     path: str
     id: str
-    identical: int
-    differ: tuple[str, ...]
-    missing: tuple[str, ...]
-    verdict: str
+    comparison: Comparison
+
+    @property
+    def verdict(self) -> str:
+        """``identical``, ``close`` or ``differs``."""
+        return self.comparison.verdict
 
 
 def rerun(
-    run: RecordedRun, overrides: Sequence[str] = (), *, into: Path | None = None
+    run: RecordedRun,
+    overrides: Sequence[str] = (),
+    *,
+    into: Path | None = None,
+    tolerance: Tolerance = Tolerance(),
 ) -> Reran:
     """Run a recorded job again and compare what comes out.
 
@@ -65,6 +68,7 @@ def rerun(
         overrides: Hydra overrides that change the job; without any, the config that
             Hydra composes must be the recorded one.
         into: the new output directory; below ``outputs/reruns/`` without it.
+        tolerance: how far apart numbers may be that count as close.
 
     Raises:
         RerunError: it cannot be run faithfully, or ended before it wrote a lock.
@@ -73,7 +77,7 @@ def rerun(
     gitcmd.require_version()
     lock = run.lock
     repo = run.require_repo()
-    expected = result_files(run) if lock.outputs else {}
+    expected = output_files(run) if lock.outputs else {}
     target = _free_folder(run, into)
     trees = collect.Trees()
     inputs = {
@@ -111,38 +115,14 @@ def rerun(
             f"the rerun of {lock.run.id} ended with exit code {code} before it wrote a lock",
             hint="What it said stands above.",
         )
-    return _verdict(run, expected, load_run(target / layout.LOCK))
+    again = load_run(target / layout.LOCK)
+    comparison = compare_runs(run, again, tolerance=tolerance, files=expected)
+    return Reran(str(again.folder), again.lock.run.id, comparison)
 
 
 def as_json(reran: Reran) -> dict[str, Any]:
     """The command's JSON document."""
-    return {**vars(reran), "differ": list(reran.differ), "missing": list(reran.missing)}
-
-
-def _verdict(
-    run: RecordedRun, expected: Mapping[str, FileDigest], again: RecordedRun
-) -> Reran:
-    both = run.lock.outputs and again.lock.outputs
-    files = compare_files(expected, result_files(again) if both else {})
-    differ = [*files.changed, *(f"{name} (new)" for name in files.added)]
-    if changed_result(run.lock.run.result, again.lock.run.result):
-        differ.append("the returned result")
-    if again.lock.run.status != run.lock.run.status:
-        differ.append(f"the status: {run.lock.run.status}, now {again.lock.run.status}")
-    return Reran(
-        path=str(again.folder),
-        id=again.lock.run.id,
-        identical=len(files.identical),
-        differ=tuple(differ),
-        missing=files.removed,
-        verdict=DIFFERS if differ or files.removed else IDENTICAL,
-    )
-
-
-def changed_result(old: Any, new: Any) -> bool:
-    """Whether two returned values differ, leaf by leaf."""
-    one, other = flatten(old), flatten(new)
-    return one.keys() != other.keys() or not all(same(one[key], other[key]) for key in one)
+    return {"path": reran.path, "id": reran.id, **reran.comparison.as_json()}
 
 
 def _free_folder(run: RecordedRun, into: Path | None) -> Path:
