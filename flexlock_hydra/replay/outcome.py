@@ -33,7 +33,10 @@ class Difference:
 
     def __str__(self) -> str:
         place = f"{self.where}: " if self.where else ""
-        return f"{place}{self.old}, now {self.new}"
+        old, new = str(self.old), str(self.new)
+        if old == new:  # the text 1 and the number 1
+            old, new = repr(self.old), repr(self.new)
+        return f"{place}{old}, now {new}"
 
 
 @dataclass(frozen=True)

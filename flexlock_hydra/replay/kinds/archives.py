@@ -71,8 +71,9 @@ def compare_members(old: Path, new: Path, compare: CompareMembers, judge: Judge)
     with _opened(old) as one, _opened(new) as other:
         before, after = _members(one), _members(other)
         for name in dict.fromkeys((*before, *after)):
-            by = judge.rule(name.removesuffix(".npy"))
-            if not judge.stands(name, name in before, name in after, by):
+            key = name.removesuffix(".npy")
+            by = judge.rule(key)
+            if not judge.stands(key, name in before, name in after, by):
                 continue
             inner = judge.inner(exact=by is not None)
             with one.open(before[name]) as a, other.open(after[name]) as b:
@@ -80,7 +81,7 @@ def compare_members(old: Path, new: Path, compare: CompareMembers, judge: Judge)
             if by is None:
                 judge.take(inner)
             elif not inner.is_clean:
-                judge.leaves_out(name, by)
+                judge.leaves_out(key, by)
 
 
 @contextmanager

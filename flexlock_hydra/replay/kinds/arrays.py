@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 _PIECE = 4 * 1024**2
 """Bytes of an array that are compared at once."""
+_LARGEST_TURNED = 256 * 1024**2
+"""Bytes of an array whose elements are put into another order."""
 _SAFE = {
     "F64": "<f8", "F32": "<f4", "F16": "<f2", "C64": "<c8",
     "I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "<i1",
@@ -106,14 +108,13 @@ def _compare_arrays(
         judge.differs(f"{place}shape", str(one.shape), str(other.shape))
     elif one.kind != other.kind:
         judge.differs(f"{place}type", one.kind, other.kind)
-    elif one.columns_first != other.columns_first:
-        raise UnreadableError("their elements are in another order")
     elif one.dtype.itemsize:
         from flexlock_hydra.replay.kinds.numbers import compare_pieces, element
 
-        pieces = zip(_pieces(one, source), _pieces(other, source_now))
-        first = one.columns_first
-        compare_pieces(pieces, one.shape, judge, element(where), columns_first=first)
+        in_step = one.columns_first == other.columns_first
+        pieces = [_pieces(*each) if in_step else _whole(*each) for each in (old, new)]
+        first = in_step and one.columns_first
+        compare_pieces(zip(*pieces), one.shape, judge, element(where), columns_first=first)
 
 
 def _pieces(header: _Header, source: Stream) -> Iterator[Any]:
@@ -128,6 +129,16 @@ def _pieces(header: _Header, source: Stream) -> Iterator[Any]:
         if header.kind == _BF16:
             piece = (piece.astype("<u4") << 16).view("<f4")
         yield piece
+
+
+def _whole(header: _Header, source: Stream) -> Iterator[Any]:
+    """All elements in one piece, the last index running fastest."""
+    if header.count * header.dtype.itemsize > _LARGEST_TURNED:
+        raise UnreadableError("large, with their elements in another order")
+    import numpy
+
+    pieces = numpy.concatenate([*_pieces(header, source)] or [numpy.empty(0, header.dtype)])
+    yield pieces.reshape(header.shape, order="F" if header.columns_first else "C").reshape(-1)
 
 
 def _npy_header(stream: Stream) -> _Header:
