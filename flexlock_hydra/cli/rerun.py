@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
 from flexlock_hydra.archive.runs import find_run
 from flexlock_hydra.cli import compared, render
 from flexlock_hydra.replay import rerun as replay
+from flexlock_hydra.replay.outcome import DIFFERS
 from flexlock_hydra.replay.tolerance import Tolerance
 
 
@@ -18,17 +20,30 @@ from flexlock_hydra.replay.tolerance import Tolerance
 @click.option(
     "--into", metavar="DIR", type=click.Path(path_type=Path), help="The new output directory."
 )
+@click.option(
+    "--resolved", is_flag=True, help="Run from the resolved config: no resolver is called."
+)
+@click.option(
+    "--current-code", is_flag=True, help="Run the code as it is now instead of the recorded."
+)
+@click.option("--python", metavar="P", help="The interpreter.  [this one]")
+@click.option(
+    "--with-prevs",
+    is_flag=True,
+    help="Run what RUN stands on again before, each step from the new output of the one before.",
+)
 @compared.tolerance_options
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @click.pass_context
 def command(
     ctx: click.Context,
+    /,
     run: str,
     overrides: tuple[str, ...],
-    into: Path | None,
     rtol: float,
     atol: float,
     as_json: bool,
+    **options: Any,
 ) -> None:
     """Run RUN again from its recorded code, config and data, and compare the outputs.
 
@@ -36,10 +51,15 @@ def command(
     standard error. Exits with 1 when an output differs.
     """
     tolerance = Tolerance(rtol, atol)
-    reran = replay.rerun(find_run(run), overrides, into=into, tolerance=tolerance)
+    reran = replay.rerun(find_run(run), overrides, tolerance=tolerance, say=_say, **options)
     if as_json:
         render.as_json(replay.as_json(reran))
     else:
-        click.echo(f"rerun {reran.id} in {reran.path}")
-        compared.show(reran.comparison)
-    ctx.exit(compared.exit_code(reran.comparison))
+        for each in (*reran.steps, reran):
+            click.echo(f"rerun {each.id} in {each.path}")
+            compared.show(each.comparison)
+    ctx.exit(1 if reran.verdict == DIFFERS else 0)
+
+
+def _say(text: str) -> None:
+    render.warn([text])

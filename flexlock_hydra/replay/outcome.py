@@ -13,6 +13,8 @@ IDENTICAL = "identical"
 CLOSE = "close"
 DIFFERS = "differs"
 
+_ORDER = (IDENTICAL, CLOSE, DIFFERS)
+
 RETURNED = "the returned result"
 STATUS = "the status"
 
@@ -159,3 +161,8 @@ class Comparison:
             "tolerance": vars(self.tolerance),
             "details": [line for each in (*self.differing, *self.close) for line in each.details()],
         }
+
+
+def worst(*verdicts: str) -> str:
+    """The verdict on several runs: the one that is furthest from ``identical``."""
+    return max(verdicts, key=_ORDER.index)
