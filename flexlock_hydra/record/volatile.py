@@ -12,11 +12,14 @@ A list of patterns, in the order in which they are tried:
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
+from fnmatch import fnmatchcase, translate
+from typing import Any
 
 from flexlock_hydra.errors import FlexlockError
+
+_Fits = Callable[[str], Any]
 
 RESULT = "result"
 """Stands in a pattern for what the task returned."""
@@ -30,7 +33,6 @@ FILES = (
     "*.log.[0-9]*",
     "nohup.out",
     "slurm-*.out",
-    "events.out.tfevents.*",
     "wandb/**",
     "mlruns/**",
     "mlflow.db",
@@ -115,7 +117,7 @@ class Volatile:
     own: tuple[str, ...] = ()
     patterns: tuple[str, ...] = field(init=False)
     _files: dict[str, str | None] = field(default_factory=dict, repr=False, compare=False)
-    _keys: dict[tuple[str, str], str | None] = field(
+    _keys: dict[str, tuple[tuple[str, _Fits], ...]] = field(
         default_factory=dict, repr=False, compare=False
     )
 
@@ -137,12 +139,19 @@ class Volatile:
             path: the file's, or ``result``.
             key: its dotted path; ``[]`` after it stands for any item of a list.
         """
-        if (path, key) not in self._keys:
-            self._keys[path, key] = next(
-                (each for each in self.patterns if ":" in each and _fits_key(path, key, each)),
-                None,
+        names = _names(key)
+        return next((each for each, is_it in self._of(path) if any(map(is_it, names))), None)
+
+    def _of(self, path: str) -> tuple[tuple[str, _Fits], ...]:
+        """The patterns for keys of one file."""
+        if path not in self._keys:
+            split = [(each, *each.partition(":")[::2]) for each in self.patterns if ":" in each]
+            self._keys[path] = tuple(
+                (each, re.compile(translate(key)).match)
+                for each, file, key in split
+                if fits(path, file)
             )
-        return self._keys[path, key]
+        return self._keys[path]
 
 
 def check(patterns: Iterable[str]) -> None:
@@ -178,14 +187,11 @@ def _taken_in(own: Iterable[str]) -> Iterator[str]:
     yield from patterns
 
 
-def _fits_key(path: str, key: str, pattern: str) -> bool:
-    file, _, glob = pattern.partition(":")
-    if not fits(path, file):
-        return False
+def _names(key: str) -> set[str]:
+    """What a pattern may call a key: its path or its last name, in words too."""
     whole = key.replace("[]", "")
     last = whole.rpartition(".")[2]
-    names = {whole, last, *map(_words, (whole, last))}
-    return any(fnmatchcase(name, glob) for name in names)
+    return {whole, last, *map(_words, (whole, last))}
 
 
 def _words(key: str) -> str:

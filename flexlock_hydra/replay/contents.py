@@ -6,10 +6,13 @@ from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
 from flexlock_hydra.replay.judge import Judge, Rules, UnreadableError
-from flexlock_hydra.replay.kinds.archives import PICKLED, compare_gzips, compare_zips, is_zip
+from flexlock_hydra.replay.kinds.archives import compare_gzips, compare_zips, is_zip
 from flexlock_hydra.replay.kinds.arrays import compare_npy, compare_npz, compare_safetensors
+from flexlock_hydra.replay.kinds.checkpoints import compare_checkpoints
 from flexlock_hydra.replay.kinds.columns import compare_arrow, compare_parquet
+from flexlock_hydra.replay.kinds.events import compare_events, is_events
 from flexlock_hydra.replay.kinds.hdf5 import compare_hdf5
+from flexlock_hydra.replay.kinds.pickles import compare_pickles
 from flexlock_hydra.replay.kinds.plain import compare_json, compare_json_lines, compare_yaml
 from flexlock_hydra.replay.kinds.raw import compare_bytes
 from flexlock_hydra.replay.kinds.tables import compare_tables
@@ -51,9 +54,8 @@ def compare_contents(file: str, old: Path, new: Path, rules: Rules) -> Outcome:
     Raises:
         OSError: one of them cannot be read.
     """
-    suffix = PurePosixPath(file).suffix.lower()
-    reasons = [PICKLED] if suffix in _PICKLES and not (is_zip(old) and is_zip(new)) else []
-    for way in _ways(suffix, old, new):
+    reasons: list[str] = []
+    for way in _ways(PurePosixPath(file), old, new):
         judge = Judge(file, rules)
         try:
             way(old, new, judge)
@@ -69,10 +71,13 @@ def compare_contents(file: str, old: Path, new: Path, rules: Rules) -> Outcome:
     return judge.outcome("; ".join([*reasons, "compared by bytes"]))
 
 
-def _ways(suffix: str, old: Path, new: Path) -> tuple[Compare, ...]:
+def _ways(file: PurePosixPath, old: Path, new: Path) -> tuple[Compare, ...]:
     """The ways to compare two files, the one that says the most first."""
+    suffix = file.suffix.lower()
+    if is_events(file.name):
+        return (compare_events,)
     if suffix in _KINDS:
         return _KINDS[suffix]
     if is_zip(old) and is_zip(new):
-        return (compare_zips,)
-    return () if suffix in _PICKLES else _TEXT
+        return (compare_checkpoints, compare_zips)
+    return (compare_pickles,) if suffix in _PICKLES else _TEXT

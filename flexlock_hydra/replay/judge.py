@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -70,6 +71,16 @@ class Judge:
         """A judge of a part, whose findings stand apart."""
         rules = replace(self.rules, tolerance=EXACT) if exact else self.rules
         return Judge(self.file, rules, self.budget)
+
+    @contextmanager
+    def part(self, key: str, by: str | None) -> Iterator[Judge]:
+        """A judge of what stands at a key; ``by``: the pattern by which that does not count."""
+        inner = self.inner(exact=by is not None)
+        yield inner
+        if by is None:
+            self.take(inner)
+        elif not inner.is_clean:
+            self.leaves_out(key, by)
 
     def take(self, part: Judge) -> None:
         """Count what was found in a part as one's own."""
@@ -194,6 +205,8 @@ def _shown(value: Json) -> Json:
         return f"{len(value)} keys"
     if isinstance(value, (list, tuple)):
         return f"{len(value)} items"
+    if isinstance(value, (bytes, bytearray)):
+        return f"{len(value)} bytes"
     return _cut(str(value), 0)
 
 

@@ -3,41 +3,63 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import PurePosixPath, PureWindowsPath
+from urllib.parse import quote
 
 
 @dataclass(frozen=True)
 class Moved:
-    """Old folders and the new ones; the longest that a path starts with decides."""
+    """Pairs of names of one folder; a folder has as many names as pairs lead to.
 
-    places: Mapping[str, str] = field(default_factory=dict)
+    Texts are the same once each name in them stands for its folder, in whichever of two
+    runs it is the one in use; of names that begin alike the longest counts.
+    """
+
+    names: tuple[tuple[str, str], ...] = ()
 
     def same(self, old: str, new: str) -> bool:
-        """Whether two texts are equal once both name the new folders."""
-        return self._pattern is not None and self._now(old) == self._now(new)
+        """Whether two texts are equal but for names of the same folders."""
+        return old == new or (self._pattern is not None and self.plain(old) == self.plain(new))
+
+    def plain(self, text: str) -> str:
+        """A text with one name for each folder."""
+        if self._pattern is None:
+            return text
+        return self._pattern.sub(lambda found: self._folders[found[0]], text)
 
     @cached_property
-    def _places(self) -> dict[str, str]:
-        old = {place: now for place, now in self.places.items() if _is_telling(place)}
-        return {**old, **{now: now for now in old.values()}}
+    def _folders(self) -> dict[str, str]:
+        """Each name, as it may stand in a text -> what stands for its folder."""
+        folder: dict[str, str] = {}
+        for one, other in self.names:
+            if _is_telling(one) and _is_telling(other):
+                kept, merged = folder.setdefault(one, one), folder.setdefault(other, other)
+                folder = {name: kept if it == merged else it for name, it in folder.items()}
+        return {written: f"\0{it}" for name, it in folder.items() for written in _written(name)}
 
     @cached_property
     def _pattern(self) -> re.Pattern[str] | None:
-        longest_first = sorted(self._places, key=len, reverse=True)
+        longest_first = sorted(self._folders, key=len, reverse=True)
         return re.compile("|".join(map(_whole, longest_first))) if longest_first else None
 
-    def _now(self, text: str) -> str:
-        assert self._pattern is not None
-        return self._pattern.sub(lambda found: self._places[found[0]], text)
+
+def pairs(name: str, others: Iterable[str]) -> list[tuple[str, str]]:
+    """A folder's name beside each other one of it."""
+    return [(name, other) for other in others if other != name]
 
 
 def _is_telling(place: str) -> bool:
     """Whether a text is surely this folder: no root, and more than one word."""
     path = (PureWindowsPath if "\\" in place else PurePosixPath)(place)
     return len(path.parts) > 1
+
+
+def _written(name: str) -> set[str]:
+    """A folder's name as it stands in texts, in URLs, and in texts with escapes."""
+    return {name, quote(name, safe="/:~\\"), name.replace("\\", "\\\\"), name.replace("\\", "/")}
 
 
 def _whole(place: str) -> str:

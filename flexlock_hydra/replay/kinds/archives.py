@@ -75,13 +75,12 @@ def compare_members(old: Path, new: Path, compare: CompareMembers, judge: Judge)
             by = judge.rule(key)
             if not judge.stands(key, name in before, name in after, by):
                 continue
-            inner = judge.inner(exact=by is not None)
-            with one.open(before[name]) as a, other.open(after[name]) as b:
+            with (
+                judge.part(key, by) as inner,
+                one.open(before[name]) as a,
+                other.open(after[name]) as b,
+            ):
                 compare(a, b, name, inner)
-            if by is None:
-                judge.take(inner)
-            elif not inner.is_clean:
-                judge.leaves_out(key, by)
 
 
 @contextmanager

@@ -22,7 +22,7 @@ _PIECE = 4 * 1024**2
 _LARGEST_TURNED = 256 * 1024**2
 """Bytes of an array whose elements are put into another order."""
 _SAFE = {
-    "F64": "<f8", "F32": "<f4", "F16": "<f2", "C64": "<c8",
+    "F64": "<f8", "F32": "<f4", "F16": "<f2", "C64": "<c8", "C128": "<c16",
     "I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "<i1",
     "U64": "<u8", "U32": "<u4", "U16": "<u2", "U8": "<u1", "BOOL": "?",
     "BF16": "<u2", "F8_E4M3": "<u1", "F8_E5M2": "<u1",
@@ -65,7 +65,7 @@ def compare_npz(old: Path, new: Path, judge: Judge) -> None:
         UnreadableError: no such archive, too large, or one with Python objects; NumPy is
             missing.
     """
-    _require_numpy()
+    require_numpy()
     compare_members(old, new, _compare_member, judge)
 
 
@@ -76,7 +76,7 @@ def compare_safetensors(old: Path, new: Path, judge: Judge) -> None:
         UnreadableError: no such file, or one with tensors of a type that is not known;
             NumPy is missing.
     """
-    _require_numpy()
+    require_numpy()
     with old.open("rb") as one, new.open("rb") as other:
         (before, base), (after, base_now) = _tensors(one), _tensors(other)
         notes = [tensors.pop("__metadata__", {}) for tensors in (before, after)]
@@ -85,6 +85,20 @@ def compare_safetensors(old: Path, new: Path, judge: Judge) -> None:
             if judge.stands(name, name in before, name in after, None):
                 pair = _tensor_at(one, base, before[name]), _tensor_at(other, base_now, after[name])
                 _compare_arrays((pair[0], one), (pair[1], other), name, judge)
+
+
+def compare_elements(
+    kind: str, count: int, old: Stream, new: Stream, where: str, judge: Judge
+) -> None:
+    """Raw elements, ``kind`` as safetensors calls it; NumPy must be there.
+
+    Raises:
+        UnreadableError: there are fewer.
+    """
+    import numpy
+
+    header = _Header(kind, numpy.dtype(_SAFE[kind]), (count,))
+    _compare_arrays((header, old), (header, new), where, judge)
 
 
 def _compare_member(old: Stream, new: Stream, name: str, judge: Judge) -> None:
@@ -97,6 +111,8 @@ def _compare_member(old: Stream, new: Stream, name: str, judge: Judge) -> None:
 def _compare_npy_streams(old: Stream, new: Stream, where: str, judge: Judge) -> None:
     headers = (_npy_header(old), old), (_npy_header(new), new)
     _compare_arrays(*headers, where, judge)
+    if judge.is_clean and (old.read(1) or new.read(1)):
+        raise UnreadableError("longer than its header says")
 
 
 def _compare_arrays(
@@ -147,7 +163,7 @@ def _npy_header(stream: Stream) -> _Header:
     Raises:
         UnreadableError: it is none, or one of Python objects.
     """
-    _require_numpy()
+    require_numpy()
     from numpy.lib import format as npy
 
     try:
@@ -195,7 +211,8 @@ def _tensor_at(file: IO[bytes], base: int, tensor: Any) -> _Header:
     raise UnreadableError("no safetensors file, or one with a type that is not known")
 
 
-def _require_numpy() -> None:
+def require_numpy() -> None:
+    """Raises UnreadableError where NumPy is missing."""
     try:
         import numpy  # noqa: F401
     except ImportError as error:

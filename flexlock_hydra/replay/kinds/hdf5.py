@@ -76,13 +76,8 @@ def _compare(old: Any, new: Any, name: str, judge: Judge) -> None:
         return
     _check(old)
     _check(new)
-    by = judge.rule(name.replace("/", "."))
-    inner = judge.inner(exact=by is not None)
-    _compare_elements(old, new, name, inner)
-    if by is None:
-        judge.take(inner)
-    elif not inner.is_clean:
-        judge.leaves_out(name, by)
+    with judge.part(name, judge.rule(name.replace("/", "."))) as inner:
+        _compare_elements(old, new, name, inner)
 
 
 def _compare_elements(old: Any, new: Any, name: str, judge: Judge) -> None:
