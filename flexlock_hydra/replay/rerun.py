@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from flexlock_hydra.archive import collect, repos
+from flexlock_hydra.archive import collect, repos, runurl
 from flexlock_hydra.archive.runs import RecordedRun, load_run, original_root
 from flexlock_hydra.capture.digest import Digest, FileDigest, digest_file
 from flexlock_hydra.capture.secrets import MASK, env_names
@@ -81,7 +81,7 @@ def rerun(
         for name, entry in lock.data.items()
         if not (entry.is_url or trees.hold(run, entry))
     }
-    arguments = _arguments(lock, overrides)
+    arguments = _arguments(lock, overrides, runurl.source_again(run))
     with (
         repo.worktree(_commit(run, repo)) as tree,
         tempfile.TemporaryDirectory(prefix="flexlock-") as scratch,
@@ -271,11 +271,15 @@ def _script(lock: RunLock, root: Path) -> Path:
     return installed
 
 
-def _arguments(lock: RunLock, overrides: Sequence[str]) -> list[str]:
-    """Hydra's own flags and the recorded overrides, those that are given anew left out."""
+def _arguments(lock: RunLock, overrides: Sequence[str], source: str | None) -> list[str]:
+    """Hydra's own flags and the recorded overrides, those that are given anew left out.
+
+    ``source`` stands for the recorded config path where that was another run.
+    """
     from hydra._internal.utils import get_args_parser
 
     known, _ = get_args_parser().parse_known_args(list(lock.job.command.argv[1:]))
+    known.config_path = source or known.config_path
     flags = [
         word
         for name in ("config_path", "config_name", "config_dir")
