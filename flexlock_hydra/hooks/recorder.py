@@ -16,7 +16,7 @@ from omegaconf import DictConfig
 from flexlock_hydra.capture.scope import Scope
 from flexlock_hydra.capture.secrets import Masker
 from flexlock_hydra.errors import DataError
-from flexlock_hydra.hooks import active, ending, pushing, runsource, tracking, watch
+from flexlock_hydra.hooks import active, ending, pushing, runpath, tracking, watch
 from flexlock_hydra.hooks.active import MISSING_DATA_HINT, ActiveRun, Bystander
 from flexlock_hydra.hooks.again import Rerun, changed_keys
 from flexlock_hydra.hooks.begin import (
@@ -169,7 +169,7 @@ class Recorder:
         folder = _output_dir(config)
         rerun = Rerun.of(folder)
         if rerun.parent is None:
-            rerun = replace(rerun, parent=runsource.parent_id(_sources(config)))
+            rerun = replace(rerun, parent=runpath.parent_id(_sources(config)))
         if rerun.unresolved is not None:
             _refuse_other_config(rerun, survey(config, _NOT_THE_TASKS).unresolved)
         return begin(

@@ -1,15 +1,13 @@
-"""``--config-path flexlock://RUN``: what Hydra makes of it put right, and the run opened.
+"""``--config-path flexlock://RUN``: the run opened, beside what the app itself declares.
 
-Hydra joins the URL to the app's folder or package before any plugin sees it, so what was
-asked for is read from Hydra's own frames, and so is what the app's config was without it.
+What the app's config would be without the URL is read from Hydra's own frames.
 """
 
 from __future__ import annotations
 
 import re
-import sys
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from types import FrameType
@@ -19,14 +17,10 @@ from hydra.core.config_search_path import ConfigSearchPath, SearchPathElement
 from hydra.plugins.config_source import ConfigResult
 
 from flexlock_hydra.errors import FlexlockError
+from flexlock_hydra.hooks import runpath
 
 if TYPE_CHECKING:
     from flexlock_hydra.hooks.served import App, Served
-
-SCHEME = "flexlock"
-PREFIX = f"{SCHEME}://"
-_FRAMES = 6
-"""How far up Hydra's own frames are looked for."""
 
 _KEY = re.compile(r"[+~]*([^=@]+)")
 
@@ -53,6 +47,14 @@ class OpenedRun:
     def __deepcopy__(self, memo: Any) -> OpenedRun:
         return self
 
+    def load(self, path: str, provider: str, url: str) -> ConfigResult:
+        """One config, anew each time: Hydra takes its defaults list out of it."""
+        from omegaconf import OmegaConf
+
+        config = self.configs[path]
+        content = OmegaConf.create(deepcopy(dict(config.content)))
+        return _Unmatched(provider, f"{url}/{path}", content, {"package": config.package})
+
     def options(self, group: str) -> Iterator[tuple[str, bool]]:
         """What lies in a group: a name, and whether it is a group itself."""
         above = f"{group}/" if group else ""
@@ -78,22 +80,21 @@ class _Unmatched(ConfigResult):
         """Hydra sets it for every config."""
 
 
-def repair(search_path: ConfigSearchPath) -> None:
-    """Put the URL back into Hydra's search path, and the app's own folder behind it."""
-    frame = _frame_of("create_automatic_config_search_path", sys._getframe(1))
-    url = frame.f_locals["config_path"] if frame else None
-    path = search_path.get_path()
-    place = next((i for i, element in enumerate(path) if element.provider == "main"), None)
-    if frame is None or place is None or not (isinstance(url, str) and url.startswith(PREFIX)):
-        return
+def put(search_path: ConfigSearchPath, url: str, frame: FrameType) -> None:
+    """Put the URL back into Hydra's search path, and the app's own folder behind it.
+
+    ``frame`` is where Hydra makes the search path.
+    """
     from flexlock_hydra.archive import runurl
 
+    path = search_path.get_path()
     pinned = runurl.pinned(url)
     asked = _asked[pinned] = _what_was_asked(frame)
-    path[place:place + 1] = [
-        SearchPathElement("main", pinned),
-        *([SearchPathElement("app", asked.folder)] if asked.folder else []),
-    ]
+    own = [SearchPathElement("app", asked.folder)] if asked.folder else []
+    for i, element in enumerate(path):
+        if element.provider == "main":
+            path[i:i + 1] = [SearchPathElement("main", pinned), *own]
+            break
 
 
 def open_run(url: str) -> OpenedRun:
@@ -120,62 +121,28 @@ def open_run(url: str) -> OpenedRun:
     return OpenedRun(configs)
 
 
-def parent_id(sources: Iterable[Mapping[str, Any]]) -> str | None:
-    """The id of the run that a job takes its config from, by Hydra's list of sources."""
-    for source in sources:
-        if source["provider"] == "main" and source["schema"] == SCHEME:
-            from flexlock_hydra.archive import runurl
-
-            return runurl.run_id(str(source["path"]))
-    return None
-
-
-def load(opened: OpenedRun, path: str, provider: str, url: str) -> ConfigResult:
-    """One config, anew each time: Hydra takes its defaults list out of it."""
-    from omegaconf import OmegaConf
-
-    config = opened.configs[path]
-    content = OmegaConf.create(deepcopy(dict(config.content)))
-    return _Unmatched(provider, f"{url}/{path}", content, {"package": config.package})
-
-
 def _warn_of_secrets(url: str, keys: list[str]) -> None:
     if keys:
-        again = " ".join(f"{key}=..." for key in keys)
+        again = " ".join(f"{key if key.isprintable() else repr(key)}=..." for key in keys)
         warnings.warn(f"{url}: secrets are not recorded; give them again: {again}", stacklevel=2)
 
 
 def _what_was_asked(frame: FrameType) -> Asked:
-    """What the app itself says, where Hydra was started by one.
-
-    ``frame`` is where Hydra makes the search path.
-    """
+    """What the app itself says, where Hydra was started by one."""
     from hydra._internal.utils import compute_search_path_dir
 
     started = frame.f_back
     if started is None or started.f_code.co_name != "_run_hydra":
         return Asked()
-    main = _frame_of("decorated_main", started)
+    main = runpath.frame_of("decorated_main", started)
     own = main.f_locals["config_path"] if main else None
     return Asked(
-        folder=None if str(own).startswith(PREFIX) else compute_search_path_dir(
+        folder=None if runpath.is_url(own) else compute_search_path_dir(
             frame.f_locals["calling_file"], frame.f_locals["calling_module"], own
         ),
         config_name=started.f_locals["config_name"],
         overrides=tuple(started.f_locals["args"].overrides),
     )
-
-
-def _frame_of(function: str, below: FrameType) -> FrameType | None:
-    """The nearest frame above of a function of Hydra's with this name."""
-    frame = below.f_back
-    for _ in range(_FRAMES):
-        if frame is None:
-            break
-        if frame.f_code.co_name == function and frame.f_globals["__name__"].startswith("hydra."):
-            return frame
-        frame = frame.f_back
-    return None
 
 
 def _app(asked: Asked) -> App:

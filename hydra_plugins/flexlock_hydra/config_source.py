@@ -7,7 +7,7 @@ import builtins
 from hydra.core.object_type import ObjectType
 from hydra.plugins.config_source import ConfigLoadError, ConfigResult, ConfigSource
 
-from flexlock_hydra.hooks import runsource
+from flexlock_hydra.hooks import runpath
 
 
 class FlexlockConfigSource(ConfigSource):
@@ -15,12 +15,14 @@ class FlexlockConfigSource(ConfigSource):
 
     def __init__(self, provider: str, path: str) -> None:
         super().__init__(provider, path)
+        from flexlock_hydra.hooks import runsource
+
         self.run = runsource.open_run(path)
 
     @staticmethod
     def scheme() -> str:
         """What stands before ``://``."""
-        return runsource.SCHEME
+        return runpath.SCHEME
 
     def available(self) -> bool:
         """Always: what cannot be opened was an error before."""
@@ -35,7 +37,7 @@ class FlexlockConfigSource(ConfigSource):
         if not self.is_config(config_path):
             raise ConfigLoadError(f"{self.full_path()} has no config {config_path}")
         name = config_path.removesuffix(".yaml")
-        return runsource.load(self.run, name, self.provider, self.full_path())
+        return self.run.load(name, self.provider, self.full_path())
 
     def is_config(self, config_path: str) -> bool:
         """Whether there is a config at a path."""

@@ -6,7 +6,7 @@ from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.config_store import ConfigStore
 from hydra.plugins.search_path_plugin import SearchPathPlugin
 
-from flexlock_hydra.hooks import options, resolver, runsource
+from flexlock_hydra.hooks import options, resolver, runpath
 
 _UNLISTED = (
     r"hydra\.utils\.instantiate\(\) resolved "
@@ -27,5 +27,5 @@ class FlexlockSearchPath(SearchPathPlugin):
         chosen by its name and is code that the user installed: a good run prints nothing.
         """
         resolver.register()
-        runsource.repair(search_path)
+        runpath.repair(search_path)
         warnings.filterwarnings("ignore", message=_UNLISTED)
