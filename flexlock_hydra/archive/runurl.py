@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import posixpath
 import re
-from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
-from flexlock_hydra.archive.runs import RecordedRun, find_run, original_root
-from flexlock_hydra.errors import FlexlockError, RerunError
+from flexlock_hydra.archive.runs import RecordedRun, find_run
+from flexlock_hydra.errors import FlexlockError
 from flexlock_hydra.record import layout, lockfile
+from flexlock_hydra.record.model import RunLock
 
 SCHEME = "flexlock"
 PREFIX = f"{SCHEME}://"
@@ -52,38 +49,15 @@ def run_id(name: str) -> str | None:
     return head[1] if head else None
 
 
-def source_again(run: RecordedRun) -> str | None:
-    """Where a run's config came from, if from another run, as a URL that holds here now.
-
-    Raises:
-        RerunError: that run is not here.
-    """
-    for source in run.lock.job.config_sources:
-        if source["schema"] == SCHEME and source["provider"] == "main":
-            return _found_again(str(source["path"]), run)
-    return None
+def is_source_of(lock: RunLock) -> bool:
+    """Whether a run took its config from another run."""
+    sources = lock.job.config_sources
+    return any(each["schema"] == SCHEME and each["provider"] == "main" for each in sources)
 
 
-def _found_again(name: str, run: RecordedRun) -> str:
-    """The run at its place below the project's root, or the parent by its id.
-
-    Where the place holds another run by now, the parent counts.
-    """
-    inside = posixpath.relpath(name, original_root(run.lock)) if os.path.isabs(name) else ".."
-    here = name if inside.startswith("..") else str(run.root / inside)
-    parent = run.lock.run.parent
-    found = [*_found(here, run.root), *(_found(parent, run.root) if parent else ())]
-    for each in sorted(found, key=lambda each: each.lock.run.id != parent):
-        return _url(each.path) if each.path.is_file() else f"{PREFIX}{each.lock.tag}"
-    raise RerunError(
-        f"run {run.lock.run.id} took its config from {PREFIX}{name}, which is not here",
-        hint=f"Bring run {parent or name} back: flexlock-hydra pull TAG",
-    )
-
-
-def _found(name: str, start: Path) -> Iterator[RecordedRun]:
-    with suppress(FlexlockError):
-        yield find_run(name, start)
+def url(run: RecordedRun) -> str:
+    """The URL that means this run here, whatever runs later."""
+    return _url(run.path)
 
 
 def _url(lock: Path) -> str:
