@@ -184,7 +184,7 @@ class Recorder:
             rerun = replace(rerun, parent=runpath.parent_id(_sources(config)))
         return begin(
             start,
-            _job(config, command, self._sweep_of(start)),
+            _job(config, command, self._sweep_of(start), self.options.volatile),
             folder,
             config if kind is ActiveRun else None,
             without=_NOT_THE_TASKS,
@@ -289,7 +289,9 @@ def _sources(config: DictConfig) -> Any:
     return value_at(config, "hydra.runtime.config_sources")
 
 
-def _job(config: DictConfig, command: Command, part_of: Sweep | None) -> Job:
+def _job(
+    config: DictConfig, command: Command, part_of: Sweep | None, volatile: tuple[str, ...]
+) -> Job:
     overrides = value_at(config, "hydra.overrides")
     number, job_id = (value_at(config, f"hydra.job.{name}") for name in ("num", "id"))
     return Job(
@@ -305,6 +307,7 @@ def _job(config: DictConfig, command: Command, part_of: Sweep | None) -> Job:
         sweep=part_of,
         command=command,
         hydra=hydra.__version__,
+        volatile=volatile or None,
     )
 
 
