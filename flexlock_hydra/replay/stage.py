@@ -7,7 +7,6 @@ has ended, the folder moves to where it shall stay.
 
 from __future__ import annotations
 
-import os
 import posixpath
 import shutil
 import tempfile
