@@ -11,12 +11,13 @@ import click
 from flexlock_hydra.archive.runs import RecordedRun, RecordedSweep, find_run, find_sweep
 from flexlock_hydra.capture import process
 from flexlock_hydra.cli import render
+from flexlock_hydra.cli.names import RUN
 from flexlock_hydra.record.model import MAIN, STATUSES, CodeState, DataEntry, RunLock
 from flexlock_hydra.record.sweep import SweepLock
 
 
 @click.command("show")
-@click.argument("run")
+@click.argument("run", type=RUN)
 @click.option("--json", "as_json", is_flag=True, help="Print the whole lock as JSON.")
 def command(run: str, as_json: bool) -> None:
     """Show what was recorded of RUN, its status as judged now.

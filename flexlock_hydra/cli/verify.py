@@ -6,6 +6,7 @@ import click
 
 from flexlock_hydra.archive import verify as archive
 from flexlock_hydra.cli import render
+from flexlock_hydra.cli.names import TAG
 
 
 def _share(ctx: click.Context, param: click.Parameter, value: str | None) -> float:
@@ -21,7 +22,7 @@ def _share(ctx: click.Context, param: click.Parameter, value: str | None) -> flo
 
 
 @click.command("verify")
-@click.argument("tag")
+@click.argument("tag", type=TAG)
 @click.option("--remote", "on_remote", is_flag=True, help="Ask the remotes.")
 @click.option(
     "--read-data", "share", metavar="5%", callback=_share, help="Read so much back and hash it."
