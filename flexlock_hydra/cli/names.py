@@ -6,7 +6,6 @@ something to a shell is never offered, whoever wrote it.
 
 from __future__ import annotations
 
-import os
 import re
 import time
 from collections.abc import Callable, Iterator
@@ -15,6 +14,7 @@ from pathlib import Path
 
 import click
 from click.shell_completion import CompletionItem
+from click.types import StringParamType
 
 from flexlock_hydra.errors import FlexlockError
 
@@ -29,7 +29,7 @@ _MOST = 100
 """Names of a kind that are offered."""
 
 
-class RunName(click.ParamType):
+class RunName(StringParamType):
     """A run: its folder, lock, id or tag, or ``@latest``."""
 
     name = "run"
@@ -42,7 +42,7 @@ class RunName(click.ParamType):
         return found or [CompletionItem(incomplete, type="dir")]
 
 
-class TagName(click.ParamType):
+class TagName(StringParamType):
     """A tag of a run."""
 
     name = "tag"
@@ -103,8 +103,9 @@ def _tags(incomplete: str) -> Iterator[tuple[str, str]]:
         return
     how = ("for-each-ref", "--format=%(refname:strip=2)", f"refs/tags/{TAG_PREFIX}/")
     names = git(Path.cwd(), *how).decode("utf-8", "replace").splitlines()
-    tags = sorted(((parsed[1], name) for name in names if (parsed := parse_tag(name))), reverse=True)
-    for _, name in [tag for tag in tags if tag[1].startswith(incomplete)][:_MOST]:
+    known = {name: parsed[1] for name in names if (parsed := parse_tag(name))}
+    tags = sorted(known, key=lambda name: known[name], reverse=True)
+    for name in [name for name in tags if name.startswith(incomplete)][:_MOST]:
         yield name, "a pushed run"
 
 
