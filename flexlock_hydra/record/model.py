@@ -117,6 +117,8 @@ class Job(Node):
     command: Command
     hydra: str | None = None
     id: str | None = None
+    volatile: tuple[str, ...] | None = None
+    """What is no part of the result, beside the defaults: see :mod:`record.volatile`."""
 
 
 class CodeState(Node):

@@ -1,249 +1,78 @@
-"""Whether inputs and outputs are what a lock says, and what can be told where they are not."""
+"""Two files of one name and different bytes: compared by what their name says that they are."""
 
 from __future__ import annotations
 
-import os
-import stat
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from datetime import datetime
-from pathlib import Path
+from collections.abc import Callable
+from pathlib import Path, PurePosixPath
 
-from flexlock_hydra.archive.checks import Check
-from flexlock_hydra.archive.collect import places
-from flexlock_hydra.archive.runs import RecordedRun, is_pulled
-from flexlock_hydra.capture.digest import (
-    Summary,
-    digest,
-    digest_bytes,
-    fingerprint,
-    parse_tree_object,
-    summarize,
-)
-from flexlock_hydra.capture.globs import outside
-from flexlock_hydra.capture.index import Index
-from flexlock_hydra.capture.walk import Few, LeaveOut
-from flexlock_hydra.errors import DataError, FlexlockError
-from flexlock_hydra.record.model import DataEntry, Outputs
+from flexlock_hydra.replay.judge import Judge, Rules, UnreadableError
+from flexlock_hydra.replay.kinds.archives import PICKLED, compare_gzips, compare_zips, is_zip
+from flexlock_hydra.replay.kinds.arrays import compare_npy, compare_npz, compare_safetensors
+from flexlock_hydra.replay.kinds.columns import compare_arrow, compare_parquet
+from flexlock_hydra.replay.kinds.hdf5 import compare_hdf5
+from flexlock_hydra.replay.kinds.plain import compare_json, compare_json_lines, compare_yaml
+from flexlock_hydra.replay.kinds.raw import compare_bytes
+from flexlock_hydra.replay.kinds.tables import compare_tables
+from flexlock_hydra.replay.kinds.text import compare_lines, compare_numbers
+from flexlock_hydra.replay.outcome import Outcome
 
-_CACHE = Path(".dvc", "cache")
+Compare = Callable[[Path, Path, Judge], None]
+"""Tells a judge what differs; raises UnreadableError where the files are not of its kind."""
 
-
-@dataclass(frozen=True)
-class _Recorded:
-    """What a lock says of a file or a folder, of an input or of outputs."""
-
-    md5: str
-    size: int | None
-    nfiles: int | None
-    executable: tuple[str, ...]
-    links: Mapping[str, str]
-    empty: tuple[str, ...]
-    leave_out: LeaveOut | None
-    since: str
-    """When it was looked at."""
-
-    @classmethod
-    def of(cls, found: DataEntry | Outputs, leave_out: LeaveOut | None, since: str) -> _Recorded:
-        """From an entry of the lock."""
-        return cls(
-            md5=found.md5 or "",
-            size=found.size,
-            nfiles=found.nfiles,
-            executable=found.executable or (),
-            links=found.links or {},
-            empty=found.empty or (),
-            leave_out=leave_out,
-            since=since,
-        )
+_JSON = (compare_json, compare_json_lines, compare_lines)
+_JSON_LINES = (compare_json_lines, compare_lines)
+_YAML = (compare_yaml, compare_lines)
+_TABLE = (compare_tables, compare_lines)
+_TEXT = (compare_numbers, compare_lines)
+_KINDS: dict[str, tuple[Compare, ...]] = {
+    **dict.fromkeys((".json", ".geojson", ".ipynb"), _JSON),
+    **dict.fromkeys((".jsonl", ".ndjson"), _JSON_LINES),
+    **dict.fromkeys((".yaml", ".yml"), _YAML),
+    **dict.fromkeys((".csv", ".tsv"), _TABLE),
+    **dict.fromkeys((".feather", ".arrow", ".ipc"), (compare_arrow,)),
+    **dict.fromkeys((".h5", ".hdf5", ".nc"), (compare_hdf5,)),
+    ".npy": (compare_npy,),
+    ".npz": (compare_npz, compare_zips),
+    ".safetensors": (compare_safetensors,),
+    ".parquet": (compare_parquet,),
+    ".gz": (compare_gzips,),
+}
+_PICKLES = frozenset({".pkl", ".pickle", ".joblib", ".pt", ".pth", ".ckpt"})
 
 
-@dataclass(frozen=True)
-class Contents:
-    """Looks at files and folders, at each once."""
+def compare_contents(file: str, old: Path, new: Path, rules: Rules) -> Outcome:
+    """Two files as their kind says; where they are not of it, in the next simpler way.
 
-    index: Index
-    seen: dict[tuple[Path, tuple[str, ...]], Summary | DataError] = field(default_factory=dict)
+    Nothing in them is unpickled or run, and what is read at once is bounded.
 
-    def input(self, run: RecordedRun, name: str, entry: DataEntry, *, urls: bool) -> Check:
-        """Whether an input is unchanged."""
-        name = f"data {name}"
-        if entry.is_url:
-            return _url(name, entry, ask=urls)
-        if entry.md5 is None:
-            why = entry.error or "the run ended before it was hashed"
-            return Check(name, False, f"{entry.path} was not recorded: {why}")
-        recorded = _Recorded.of(entry, outside(entry.parts), run.lock.run.started)
-        there = [path for path in places(run, entry.place) if os.path.lexists(path)]
-        if not there:
-            return Check(name, False, f"{entry.path} is missing; recorded as {entry.md5}")
-        reasons = []
-        for path in there:
-            reason = self._differs(run, path, recorded, self._look(path, entry, recorded))
-            if not reason:
-                return Check(name, True)
-            reasons.append(f"{entry.path} {reason}")
-        return Check(name, False, reasons[0])
+    Args:
+        file: their name below the output directory.
 
-    def outputs(self, run: RecordedRun) -> Check:
-        """Whether the output directory holds what it held at the job's end."""
-        outputs = run.lock.outputs
-        if outputs is None:
-            return Check("outputs", True, "none were recorded")
-        ended = run.lock.run.ended or run.lock.run.started
-        recorded = _Recorded.of(outputs, outputs.leaves_out, ended)
+    Raises:
+        OSError: one of them cannot be read.
+    """
+    suffix = PurePosixPath(file).suffix.lower()
+    reasons = [PICKLED] if suffix in _PICKLES and not (is_zip(old) and is_zip(new)) else []
+    for way in _ways(suffix, old, new):
+        judge = Judge(file, rules)
         try:
-            found: Summary | DataError = summarize(
-                run.folder, outputs.leaves_out, index=self.index
-            )
-        except DataError as error:
-            found = error
-        resized = [
-            f"{name} had {size} bytes"
-            for name, size in (outputs.unhashed or {}).items()
-            if _size(run.folder / name) != size
-        ]
-        reason = self._differs(run, run.folder, recorded, found) or "; ".join(resized)
-        return Check("outputs", not reason, reason)
-
-    def _look(self, path: Path, entry: DataEntry, recorded: _Recorded) -> Summary | DataError:
-        key = (path, entry.parts)
-        if key not in self.seen:
-            try:
-                self.seen[key] = summarize(path, recorded.leave_out, index=self.index)
-            except DataError as error:
-                self.seen[key] = error
-        return self.seen[key]
-
-    def _differs(
-        self, run: RecordedRun, path: Path, recorded: _Recorded, found: Summary | DataError
-    ) -> str:
-        """How a file or a folder differs from its record, in words; empty where it does not."""
-        if isinstance(found, DataError):
-            return f"cannot be looked at: {found}"
-        if found.md5 == recorded.md5:
-            return "; ".join(_lost(path, recorded))
-        was = _told(recorded.md5, recorded.nfiles, recorded.size)
-        now = _told(found.md5, found.nfiles, found.size)
-        which = self._which(run, path, recorded)
-        return f"changed: recorded {was}, now {now}{f'; {which}' if which else ''}"
-
-    def _which(self, run: RecordedRun, path: Path, recorded: _Recorded) -> str:
-        """Which files of a folder changed, where that can be told.
-
-        The lock holds the hash of a folder's listing alone. The listing itself may be in
-        DVC's cache or on a data remote that is a folder; without it, times tell.
-        """
-        if not recorded.md5.endswith(".dir"):
-            return ""
-        try:
-            listing = _listing(run, recorded.md5)
-            if listing is not None:
-                files = digest(path, recorded.leave_out, self.index).files
-                return _compared(listing, {name: file.md5 for name, file in files.items()})
-            if is_pulled(run.root):  # the times are those of the pull
-                return ""
-            since = int(datetime.fromisoformat(recorded.since).timestamp() * 1e9)
-            _, late = fingerprint(path, recorded.leave_out, since=since)
-        except (FlexlockError, ValueError):
-            return ""
-        return f"written since: {late}" if late else ""
+            way(old, new, judge)
+        except UnreadableError as why:
+            reasons += [str(why)] if str(why) not in (*reasons, "") else []
+        else:
+            if reasons and way in (compare_lines, compare_zips):
+                reasons.append("compared as text" if way is compare_lines else "compared as zip")
+                return judge.outcome("; ".join(reasons))
+            return judge.outcome()
+    judge = Judge(file, rules)
+    compare_bytes(old, new, judge)
+    return judge.outcome("; ".join([*reasons, "compared by bytes"]))
 
 
-def _url(name: str, entry: DataEntry, *, ask: bool) -> Check:
-    """What only a server has; it is asked on demand alone, for a lock may come from anybody."""
-    if not ask or entry.remote is None:
-        told = "" if entry.remote is None else "; --urls asks its server again"
-        return Check(name, True, f"{entry.path} is a URL{told}")
-    from flexlock_hydra.capture.remotes import identify_url
-
-    try:
-        now = identify_url(entry.path)
-    except DataError as error:
-        return Check(name, False, str(error))
-    changed = [
-        f"{mark} was {value}, is {now[mark]}"
-        for mark, value in entry.remote.items()
-        if mark in now and now[mark] != value
-    ]
-    reason = f"{entry.path} changed: {', '.join(changed)}" if changed else ""
-    return Check(name, not changed, reason)
-
-
-def _lost(path: Path, recorded: _Recorded) -> Iterator[str]:
-    """What DVC's hash does not hold and a lock does: modes, links, empty folders."""
-    for name in recorded.executable if os.name != "nt" else ():
-        info = _stat(path / name)
-        if info is not None and not info.st_mode & stat.S_IXUSR:
-            yield f"{name} is not executable any more"
-    for name, target in recorded.links.items():
-        if not _leads_to(path / name, target):
-            yield f"{name} is not the link to {target} any more"
-    for name in recorded.empty:
-        if not os.path.isdir(path / name):
-            yield f"the empty folder {name} is missing"
-
-
-def _leads_to(path: Path, target: str) -> bool:
-    try:
-        return os.readlink(path) == target
-    except (OSError, ValueError):
-        return False
-
-
-def _told(md5: str, nfiles: int | None, size: int | None) -> str:
-    count = f"{nfiles} file{'' if nfiles == 1 else 's'}, " if md5.endswith(".dir") else ""
-    return f"{md5} ({count}{size} bytes)"
-
-
-def _size(path: Path) -> int | None:
-    info = _stat(path)
-    return info.st_size if info is not None and stat.S_ISREG(info.st_mode) else None
-
-
-def _stat(path: Path) -> os.stat_result | None:
-    """The stat of what lies there; None also for a name that no file can have."""
-    try:
-        return path.stat()
-    except (OSError, ValueError):
-        return None
-
-
-def _listing(run: RecordedRun, oid: str) -> dict[str, str] | None:
-    """The listing of a recorded folder, from a place on this machine that has it."""
-    for store in _stores(run):
-        path = store / "files" / "md5" / oid[:2] / oid[2:]
-        try:
-            content = path.read_bytes()
-        except OSError:
-            continue
-        if digest_bytes(content).md5 == oid.removesuffix(".dir"):
-            return parse_tree_object(content)
-    return None
-
-
-def _stores(run: RecordedRun) -> Iterator[Path]:
-    from flexlock_hydra.archive.remote import choose_remote
-
-    yield run.root / _CACHE
-    if run.repo is not None:
-        spec = choose_remote(run.repo, None)
-        if spec.is_local:
-            yield Path(spec.url)
-            yield Path(spec.below(run.lock.tag).url)
-
-
-def _compared(old: Mapping[str, str], new: Mapping[str, str]) -> str:
-    kinds = {
-        "changed": sorted(name for name in old.keys() & new.keys() if old[name] != new[name]),
-        "missing": sorted(old.keys() - new.keys()),
-        "new": sorted(new.keys() - old.keys()),
-    }
-    return "; ".join(f"{kind}: {_few(names)}" for kind, names in kinds.items() if names)
-
-
-def _few(names: Iterable[str]) -> str:
-    few = Few(10)
-    for name in names:
-        few.add(name)
-    return str(few)
+def _ways(suffix: str, old: Path, new: Path) -> tuple[Compare, ...]:
+    """The ways to compare two files, the one that says the most first."""
+    if suffix in _KINDS:
+        return _KINDS[suffix]
+    if is_zip(old) and is_zip(new):
+        return (compare_zips,)
+    return () if suffix in _PICKLES else _TEXT

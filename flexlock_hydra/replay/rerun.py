@@ -20,14 +20,11 @@ from flexlock_hydra.capture.scope import Scope
 from flexlock_hydra.errors import CodeError, RerunError, TargetError
 from flexlock_hydra.ports import gitcmd
 from flexlock_hydra.record import layout
-from flexlock_hydra.record.codec import same
 from flexlock_hydra.replay.command import Command, command
-from flexlock_hydra.replay.compare import compare_files, result_files
-from flexlock_hydra.replay.diff import flatten
+from flexlock_hydra.replay.compare import compare_runs, output_files
+from flexlock_hydra.replay.outcome import Comparison, worst
 from flexlock_hydra.replay.stage import Stage, stage
-
-IDENTICAL = "identical"
-DIFFERS = "differs"
+from flexlock_hydra.replay.tolerance import Tolerance
 
 
 @dataclass(frozen=True)
@@ -42,6 +39,7 @@ class Options:
         python: the interpreter; this one without it.
         with_prevs: run the predecessors again before, each from what the rerun of its own
             predecessors wrote.
+        tolerance: how far apart numbers may be that count as close.
         say: hears, in words, what the user should know before the job starts.
     """
 
@@ -50,6 +48,7 @@ class Options:
     current_code: bool = False
     python: str | None = None
     with_prevs: bool = False
+    tolerance: Tolerance = Tolerance()
     say: Callable[[str], None] = field(default=lambda text: None)
 
 
@@ -59,12 +58,14 @@ class Reran:
 
     path: str
     id: str
-    identical: int
-    differ: tuple[str, ...]
-    missing: tuple[str, ...]
-    verdict: str
+    comparison: Comparison
     steps: tuple[Reran, ...] = ()
     """Those of its predecessors, in their order, where they were run again."""
+
+    @property
+    def verdict(self) -> str:
+        """The worst of its own and its steps': ``identical``, ``close`` or ``differs``."""
+        return worst(self.comparison.verdict, *(step.verdict for step in self.steps))
 
 
 def rerun(run: RecordedRun, overrides: Sequence[str] = (), **options: Any) -> Reran:
@@ -83,9 +84,8 @@ def rerun(run: RecordedRun, overrides: Sequence[str] = (), **options: Any) -> Re
     how = Options(**options)
     expected = _expected(run)
     fresh, steps = _run_prevs(run, how) if how.with_prevs else ({}, ())
-    reran = _verdict(run, expected, run_again(run, overrides, how, fresh))
-    worst = DIFFERS if DIFFERS in [each.verdict for each in (reran, *steps)] else IDENTICAL
-    return replace(reran, verdict=worst, steps=steps)
+    reran = _compared(run, expected, run_again(run, overrides, how, fresh), how)
+    return replace(reran, steps=steps)
 
 
 def _run_prevs(
@@ -100,7 +100,7 @@ def _run_prevs(
         prev = found[run_id]
         expected, before = _expected(prev), {key: fresh[key] for key in prev.lock.prevs}
         fresh[run_id] = run_again(prev, (), replace(how, into=None), before)
-        steps.append(_verdict(prev, expected, fresh[run_id]))
+        steps.append(_compared(prev, expected, fresh[run_id], how))
     return fresh, tuple(steps)
 
 
@@ -143,9 +143,9 @@ def run_again(
 
 def as_json(reran: Reran) -> dict[str, Any]:
     """The command's JSON document."""
-    plain = {**vars(reran), "differ": list(reran.differ), "missing": list(reran.missing)}
-    plain["steps"] = [as_json(step) for step in reran.steps]
-    return {key: value for key, value in plain.items() if key != "steps" or value}
+    plain = {"path": reran.path, "id": reran.id, **reran.comparison.as_json()}
+    steps = [as_json(step) for step in reran.steps]
+    return {**plain, "verdict": reran.verdict, **({"steps": steps} if steps else {})}
 
 
 def _notes(
@@ -192,33 +192,14 @@ def _execute(again: Command, place: Stage, notes: Mapping[str, Any]) -> int:
 
 
 def _expected(run: RecordedRun) -> dict[str, FileDigest]:
-    return result_files(run) if run.lock.outputs else {}
+    return output_files(run) if run.lock.outputs else {}
 
 
-def _verdict(
-    run: RecordedRun, expected: Mapping[str, FileDigest], again: RecordedRun
+def _compared(
+    run: RecordedRun, expected: Mapping[str, FileDigest], again: RecordedRun, how: Options
 ) -> Reran:
-    both = run.lock.outputs and again.lock.outputs
-    files = compare_files(expected, result_files(again) if both else {})
-    differ = [*files.changed, *(f"{name} (new)" for name in files.added)]
-    if changed_result(run.lock.run.result, again.lock.run.result):
-        differ.append("the returned result")
-    if again.lock.run.status != run.lock.run.status:
-        differ.append(f"the status: {run.lock.run.status}, now {again.lock.run.status}")
-    return Reran(
-        path=str(again.folder),
-        id=again.lock.run.id,
-        identical=len(files.identical),
-        differ=tuple(differ),
-        missing=files.removed,
-        verdict=DIFFERS if differ or files.removed else IDENTICAL,
-    )
-
-
-def changed_result(old: Any, new: Any) -> bool:
-    """Whether two returned values differ, leaf by leaf."""
-    one, other = flatten(old), flatten(new)
-    return one.keys() != other.keys() or not all(same(one[key], other[key]) for key in one)
+    comparison = compare_runs(run, again, tolerance=how.tolerance, files=expected)
+    return Reran(str(again.folder), again.lock.run.id, comparison)
 
 
 def _free_folder(run: RecordedRun, into: Path | None) -> Path:

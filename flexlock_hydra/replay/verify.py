@@ -23,7 +23,7 @@ from flexlock_hydra.ports.gitobjects import wrong_in
 from flexlock_hydra.ports.gitrepo import GitRepo
 from flexlock_hydra.record import layout, lockfile
 from flexlock_hydra.record.model import RUNNING, CodeState, Predecessor
-from flexlock_hydra.replay.contents import Contents
+from flexlock_hydra.replay.unchanged import Contents
 from flexlock_hydra.replay.surroundings import environment_checks
 
 Progress = Callable[[int, int], None]
