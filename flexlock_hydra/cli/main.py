@@ -29,6 +29,7 @@ _COMMANDS = {
     "rerun": "Run RUN again, and compare the outputs.",
     "rm": "Delete TAG from the remotes.",
     "gc": "Delete what no tag needs from the data remote.",
+    "doctor": "Check that everything that runs stand on works.",
     "remote": "Set up where the data of pushed runs goes.",
     "completion": "Print a shell's completion script.",
 }
