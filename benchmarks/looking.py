@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from harness import Bench, Row, small_files
-from transfer import DVC, FOLDER, distinct_files, recorded
+from transfer import DVC, distinct_files, recorded
 
 SCRIPT = Path(sys.executable).with_name("flexlock-hydra")
 
@@ -46,7 +46,7 @@ def start(bench: Bench) -> Iterator[Row]:
         bare=lambda: bench.timed("git", "--version", cwd=root)
         + bench.timed(sys.executable, "-c", "pass", cwd=root),
         **{
-            name: lambda words=words: bench.timed(SCRIPT, *words, cwd=root)  # type: ignore[misc]
+            name: lambda words=words: bench.timed(SCRIPT, *words, cwd=root)
             for name, words in sides.items()
         },
     )

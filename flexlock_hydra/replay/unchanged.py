@@ -82,7 +82,8 @@ class Contents:
             reason = self._differs(run, path, recorded, self._look(path, entry, recorded))
             if not reason:
                 return Check(name, True)
-            reasons.append(f"{entry.path} {reason}")
+            whole = reason.startswith(("changed", "cannot"))
+            reasons.append(f"{entry.path}{'' if whole else ':'} {reason}")
         return Check(name, False, reasons[0])
 
     def outputs(self, run: RecordedRun) -> Check:
