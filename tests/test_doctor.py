@@ -142,7 +142,7 @@ def test_silent_remotes_hang_nothing(known: Project, silent: int) -> None:
     assert wrong(checks) == ["git remote", "data remote"]
     for name in ("git remote", "data remote"):
         assert "in time" in checks[name]["reason"]
-    left = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
+    left = subprocess.run(["ps", "-ewwo", "args"], capture_output=True, text=True, check=True).stdout
     assert f"127.0.0.1:{silent}/" not in left
 
 
@@ -228,7 +228,7 @@ def test_the_probe_ends_what_it_started(known: Project, tmp_path: Path) -> None:
     finally:
         del os.environ["GIT_SSH_COMMAND"]
     assert answer.wrong == "no answer in time"
-    left = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
+    left = subprocess.run(["ps", "-ewwo", "args"], capture_output=True, text=True, check=True).stdout
     assert str(known.path("slow.sh")) not in left
 
 

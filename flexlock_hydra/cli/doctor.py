@@ -9,6 +9,9 @@ import click
 from flexlock_hydra.archive.doctor import Finding, examine
 from flexlock_hydra.cli import render
 
+_UNDER = 7
+"""Columns before what is said of a thing."""
+
 
 @click.command("doctor")
 @click.option("--remote", metavar="R", help="Which data remote.  [as for push]")
@@ -47,8 +50,9 @@ def command(
 
 def _show(finding: Finding) -> None:
     word, colour = ("fine", "green") if finding.ok else ("wrong", "red")
-    name = render.printable(finding.name)
-    reason = render.printable(" ".join(finding.reason.split()))
-    click.echo(f"{click.style(word.ljust(5), fg=colour)}  {name}{': ' if reason else ''}{reason}")
+    reason = " ".join(finding.reason.split())
+    told = f"{finding.name}: {reason}" if reason else finding.name
+    text = f"{word.ljust(5)}  {render.printable(told)}"
+    render.line(text, under=_UNDER, bold=(0, len(word)), fg=colour)
     if not finding.ok and finding.hint:
-        click.echo(f"       {render.printable(finding.hint)}")
+        render.line(f"{' ' * _UNDER}{render.printable(finding.hint)}", under=_UNDER)

@@ -42,11 +42,26 @@ def rows(pairs: Iterable[tuple[str, str]], indent: int = 0) -> None:
     shown = [(printable(name), printable(value)) for name, value in pairs if value]
     width = max((len(name) for name, _ in shown), default=0)
     for name, value in shown:
-        head = " " * (indent + width + 2)
-        lines = _wrapped(value, columns() - len(head)) if sys.stdout.isatty() else [value]
-        click.echo(f"{' ' * indent}{click.style(name.ljust(width), bold=True)}  {lines[0]}")
-        for line in lines[1:]:
-            click.echo(f"{head}{line}")
+        text = f"{' ' * indent}{name.ljust(width)}  {value}"
+        line(text, under=indent + width + 2, bold=(indent, indent + len(name)))
+
+
+def line(text: str, *, under: int = 2, bold: tuple[int, int] | None = None, fg: str = "") -> None:
+    """One line; what is too long for a terminal goes on below, from the column ``under``.
+
+    Args:
+        bold: the part of it that stands out.
+        fg: its colour; that of the part that stands out, where there is one.
+    """
+    head, rest = text[:under], text[under:]
+    lines = _wrapped(rest, columns() - under) if sys.stdout.isatty() else [rest]
+    first = f"{head}{lines[0]}"
+    if bold:
+        begin, end = bold
+        part = click.style(first[begin:end], bold=True, fg=fg or None)
+        first = f"{first[:begin]}{part}{first[end:]}"
+    for each in (first, *(f"{' ' * under}{more}" for more in lines[1:])):
+        click.echo(each if bold or not fg else click.style(each, fg=fg))
 
 
 def table(lines: Sequence[Sequence[str]], indent: int = 2) -> None:

@@ -139,10 +139,10 @@ def _show(found: Iterable[Found]) -> None:
         prefix = f"{run}: " if run else ""
         for check in checks:
             if not check.ok:
-                click.secho(render.printable(f"{prefix}{check.name}: {check.reason}"), fg="red")
+                render.line(render.printable(f"{prefix}{check.name}: {check.reason}"), fg="red")
             elif check.reason:
                 text = f"not verified: {prefix}{check.name}: {check.reason}"
-                click.secho(render.printable(text), fg="yellow")
+                render.line(render.printable(text), fg="yellow")
 
 
 def _counted(found: list[Found], on_remote: bool) -> str:
