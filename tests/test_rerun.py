@@ -14,7 +14,7 @@ from tests.test_zen import ZEN
 pytestmark = pytest.mark.hydra
 
 
-def again(project: Project, *words: str, run: str = "outputs/a", **env: str) -> dict[str, Any]:
+def again(project: Project, *words: str, run: str = "outputs/a", **env: Any) -> dict[str, Any]:
     """Rerun a run; the command's JSON."""
     done = project.flexlock("rerun", run, "--json", *words, check=False, **env)
     assert done.code in (0, 1), done.err

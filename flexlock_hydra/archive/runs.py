@@ -257,6 +257,8 @@ def original_root(lock: RunLock) -> str:
 
 def original_folder(run: RecordedRun) -> str:
     """The output directory on the machine where the run was recorded."""
+    if run.lock.job.output_dir is not None:
+        return run.lock.job.output_dir
     path = record_path(run.folder, run.root)
     outside = path.removeprefix(f"{layout.FSROOT}/")
     return posixpath.join(original_root(run.lock), path if outside == path else f"/{outside}")

@@ -57,9 +57,21 @@ def command(
         render.as_json(replay.as_json(reran))
     else:
         for each in (*reran.steps, reran):
-            click.echo(f"rerun {each.id} in {each.path}")
-            compared.show(each.comparison)
+            _show(each)
     ctx.exit(1 if reran.verdict == DIFFERS else 0)
+
+
+def _show(reran: replay.Reran) -> None:
+    click.echo(f"rerun {reran.id} in {reran.path}")
+    if reran.failure:
+        click.echo(f"the rerun {render.printable(reran.failure)}")
+    if written := reran.written:
+        count = render.plural(len(written.files), "file")
+        click.echo(
+            f"not compared: {count} that it wrote outside of its output directory, "
+            f"now in {written.folder}"
+        )
+    compared.show(reran.comparison)
 
 
 def _say(text: str) -> None:

@@ -308,6 +308,7 @@ def _job(
         command=command,
         hydra=hydra.__version__,
         volatile=volatile or None,
+        output_dir=str(_output_dir(config)),
     )
 
 

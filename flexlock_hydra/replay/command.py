@@ -59,7 +59,7 @@ class Command:
 
 
 def command(
-    run: RecordedRun, overrides: Sequence[str], stage: Stage, target: Path, python: str
+    run: RecordedRun, overrides: Sequence[str], stage: Stage, python: str
 ) -> Command:
     """The command that runs a job again in a stage.
 
@@ -69,7 +69,7 @@ def command(
     lock = run.lock
     env, notes = _environment(lock, stage)
     cwd, program = _cwd(lock, stage.root), [python, *_program(lock, stage.root, python)]
-    wanted = [*_overrides(run, overrides, stage), *_hydra_arguments(lock, target)]
+    wanted = [*_overrides(run, overrides, stage), *_hydra_arguments(lock, stage)]
     if lock.job.command.call is None:
         return Command((*program, *_flags(run, stage), *wanted), cwd, env, notes)
     words = _without_secrets(lock.job.command.argv[1:])
@@ -162,8 +162,8 @@ def _moved(override: str, old: str, new: str) -> str:
     return re.sub(rf"{re.escape(old)}(?=[/,'\"\]]|$)", lambda _: new, override)
 
 
-def _hydra_arguments(lock: RunLock, target: Path) -> list[str]:
-    words = ["hydra.mode=RUN", f"hydra.run.dir={quoted(os.path.abspath(target))}"]
+def _hydra_arguments(lock: RunLock, stage: Stage) -> list[str]:
+    words = ["hydra.mode=RUN", f"hydra.run.dir={quoted(str(stage.output))}"]
     if lock.job.num is not None:
         words.append(f"hydra.job.num={lock.job.num}")
     if lock.job.id is not None:
