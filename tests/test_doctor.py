@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import socket
 import sqlite3
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -124,6 +123,11 @@ def test_a_remote_that_is_not_there(known: Project, tmp_path: Path) -> None:
     assert "nowhere" in checks["data remote"]["reason"]
 
 
+def processes(project: Project) -> str:
+    """The command lines of all that runs."""
+    return project.call("ps", "-ewwo", "args").out
+
+
 @pytest.fixture
 def silent() -> Iterator[int]:
     """The port of a server that takes connections and never says a word."""
@@ -142,8 +146,7 @@ def test_silent_remotes_hang_nothing(known: Project, silent: int) -> None:
     assert wrong(checks) == ["git remote", "data remote"]
     for name in ("git remote", "data remote"):
         assert "in time" in checks[name]["reason"]
-    left = subprocess.run(["ps", "-ewwo", "args"], capture_output=True, text=True, check=True).stdout
-    assert f"127.0.0.1:{silent}/" not in left
+    assert f"127.0.0.1:{silent}/" not in processes(known)
 
 
 def test_another_remote_than_the_usual(known: Project, tmp_path: Path) -> None:
@@ -228,8 +231,7 @@ def test_the_probe_ends_what_it_started(known: Project, tmp_path: Path) -> None:
     finally:
         del os.environ["GIT_SSH_COMMAND"]
     assert answer.wrong == "no answer in time"
-    left = subprocess.run(["ps", "-ewwo", "args"], capture_output=True, text=True, check=True).stdout
-    assert str(known.path("slow.sh")) not in left
+    assert str(known.path("slow.sh")) not in processes(known)
 
 
 def test_with_callback_is_the_form_that_is_found() -> None:

@@ -20,7 +20,9 @@ from flexlock_hydra.record import lockfile
 from flexlock_hydra.record.model import Failure
 from tests.conftest import Project
 from tests.lineages import lock_of
-from tests.recorded import recorded, template  # noqa: F401
+from tests.recorded import recorded, template
+
+__all__ = ["recorded", "template"]
 
 ERROR = "first line\n\x1b[31mred\x1b[0m \x1b]0;title\x07" + "x" * 150 + "\nlast"
 

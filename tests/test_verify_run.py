@@ -11,7 +11,9 @@ import pytest
 import yaml
 
 from tests.conftest import Project, fingerprint, read_plain
-from tests.recorded import push, recorded, template  # noqa: F401
+from tests.recorded import push, recorded, template
+
+__all__ = ["recorded", "template"]
 
 pytestmark = pytest.mark.hydra
 

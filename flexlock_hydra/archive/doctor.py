@@ -248,7 +248,8 @@ def _index() -> Finding:
         above = next(up for up in path.parents if up.exists())
         if not os.access(above, os.W_OK):
             hint = f"Name a folder that you may write to: export {CACHE_VARIABLE}=DIR"
-            return Finding(name, False, f"{above} cannot be written to: files are hashed anew", hint)
+            told = f"{above} cannot be written to: files are hashed anew"
+            return Finding(name, False, told, hint)
         return Finding(name, True, f"{path}, made by the first run")
     wrong, rows = look_through(path)
     if wrong:
