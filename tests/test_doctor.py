@@ -182,6 +182,14 @@ def test_a_damaged_index(known: Project, tmp_path: Path) -> None:
     assert check["hint"].startswith(f"rm {path}")
 
 
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="/proc takes no folders")
+def test_an_index_that_cannot_be_made(known: Project) -> None:
+    """Where no index can be made that is told, with the variable that names another folder."""
+    check = examined(known, FLEXLOCK_CACHE="/proc/flexlock")["hash index"]
+    assert check["reason"] == "/proc cannot be written to: files are hashed anew"
+    assert "FLEXLOCK_CACHE=DIR" in check["hint"]
+
+
 @pytest.mark.hydra
 def test_a_damaged_embedded_store(known: Project) -> None:
     """An object of the embedded store whose bytes changed is named."""

@@ -83,6 +83,15 @@ def test_what_changed_is_named(change: Break, said: str, recorded: Project) -> N
     assert lines[0].startswith(said or told)
 
 
+def test_an_input_that_is_a_program(recorded: Project) -> None:
+    """A file that was executable and is not any more is told, though its bytes are the same."""
+    recorded.app("hydra.run.dir=outputs/e", "table=${snapshot:data/set/run.sh,tool}", "folder=x")
+    recorded.path("data/set/run.sh").chmod(0o644)
+    assert verified(recorded, "outputs/e", code=1) == [
+        "data tool: data/set/run.sh: it is not executable any more"
+    ]
+
+
 def test_a_lock_of_a_predecessor_that_changed(recorded: Project) -> None:
     """A predecessor's lock with other bytes is named, and so is the folder that it lay in."""
     path = recorded.path("outputs/pre/run.lock")

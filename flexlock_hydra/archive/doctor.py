@@ -246,7 +246,7 @@ def _index() -> Finding:
     path, name = index_path(), "hash index"
     if not path.exists():
         above = next(up for up in path.parents if up.exists())
-        if not os.access(above, os.W_OK):
+        if not _can_make_folders(above):
             hint = f"Name a folder that you may write to: export {CACHE_VARIABLE}=DIR"
             told = f"{above} cannot be written to: files are hashed anew"
             return Finding(name, False, told, hint)
@@ -260,6 +260,15 @@ def _index() -> Finding:
         hint = f"chmod u+w {path}, or export {CACHE_VARIABLE}=DIR"
         return Finding(name, False, f"{path} cannot be written to", hint)
     return Finding(name, True, f"{path}, {rows} files")
+
+
+def _can_make_folders(place: Path) -> bool:
+    """Tried, for what root may do and what a file system does are not told by rights."""
+    try:
+        with tempfile.TemporaryDirectory(dir=place, prefix=".flexlock-"):
+            return True
+    except OSError:
+        return False
 
 
 def _store() -> Finding:

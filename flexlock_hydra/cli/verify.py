@@ -32,7 +32,7 @@ def _share(ctx: click.Context, param: click.Parameter, value: str | None) -> flo
 
 
 @click.command("verify", short_help="Check that RUN is still what was recorded.")
-@click.argument("runs", metavar="RUN", nargs=-1, type=RUN)
+@click.argument("runs", metavar="RUN | [DIR]...", nargs=-1, type=RUN)
 @click.option("--all", "every", is_flag=True, help="Every run below folders.  [the project]")
 @click.option("--no-environment", is_flag=True, help="Pass over Python, packages, lock files.")
 @click.option("--urls", is_flag=True, help="Ask the servers of inputs that are URLs.")

@@ -176,7 +176,7 @@ def _lost(path: Path, recorded: _Recorded) -> Iterator[str]:
     for name in recorded.executable if os.name != "nt" else ():
         info = _stat(path / name)
         if info is not None and not info.st_mode & stat.S_IXUSR:
-            yield f"{name} is not executable any more"
+            yield f"{'it' if name == '.' else name} is not executable any more"
     for name, target in recorded.links.items():
         if not _leads_to(path / name, target):
             yield f"{name} is not the link to {target} any more"
