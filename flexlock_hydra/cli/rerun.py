@@ -9,13 +9,14 @@ import click
 
 from flexlock_hydra.archive.runs import find_run
 from flexlock_hydra.cli import compared, render
+from flexlock_hydra.cli.names import RUN
 from flexlock_hydra.replay import rerun as replay
 from flexlock_hydra.replay.outcome import DIFFERS
 from flexlock_hydra.replay.tolerance import Tolerance
 
 
 @click.command("rerun", short_help="Run RUN again, and compare the outputs.")
-@click.argument("run")
+@click.argument("run", type=RUN)
 @click.argument("overrides", nargs=-1)
 @click.option(
     "--into", metavar="DIR", type=click.Path(path_type=Path), help="The new output directory."
