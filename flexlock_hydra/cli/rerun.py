@@ -9,13 +9,14 @@ import click
 
 from flexlock_hydra.archive.runs import find_run
 from flexlock_hydra.cli import compared, render
+from flexlock_hydra.cli.names import RUN
 from flexlock_hydra.replay import rerun as replay
 from flexlock_hydra.replay.outcome import DIFFERS
 from flexlock_hydra.replay.tolerance import Tolerance
 
 
 @click.command("rerun", short_help="Run RUN again, and compare the outputs.")
-@click.argument("run")
+@click.argument("run", type=RUN)
 @click.argument("overrides", nargs=-1)
 @click.option(
     "--into", metavar="DIR", type=click.Path(path_type=Path), help="The new output directory."
@@ -56,9 +57,21 @@ def command(
         render.as_json(replay.as_json(reran))
     else:
         for each in (*reran.steps, reran):
-            click.echo(f"rerun {each.id} in {each.path}")
-            compared.show(each.comparison)
+            _show(each)
     ctx.exit(1 if reran.verdict == DIFFERS else 0)
+
+
+def _show(reran: replay.Reran) -> None:
+    click.echo(f"rerun {reran.id} in {reran.path}")
+    if reran.failure:
+        click.echo(f"the rerun {render.printable(reran.failure)}")
+    if written := reran.written:
+        count = render.plural(len(written.files), "file")
+        click.echo(
+            f"not compared: {count} that it wrote outside of its output directory, "
+            f"now in {written.folder}"
+        )
+    compared.show(reran.comparison)
 
 
 def _say(text: str) -> None:

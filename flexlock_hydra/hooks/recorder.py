@@ -16,7 +16,7 @@ from omegaconf import DictConfig
 from flexlock_hydra.capture.scope import Scope
 from flexlock_hydra.capture.secrets import Masker
 from flexlock_hydra.errors import DataError
-from flexlock_hydra.hooks import active, ending, pushing, recomposed, tracking, watch
+from flexlock_hydra.hooks import active, ending, pushing, recomposed, runpath, tracking, watch
 from flexlock_hydra.hooks.active import MISSING_DATA_HINT, ActiveRun, Bystander
 from flexlock_hydra.hooks.again import Rerun
 from flexlock_hydra.hooks.begin import (
@@ -179,6 +179,9 @@ class Recorder:
     ) -> ActiveRun:
         command = replace(start.command, task=task_name(task_function)[0])
         folder = _output_dir(config)
+        rerun = Rerun.of(folder)
+        if rerun.parent is None:
+            rerun = replace(rerun, parent=runpath.parent_id(_sources(config)))
         return begin(
             start,
             _job(config, command, self._sweep_of(start), self.options.volatile),
@@ -188,7 +191,7 @@ class Recorder:
             save_config=self.options.save_config,
             masker=self.masker,
             variables=value_at(config, "hydra.job.env_set") or (),
-            rerun=Rerun.of(folder),
+            rerun=rerun,
             raise_on_data=self.options.strict is Strict.all and kind is ActiveRun,
             kind=kind,
         )
@@ -305,6 +308,7 @@ def _job(
         command=command,
         hydra=hydra.__version__,
         volatile=volatile or None,
+        output_dir=str(_output_dir(config)),
     )
 
 
