@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import posixpath
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from flexlock_hydra.archive import collect
-from flexlock_hydra.archive.runs import RecordedRun, original_root
+from flexlock_hydra.archive.runs import RecordedRun, original_folder, original_root
 from flexlock_hydra.capture.digest import FileDigest
 from flexlock_hydra.errors import DataError
 from flexlock_hydra.record.model import Outputs, Run
@@ -34,6 +35,7 @@ NOT_RECORDED = "outputs not recorded"
 ALL_FILES = "*"
 
 Files = Mapping[str, FileDigest]
+Names = Iterable[tuple[str, str]]
 
 
 def compare_runs(
@@ -41,7 +43,7 @@ def compare_runs(
     new: RecordedRun,
     *,
     tolerance: Tolerance = Tolerance(),
-    moved: Mapping[str, str] | None = None,
+    moved: Names = (),
     files: Files | None = None,
 ) -> Comparison:
     """The outputs, returned results and ends of two runs.
@@ -49,8 +51,8 @@ def compare_runs(
     Args:
         old: the recorded run, by whose list things are left out; what the list of the new
             one names beside it is left out too.
-        moved: folders that lie elsewhere in the new run, beside the project's root and
-            the output directory: old -> new. Texts that differ by them alone are equal.
+        moved: names of one folder or file in the two runs, beside those of the project's
+            root and of the output directory. Texts that differ by them alone are equal.
         files: the output files of the old run, where they were looked at already.
 
     Raises:
@@ -58,7 +60,7 @@ def compare_runs(
     """
     own = dict.fromkeys((*(old.lock.job.volatile or ()), *(new.lock.job.volatile or ())))
     rules = Rules(
-        tolerance, Volatile(tuple(own)), Moved({**moved_folders(old, new), **(moved or {})})
+        tolerance, Volatile(tuple(own)), Moved((*moved_folders(old, new), *moved))
     )
     compared = old.lock.outputs is not None and new.lock.outputs is not None
     before = (output_files(old) if files is None else files) if old.lock.outputs else {}
@@ -112,16 +114,27 @@ def result_files(run: RecordedRun) -> dict[str, FileDigest]:
     return {name: file for name, file in files.items() if name not in records}
 
 
-def moved_folders(old: RecordedRun, new: RecordedRun) -> dict[str, str]:
-    """Where the root and the output directory of a run are in another one: old -> new."""
-    root, now, target = original_root(old.lock), original_root(new.lock), str(new.folder)
-    places = {root: now, str(old.root): now}
-    if old.folder.is_relative_to(old.root):
-        inside = old.folder.relative_to(old.root).as_posix()
-        original = posixpath.join(root, inside)
-        from_cwd = posixpath.relpath(original, old.lock.job.command.cwd)
-        places |= {inside: target, from_cwd: target, original: target}
-    return {**places, str(old.folder): target}
+def moved_folders(old: RecordedRun, new: RecordedRun) -> Iterator[tuple[str, str]]:
+    """The names of the root and of the output directory in two runs, then and now."""
+    yield from _pairs(_roots(old), _roots(new))
+    yield from _pairs(_folders(old), _folders(new))
+
+
+def _roots(run: RecordedRun) -> tuple[str, ...]:
+    return original_root(run.lock), str(run.root)
+
+
+def _folders(run: RecordedRun) -> tuple[str, ...]:
+    """What a run's output directory is called: by itself, from the root, from where it began."""
+    original = original_folder(run)
+    above = (original_root(run.lock), run.lock.job.command.cwd)
+    relative = (posixpath.relpath(original, folder) for folder in above)
+    return original, str(run.folder), *relative
+
+
+def _pairs(old: Iterable[str], new: Iterable[str]) -> Iterator[tuple[str, str]]:
+    first, *others = dict.fromkeys((*old, *new, *map(os.path.realpath, (*old, *new))))
+    return ((first, other) for other in others)
 
 
 @dataclass(frozen=True)

@@ -118,7 +118,7 @@ def _compare_npy_streams(old: Stream, new: Stream, where: str, judge: Judge) -> 
 def _compare_arrays(
     old: tuple[_Header, Stream], new: tuple[_Header, Stream], where: str, judge: Judge
 ) -> None:
-    (one, source), (other, source_now) = old, new
+    (one, _), (other, _) = old, new
     place = where and f"{where} "
     if one.shape != other.shape:
         judge.differs(f"{place}shape", str(one.shape), str(other.shape))
