@@ -115,26 +115,31 @@ def result_files(run: RecordedRun) -> dict[str, FileDigest]:
 
 
 def moved_folders(old: RecordedRun, new: RecordedRun) -> Iterator[tuple[str, str]]:
-    """The names of the root and of the output directory in two runs, then and now."""
-    yield from _pairs(_roots(old), _roots(new))
-    yield from _pairs(_folders(old), _folders(new))
+    """Pairs of names of the root, and of the output directory, in one of two runs or both."""
+    for names in (_roots(old, new), _folders(old, new)):
+        first, *others = dict.fromkeys(names)
+        yield from ((first, other) for other in others)
 
 
-def _roots(run: RecordedRun) -> tuple[str, ...]:
-    return original_root(run.lock), str(run.root)
+def _roots(*runs: RecordedRun) -> Iterator[str]:
+    for run in runs:
+        yield original_root(run.lock)
+        yield from _absolute(run.root)
 
 
-def _folders(run: RecordedRun) -> tuple[str, ...]:
-    """What a run's output directory is called: by itself, from the root, from where it began."""
-    original = original_folder(run)
-    above = (original_root(run.lock), run.lock.job.command.cwd)
-    relative = (posixpath.relpath(original, folder) for folder in above)
-    return original, str(run.folder), *relative
+def _folders(*runs: RecordedRun) -> Iterator[str]:
+    """What an output directory is called: by itself, from the root, from where the job began."""
+    for run in runs:
+        original = original_folder(run)
+        yield original
+        yield from _absolute(run.folder)
+        for above in (original_root(run.lock), run.lock.job.command.cwd):
+            yield posixpath.relpath(original, above)
 
 
-def _pairs(old: Iterable[str], new: Iterable[str]) -> Iterator[tuple[str, str]]:
-    first, *others = dict.fromkeys((*old, *new, *map(os.path.realpath, (*old, *new))))
-    return ((first, other) for other in others)
+def _absolute(folder: Path) -> tuple[str, str]:
+    """A folder's name as it is, and without links."""
+    return os.path.abspath(folder), os.path.realpath(folder)
 
 
 @dataclass(frozen=True)

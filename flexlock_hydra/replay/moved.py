@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import PurePosixPath, PureWindowsPath
@@ -22,7 +21,10 @@ class Moved:
 
     def same(self, old: str, new: str) -> bool:
         """Whether two texts are equal but for names of the same folders."""
-        return old == new or (self._pattern is not None and self.plain(old) == self.plain(new))
+        if old == new:
+            return True
+        found = any(name in old for name in self._folders)  # fast, where no path stands
+        return found and self.plain(old) == self.plain(new)
 
     def plain(self, text: str) -> str:
         """A text with one name for each folder."""
@@ -46,15 +48,10 @@ class Moved:
         return re.compile("|".join(map(_whole, longest_first))) if longest_first else None
 
 
-def pairs(name: str, others: Iterable[str]) -> list[tuple[str, str]]:
-    """A folder's name beside each other one of it."""
-    return [(name, other) for other in others if other != name]
-
-
 def _is_telling(place: str) -> bool:
     """Whether a text is surely this folder: no root, and more than one word."""
     path = (PureWindowsPath if "\\" in place else PurePosixPath)(place)
-    return len(path.parts) > 1
+    return len([part for part in path.parts if part != ".."]) > 1
 
 
 def _written(name: str) -> set[str]:

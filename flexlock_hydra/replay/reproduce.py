@@ -91,7 +91,8 @@ def reproduce(pulled: Pulled, **options: Any) -> Reproduced:
     if restored is None:
         raise RunNotFoundError(f"{pulled.path} is no git repository", hint="Pull the tag again.")
     own = read_tagged(restored, pulled.tag).own
-    runs = tuple(find_run(run_id, restored.root) for run_id in own)
+    found = [find_run(run_id, restored.root) for run_id in own]
+    runs = tuple(sorted(found, key=lambda run: run.lock.job.num or 0))
     again = tuple(rerun(run, **options) for run in runs)
     verdict = _verdict(pulled.tag, runs, again)
     homes = tuple(_homes(pulled.tag, restored))

@@ -116,7 +116,7 @@ class Expected:
         if gone:
             run = replace(run, lock=replace(run.lock, outputs=None))
         found = compare_runs(
-            run, again.run, tolerance=tolerance, moved=again.moves, files=self.files
+            run, again.run, tolerance=tolerance, moved=again.moves.items(), files=self.files
         )
         if gone:
             unknown = Outcome(ALL_OUTPUTS, DIFFERS, reason="the recorded ones are gone")
