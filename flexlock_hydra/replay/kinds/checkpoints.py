@@ -12,6 +12,7 @@ from flexlock_hydra.replay.judge import Judge, UnreadableError
 from flexlock_hydra.replay.kinds import pickles
 from flexlock_hydra.replay.kinds.archives import SAME_CONTENTS, compare_members
 from flexlock_hydra.replay.kinds.arrays import compare_elements, require_numpy
+from flexlock_hydra.replay.kinds.pickled import ID
 from flexlock_hydra.replay.kinds.plain import LARGEST, compare_values
 from flexlock_hydra.replay.kinds.raw import Stream, compare_streams, read_exactly
 
@@ -24,7 +25,7 @@ _DERIVED = "serialization_id"
 """PyTorch's hash of the names and checksums of all other members."""
 _PICKLE = "data.pkl"
 _DEEPEST = 100
-_CALLS = re.compile(r"\.?\(\)(\[\d+\])*|\.?\((?:state|items)\)")
+_CALLS = re.compile(r"\.?\(\)(\[\d+\])*|\.?\((?:state|items)\)|\.storage$")
 """What no user has named in a path: calls, states and items."""
 
 
@@ -59,7 +60,8 @@ class _Members:
             self._compare_pickles(old, new, judge)
         elif path.name == "byteorder":
             order = [read_exactly(each, 16) for each in (old, new)]
-            judge.text(name, *(each.decode("latin-1") for each in order), name)
+            one, other = (each.decode("latin-1") for each in order)
+            judge.text(name, one, other, name)
             if order != [b"little"] * 2:
                 self.storages = {}  # elements are compared as bytes
         elif path.name != _DERIVED:
@@ -102,7 +104,7 @@ def _storages(value: Any) -> Iterator[tuple[str, _Storage]]:
         if id(each) in seen or depth > _DEEPEST or not isinstance(each, (Mapping, list, tuple)):
             continue
         seen.add(id(each))
-        if isinstance(each, dict) and pickles.ID in each:
+        if isinstance(each, dict) and ID in each:
             yield from _named(each, name)
             continue
         items = each.items() if isinstance(each, Mapping) else enumerate(each)
@@ -110,9 +112,9 @@ def _storages(value: Any) -> Iterator[tuple[str, _Storage]]:
 
 
 def _named(each: dict[str, Any], name: str) -> Iterator[tuple[str, _Storage]]:
-    match each[pickles.ID]:
+    match each[ID]:
         case ("storage", str(kind), str(key), str(_), int(count)):
-            each[pickles.ID] = ["storage", kind, key, count]
+            each[ID] = ["storage", kind, key, count]
             element = kind.removeprefix("torch ").removesuffix("Storage")
             if element in _ELEMENTS and 0 <= count < 1 << 48:
                 told = _CALLS.sub("", name).lstrip(".") or "value"

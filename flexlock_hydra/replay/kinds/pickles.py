@@ -1,7 +1,8 @@
 """Pickles by their opcodes: what they hold is told, nothing of it is made or called.
 
 A value that pickle would make by a call stands as a mapping: ``()`` has what would be called
-with which arguments, ``(state)`` and ``(items)`` what it would be given afterwards.
+with which arguments, ``(state)`` and ``(items)`` what it would be given afterwards. Tensors
+and arrays of NumPy stand with their shape and elements, see :mod:`.pickled`.
 """
 
 from __future__ import annotations
@@ -14,15 +15,17 @@ from pathlib import Path
 from typing import Any
 
 from flexlock_hydra.replay.judge import Judge, UnreadableError
+from flexlock_hydra.replay.kinds.pickled import CALL, ID, ITEMS, STATE, Known
 from flexlock_hydra.replay.kinds.plain import LARGEST, compare_values, content_of
-
-CALL, STATE, ITEMS, ID = "()", "(state)", "(items)", "(id)"
 
 _MOST_OPCODES = 1_000_000
 _BROKEN = (ValueError, LookupError, TypeError, AttributeError, OverflowError, MemoryError)
 """What ``pickletools`` and a stack that is not as deep as it should be raise."""
-_SCALARS = (str, int, float, bytes, type(None))
+_LONGEST_NAME = 1000
+"""Characters of a name that is put together, of a key or item of a set that is no text."""
 _CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
+_SETS = frozenset(f"{module} {name}" for module in ("builtins", "__builtin__")
+                  for name in ("set", "frozenset"))
 _SKIPPED = frozenset({"PROTO", "FRAME", "STOP"})
 
 
@@ -48,6 +51,7 @@ def told(content: bytes) -> Any:
             if count > _MOST_OPCODES:
                 raise UnreadableError(f"more than {_MOST_OPCODES:,} opcodes")
             stack.take(opcode.name, argument)
+        stack.sort_sets()
         found = stack.pop()
     except _BROKEN as error:
         raise UnreadableError("no pickle") from error
@@ -63,6 +67,8 @@ class _Stack:
     values: list[Any] = field(default_factory=list)
     marks: list[int] = field(default_factory=list)
     memo: dict[int, Any] = field(default_factory=dict)
+    sets: list[list[Any]] = field(default_factory=list)
+    known: Known = field(default_factory=Known)
 
     def take(self, name: str, argument: Any) -> None:
         """Do what an opcode says, short of importing and calling.
@@ -96,7 +102,22 @@ class _Stack:
 
     def call(self, *parts: Any) -> None:
         """A value that a call would make."""
-        self.values.append({CALL: list(parts)})
+        match parts:
+            case (str(name), ([*items],)) if name in _SETS:
+                self.set(items)
+            case _:
+                self.values.append(self.known.put({CALL: list(parts)}))
+
+    def set(self, items: list[Any]) -> None:
+        """A set, whose order says nothing."""
+        self.sets.append(items)
+        self.values.append({CALL: ["set"], ITEMS: items})
+
+    def sort_sets(self) -> None:
+        """Put the items of sets into one order, where they are plain."""
+        for items in self.sets:
+            if all(map(_is_brief, items)):
+                items.sort(key=lambda item: (type(item).__name__, item))
 
     def set_items(self, flat: list[Any]) -> None:
         """Give keys and values to the mapping on top."""
@@ -111,15 +132,11 @@ class _Stack:
             top = top.setdefault(ITEMS, [])
         top.extend(items)
 
-    def add(self, items: list[Any]) -> None:
-        """Give items to the set on top."""
-        self.append(items)
-        _in_order(self.values[-1][ITEMS])
-
     def build(self) -> None:
         """Give its state to the object on top."""
         state = self.pop()
         _put(self.values[-1], STATE, state)
+        self.known.put(self.values[-1])
 
     def persistent(self, name: Any) -> None:
         """A value that lies outside of the pickle."""
@@ -136,17 +153,19 @@ def _key(key: Any) -> str:
     """A key as text; keys of several parts only where each of these is plain."""
     if isinstance(key, str):
         return key
-    if isinstance(key, _SCALARS) or (
-        isinstance(key, tuple) and all(isinstance(part, _SCALARS) for part in key)
-    ):
-        return repr(key)
-    raise UnreadableError("a key that is no plain value")
+    parts = key if isinstance(key, tuple) else (key,)
+    if len(parts) > _LONGEST_NAME or not all(map(_is_brief, parts)):
+        raise UnreadableError("a key that is no plain value")
+    return repr(key)
 
 
-def _in_order(items: list[Any]) -> None:
-    """The items of a set, whose order says nothing, in one order."""
-    if all(isinstance(each, _SCALARS) for each in items):
-        items.sort(key=repr)
+def _is_brief(value: Any) -> bool:
+    """Whether a value is plain and short, so that it may be copied and put in order."""
+    if isinstance(value, int):
+        return value.bit_length() <= _LONGEST_NAME
+    if isinstance(value, (str, bytes)):
+        return len(value) <= _LONGEST_NAME
+    return value is None or isinstance(value, float)
 
 
 def _tuple(size: int) -> Callable[[_Stack, Any], None]:
@@ -165,11 +184,6 @@ def _called(size: int) -> Callable[[_Stack, Any], None]:
     return take
 
 
-def _set(stack: _Stack, items: list[Any]) -> None:
-    _in_order(items)
-    stack.values.append({CALL: ["set"], ITEMS: items})
-
-
 def _dict(stack: _Stack, _: Any) -> None:
     flat = stack.since_mark()
     stack.values.append({})
@@ -183,6 +197,8 @@ def _set_item(stack: _Stack, _: Any) -> None:
 
 def _stack_global(stack: _Stack, _: Any) -> None:
     name, module = stack.pop(), stack.pop()
+    if max(len(name), len(module)) > _LONGEST_NAME:
+        raise UnreadableError("a name that is too long")
     stack.values.append(f"{module} {name}")
 
 
@@ -210,17 +226,17 @@ _ACTIONS: Mapping[str, Callable[[_Stack, Any], Any]] = {
     "EMPTY_LIST": lambda stack, _: stack.values.append([]),
     "EMPTY_TUPLE": lambda stack, _: stack.values.append(()),
     "EMPTY_DICT": lambda stack, _: stack.values.append({}),
-    "EMPTY_SET": lambda stack, _: _set(stack, []),
+    "EMPTY_SET": lambda stack, _: stack.set([]),
     "LIST": lambda stack, _: stack.values.append(stack.since_mark()),
     "TUPLE": lambda stack, _: stack.values.append(tuple(stack.since_mark())),
     "TUPLE1": _tuple(1),
     "TUPLE2": _tuple(2),
     "TUPLE3": _tuple(3),
     "DICT": _dict,
-    "FROZENSET": lambda stack, _: _set(stack, stack.since_mark()),
+    "FROZENSET": lambda stack, _: stack.set(stack.since_mark()),
     "APPEND": lambda stack, _: stack.append([stack.pop()]),
     "APPENDS": lambda stack, _: stack.append(stack.since_mark()),
-    "ADDITEMS": lambda stack, _: stack.add(stack.since_mark()),
+    "ADDITEMS": lambda stack, _: stack.append(stack.since_mark()),
     "SETITEM": _set_item,
     "SETITEMS": lambda stack, _: stack.set_items(stack.since_mark()),
     "POP": _pop,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import zip_longest
@@ -12,6 +13,7 @@ import yaml
 
 from flexlock_hydra.record.codec import Json
 from flexlock_hydra.replay.judge import Judge, UnreadableError
+from flexlock_hydra.replay.kinds.raw import compare_streams
 from flexlock_hydra.replay.kinds.text import lines
 from flexlock_hydra.replay.outcome import ABSENT
 
@@ -189,6 +191,8 @@ def _compare_leaves(old: Json, new: Json, path: Keys, judge: Judge) -> None:
         judge.number(_where(path), old, new)
     elif isinstance(old, str) and isinstance(new, str):
         judge.text(_where(path), old, new, general(path))
+    elif isinstance(old, (bytes, bytearray)) and isinstance(new, (bytes, bytearray)):
+        compare_streams(io.BytesIO(old), io.BytesIO(new), _where(path), judge)
     elif type(old) is not type(new) or old != new:
         judge.differs(_where(path), old, new)
 
