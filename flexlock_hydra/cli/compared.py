@@ -12,6 +12,7 @@ from flexlock_hydra.replay.outcome import CLOSE, DIFFERS, RETURNED, Comparison, 
 from flexlock_hydra.replay.tolerance import Tolerance
 
 _NAMED = 3
+_LONGEST_KEY = 60
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 
@@ -72,7 +73,13 @@ def _closeness(compared: Comparison) -> str:
 
 
 def _names(left: Sequence[LeftOut]) -> str:
-    names = list(dict.fromkeys(render.printable(str(each)) for each in left))
+    names = list(dict.fromkeys(render.printable(_short(each)) for each in left))
     more = len(names) - _NAMED
     shown = ", ".join(names[:_NAMED])
     return f"{shown} and {more} more" if more > 0 else shown
+
+
+def _short(left: LeftOut) -> str:
+    """Its name, with the end of a key that is long."""
+    key = left.key if len(left.key) <= _LONGEST_KEY else f"…{left.key[1 - _LONGEST_KEY:]}"
+    return f"{left.file}:{key}" if key else left.file

@@ -67,8 +67,8 @@ def compare_runs(
     after = output_files(new) if compared else {}
     sorter = _Sorter.of(rules.volatile, before, after)
     outcomes = [
-        *(_outcome(name, before[name], after[name], (old.folder / name, new.folder / name), rules)
-          for name in sorter.both),
+        *(_outcome(name, before[name], after[now], (old.folder / name, new.folder / now), rules)
+          for name, now in sorter.both.items()),
         *_returned(old.lock.run, new.lock.run, rules),
         *_ended(old.lock.run, new.lock.run),
     ]
@@ -144,25 +144,34 @@ def _absolute(folder: Path) -> tuple[str, str]:
 
 @dataclass(frozen=True)
 class _Sorter:
-    """The names of two sets of files: in both, in one, and those that do not count."""
+    """The names of two sets of files: in both, in one, and those that do not count.
 
-    both: tuple[str, ...]
+    ``both`` says what a file is called in the new set.
+    """
+
+    both: Mapping[str, str]
     missing: tuple[str, ...]
     added: tuple[str, ...]
     left_out: tuple[LeftOut, ...]
 
     @classmethod
     def of(cls, rules: Volatile, old: Files, new: Files) -> _Sorter:
+        from flexlock_hydra.replay.kinds.events import paired
+
         hydras = _hydras(old) | _hydras(new) if HYDRAS_OWN in rules.patterns else ()
         by = {
             name: HYDRAS_OWN if name in hydras else rules.file(name)
             for name in sorted({*old, *new})
         }
         counted = [name for name in by if by[name] is None]
+        missing = [name for name in counted if name not in new]
+        added = [name for name in counted if name not in old]
+        renamed = paired(missing, added)
+        both = {name: renamed.get(name, name) for name in counted if name in old}
         return cls(
-            both=tuple(name for name in counted if name in old and name in new),
-            missing=tuple(name for name in counted if name not in new),
-            added=tuple(name for name in counted if name not in old),
+            both={name: now for name, now in both.items() if now in new},
+            missing=tuple(name for name in missing if name not in renamed),
+            added=tuple(name for name in added if name not in renamed.values()),
             left_out=tuple(LeftOut(name, rule) for name, rule in by.items() if rule),
         )
 

@@ -57,6 +57,8 @@ class Judge:
     budget: int = _BUDGET
     same: str = SAME_VALUES
     """What is said of files in which nothing differs, although their bytes do."""
+    seen: set[tuple[int, int]] | None = None
+    """Pairs of containers that were compared, where one may stand in several places."""
     _differences: list[Difference] = field(default_factory=list)
     _differing: int = 0
     _largest: Deviation | None = None
@@ -70,7 +72,8 @@ class Judge:
     def inner(self, *, exact: bool = False) -> Judge:
         """A judge of a part, whose findings stand apart."""
         rules = replace(self.rules, tolerance=EXACT) if exact else self.rules
-        return Judge(self.file, rules, self.budget)
+        seen = None if self.seen is None else set[tuple[int, int]]()
+        return Judge(self.file, rules, self.budget, seen=seen)
 
     @contextmanager
     def part(self, key: str, by: str | None) -> Iterator[Judge]:
@@ -100,6 +103,15 @@ class Judge:
         self.budget -= values
         if self.budget < 0:
             raise UnreadableError(f"more than {_BUDGET:,} values")
+
+    def meets(self, old: object, new: object) -> bool:
+        """Whether two containers were met before, the one in the place of the other."""
+        if self.seen is None:
+            return False
+        pair = id(old), id(new)
+        known = pair in self.seen
+        self.seen.add(pair)
+        return known
 
     def rule(self, key: str) -> str | None:
         """The pattern by which a key is no part of the result."""

@@ -21,14 +21,11 @@ class Moved:
 
     def same(self, old: str, new: str) -> bool:
         """Whether two texts are equal but for names of the same folders."""
-        if old == new:
-            return True
-        found = any(name in old for name in self._folders)  # fast, where no path stands
-        return found and self.plain(old) == self.plain(new)
+        return old == new or self.plain(old) == self.plain(new)
 
     def plain(self, text: str) -> str:
         """A text with one name for each folder."""
-        if self._pattern is None:
+        if not any(name in text for name in self._folders):  # which is fast
             return text
         return self._pattern.sub(lambda found: self._folders[found[0]], text)
 
@@ -43,9 +40,9 @@ class Moved:
         return {written: f"\0{it}" for name, it in folder.items() for written in _written(name)}
 
     @cached_property
-    def _pattern(self) -> re.Pattern[str] | None:
+    def _pattern(self) -> re.Pattern[str]:
         longest_first = sorted(self._folders, key=len, reverse=True)
-        return re.compile("|".join(map(_whole, longest_first))) if longest_first else None
+        return re.compile("|".join(map(_whole, longest_first)))
 
 
 def _is_telling(place: str) -> bool:

@@ -13,7 +13,7 @@ from flexlock_hydra.replay.kinds import pickles
 from flexlock_hydra.replay.kinds.archives import SAME_CONTENTS, compare_members
 from flexlock_hydra.replay.kinds.arrays import compare_elements, require_numpy
 from flexlock_hydra.replay.kinds.pickled import ID
-from flexlock_hydra.replay.kinds.plain import LARGEST, compare_values
+from flexlock_hydra.replay.kinds.plain import LARGEST
 from flexlock_hydra.replay.kinds.raw import Stream, compare_streams, read_exactly
 
 _ELEMENTS = {
@@ -81,7 +81,7 @@ class _Members:
         except UnreadableError:
             same = {}  # the elements are compared as bytes
         self.storages = same
-        compare_values(before, after, judge)
+        pickles.compare_told(before, after, judge)
 
 
 def _content(stream: Stream) -> bytes:

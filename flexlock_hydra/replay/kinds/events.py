@@ -12,17 +12,24 @@ from typing import IO, Any
 
 from flexlock_hydra.replay.judge import Judge, UnreadableError
 from flexlock_hydra.replay.kinds.plain import compare_values
-from flexlock_hydra.replay.kinds.text import LARGEST_READ
 
 WALL_TIME = "wall_time"
 
+_LARGEST = 64 * 1024**2
+_MOST_VALUES = 1_000_000
 _NAME = re.compile(r"events\.out\.tfevents\.(?P<time>\d+)\.(?P<rest>.+)")
 _COUNTED = re.compile(r"\.\d+\.(?P<number>\d+)(?P<suffix>\D.*)?$")
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _STEP, _SUMMARY = 2, 5
 _TAG, _SIMPLE, _HISTOGRAM, _TENSOR, _METADATA = 1, 2, 5, 8, 9
 _FLOATS, _DOUBLES, _TEXTS = 5, 6, 8
-_DEEPEST = 8
+_DEEPEST = 20
+_TIMES = {
+    "_hparams_/experiment": ("2", "4", "time_created_secs"),
+    "_hparams_/session_start_info": ("3", "5", "start_time_secs"),
+    "_hparams_/session_end_info": ("4", "2", "end_time_secs"),
+}
+"""By tag: the field of a message in what a plugin logged, and in it the field of a time."""
 Message = dict[int, list[Any]]
 
 
@@ -32,13 +39,13 @@ def is_events(name: str) -> bool:
 
 
 def paired(old: Iterable[str], new: Iterable[str]) -> dict[str, str]:
-    """Event files of two runs, new -> old: the first of a folder with the first there.
+    """Event files of two runs, old -> new: the first of a folder with the first there.
 
     Their names hold a time, a host and a process, so no two runs give the same.
     """
     before, after = _by_folder(old), _by_folder(new)
     return {
-        two: one
+        one: two
         for folder in before.keys() & after.keys()
         for one, two in zip(before[folder], after[folder])
     }
@@ -50,10 +57,10 @@ def compare_events(old: Path, new: Path, judge: Judge) -> None:
     Raises:
         UnreadableError: no such file, or too large.
     """
-    (before, when), (after, now) = (_read(path, judge) for path in (old, new))
+    (before, when), (after, now) = (_read(path) for path in (old, new))
     compare_values(before, after, judge)
-    if when != now:
-        judge.leaves_out(WALL_TIME, WALL_TIME)
+    with judge.part(WALL_TIME, judge.rule(WALL_TIME)) as inner:
+        compare_values(when, now, inner, (WALL_TIME,))
 
 
 def _by_folder(names: Iterable[str]) -> dict[tuple[str, str], list[str]]:
@@ -69,23 +76,26 @@ def _by_folder(names: Iterable[str]) -> dict[tuple[str, str], list[str]]:
     return {key: [path for *_, path in sorted(files)] for key, files in found.items()}
 
 
-def _read(path: Path, judge: Judge) -> tuple[dict[str, Any], list[Any]]:
+def _read(path: Path) -> tuple[dict[str, Any], list[Any]]:
     """What was logged, by tag in the order of the file; and when."""
-    if path.stat().st_size > LARGEST_READ:
-        raise UnreadableError(f"larger than {LARGEST_READ // 1024**2} MiB")
+    if path.stat().st_size > _LARGEST:
+        raise UnreadableError(f"larger than {_LARGEST // 1024**2} MiB")
     series: dict[str, Any] = {}
     times: list[Any] = []
+    count = 0
     with path.open("rb") as file:
         for record in _records(file):
-            judge.spend()
             event = _message(record)
             times += event.pop(1, [])
             step = _signed(event.pop(_STEP, [0])[-1])
             for summary in event.pop(_SUMMARY, []):
                 for value in map(_message, _message(summary).get(1, [])):
-                    judge.spend()
+                    count += 1
                     tag, logged = _logged(value)
                     series.setdefault(tag, []).append({"step": step, **logged})
+            count += 1
+            if count > _MOST_VALUES:
+                raise UnreadableError(f"more than {_MOST_VALUES:,} values")
             if event:
                 series.setdefault("(events)", []).append(_told(event))
     return series, times
@@ -95,7 +105,7 @@ def _records(file: IO[bytes]) -> Iterator[bytes]:
     """The records of a file; one that was cut off at its end is none, as TensorBoard has it."""
     while len(head := file.read(12)) == 12:
         length = int.from_bytes(head[:8], "little")
-        if length > LARGEST_READ:
+        if length > _LARGEST:
             raise UnreadableError("no event file")
         record = file.read(length)
         if len(record) < length or len(file.read(4)) < 4:
@@ -146,7 +156,7 @@ def _signed(value: Any) -> Any:
 
 def _logged(value: Message) -> tuple[str, dict[str, Any]]:
     """The tag of a summary's value, and what it holds."""
-    tags, logged = value.pop(_TAG, [b""]), {}
+    tag, logged = str(_text(value.pop(_TAG, [b""])[-1])), {}
     for number, held in value.items():
         if number == _SIMPLE:
             logged["value"] = held[-1]
@@ -155,10 +165,22 @@ def _logged(value: Message) -> tuple[str, dict[str, Any]]:
         elif number == _HISTOGRAM:
             logged["histogram"] = [_histogram(_message(each)) for each in held]
         elif number == _METADATA:
-            logged["metadata"] = [_told(each) for each in held]
+            logged["metadata"] = [_with_time(tag, _told(each)) for each in held]
         else:
             logged[f"field {number}"] = [_told(each) for each in held]
-    return str(_text(tags[-1])), logged
+    return tag, logged
+
+
+def _with_time(tag: str, metadata: Any) -> Any:
+    """Metadata in which the time of a plugin's message has a name."""
+    outer, inner, name = _TIMES.get(tag, ("", "", ""))
+    match metadata:
+        case {"1": [{"2": [{**plugin}]}]} if outer in plugin:
+            messages: Any = plugin[outer]
+            for message in messages:
+                if isinstance(message, dict) and inner in message:
+                    message[name] = message.pop(inner)
+    return metadata
 
 
 def _tensor(tensor: Message) -> dict[str, Any]:
@@ -201,20 +223,26 @@ def _text(value: Any) -> Any:
 def _told(value: Any, depth: int = 0) -> Any:
     """A field as plain data: text, a message, or bytes by their hash."""
     if isinstance(value, dict):
-        fields = {str(number): [_told(each, depth + 1) for each in held]
-                  for number, held in value.items()}
-        return fields
+        return {str(number): _mapped([_told(each, depth + 1) for each in held])
+                for number, held in value.items()}
     if not isinstance(value, bytes):
         return value
-    try:
-        text = value.decode()
-        if text.isprintable():
-            return text
-    except UnicodeDecodeError:
-        pass
+    text = value.decode("utf-8", "replace")
+    if text.isprintable() and "\N{REPLACEMENT CHARACTER}" not in text:
+        return text
     try:
         if depth < _DEEPEST:
-            return _told(_message(value), depth + 1)
+            return _told(_message(value), depth)
     except UnreadableError:
         pass
-    return f"{len(value)} bytes, md5 {hashlib.md5(value).hexdigest()}"
+    return f"{len(value)} bytes, md5 {hashlib.md5(value, usedforsecurity=False).hexdigest()}"
+
+
+def _mapped(entries: list[Any]) -> Any:
+    """The entries of a map, whose order says nothing, by their keys."""
+    found = {}
+    for entry in entries:
+        match entry:
+            case {"1": [str(key)], **value} if not value.keys() - {"2"}:
+                found[key] = value
+    return found if len(found) == len(entries) > 1 else entries

@@ -15,7 +15,7 @@ from flexlock_hydra.record.codec import Json
 from flexlock_hydra.replay.judge import Judge, UnreadableError
 from flexlock_hydra.replay.kinds.raw import compare_streams
 from flexlock_hydra.replay.kinds.text import lines
-from flexlock_hydra.replay.outcome import ABSENT
+from flexlock_hydra.replay.outcome import ABSENT, PATHS
 
 LARGEST = 32 * 1024**2
 """Bytes of a file that is read as a whole."""
@@ -148,16 +148,34 @@ def _walk(old: Json, new: Json, path: Keys, judge: Judge) -> None:
     judge.spend()
     if len(path) > _DEEPEST:
         raise UnreadableError(f"nested deeper than {_DEEPEST}")
+    if isinstance(old, (Mapping, list, tuple)) and judge.meets(old, new):
+        return
     if isinstance(old, Mapping) and isinstance(new, Mapping):
-        for key in (*old, *(key for key in new if key not in old)):
+        for key, now in _keys(old, new, path, judge):
             inside = (*path, str(key))
-            _compare_child(old.get(key, _MISSING), new.get(key, _MISSING), inside, judge)
+            _compare_child(old.get(key, _MISSING), new.get(now, _MISSING), inside, judge)
     elif isinstance(old, (list, tuple)) and isinstance(new, (list, tuple)):
         judge.size(_where(path), len(old), len(new), "items")
         for i, (one, other) in enumerate(zip(old, new)):
             _compare_child(one, other, (*path, i), judge)
     else:
         _compare_leaves(old, new, path, judge)
+
+
+def _keys(
+    old: Mapping[str, Json], new: Mapping[str, Json], path: Keys, judge: Judge
+) -> Iterator[tuple[str, str]]:
+    """Each key, and what it is called in the new mapping where it names a moved path."""
+    added = dict.fromkeys(key for key in new if key not in old)
+    plain = judge.rules.moved.plain
+    moved = {plain(str(key)): key for key in added}
+    for key in old:
+        now = key if key in new else moved.pop(plain(str(key)), key)
+        if now != key:
+            judge.leaves_out(general((*path, str(key))), PATHS)
+            del added[now]
+        yield key, now
+    yield from ((key, key) for key in added)
 
 
 def _compare_child(old: Json, new: Json, path: Keys, judge: Judge) -> None:
