@@ -71,7 +71,7 @@ def elsewhere(tmp_path: Path, project: Project) -> Project:
     return Project(work, {**project.env, "HOME": str(home)})
 
 
-def reproduce(where: Project, tag: str, *words: str | Path, **env: str) -> dict[str, Any]:
+def reproduce(where: Project, tag: str, *words: str | Path, **env: Any) -> dict[str, Any]:
     """Reproduce a tag; the command's JSON."""
     done = where.flexlock("reproduce", tag, "--json", *words, check=False, **env)
     assert done.code in (0, 1), done.err

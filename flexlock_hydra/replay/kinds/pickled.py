@@ -79,6 +79,10 @@ class Known:
                 return text.encode("latin-1")
         return None
 
+    def no_bytes(self, arguments: tuple[Any, ...], _: Any) -> bytes | None:
+        """No bytes, as old protocols write them."""
+        return None if arguments else b""
+
     def _told(
         self, dtype: Any, shape: tuple[Any, ...], order: Any, content: Buffer
     ) -> Plain | None:
@@ -111,6 +115,8 @@ def _form(dtype: Any) -> str | None:
 
 _KNOWN: Mapping[str, Callable[[Known, tuple[Any, ...], Any], Plain | bytes | None]] = {
     "_codecs encode": Known.encoded,
+    "__builtin__ bytes": Known.no_bytes,
+    "builtins bytes": Known.no_bytes,
     "torch._utils _rebuild_tensor_v2": Known.tensor,
     **dict.fromkeys(_of_numpy("multiarray _reconstruct"), Known.array),
     **dict.fromkeys(_of_numpy("multiarray scalar"), Known.scalar),
