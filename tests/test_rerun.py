@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import Project, fingerprint, read_lock
+from tests.conftest import Project, fingerprint, read_lock, with_callback
 from tests.test_zen import ZEN
 
 pytestmark = pytest.mark.hydra
@@ -393,6 +393,30 @@ def test_with_prevs(lineage: Project) -> None:
     assert [prev["job"] for prev in lock["prevs"].values() if prev["direct"]] == ["app", "app"]
 
 
+TRAIL = """
+    from_folders = "".join(Path(path).parent.joinpath("trail.txt").read_text()
+                           for path in cfg.inputs)
+    (out / "trail.txt").write_text(f"{from_folders}{out} in {Path(__file__).parent}\\n")
+"""
+
+
+def test_with_prevs_whose_outputs_name_their_folders(project: Project) -> None:
+    """Each step's folder and worktree is another: paths that are handed on are no difference."""
+    project.write("app.py", LINEAGE.replace("\n\n\nif __name__", f"\n{TRAIL}\n\nif __name__"))
+    project.write("conf/config.yaml", with_callback("inputs: []\nscale: 1\nname: x\n"))
+    project.commit("trail")
+    for name, prev in (("a", ""), ("b", "a"), ("c", "b")):
+        taken = ",".join(f"'${{snapshot:outputs/{prev}/{file}.txt,{file}}}'"
+                         for file in ("out", "trail") if prev)
+        project.app(f"name={name}", f"hydra.run.dir=outputs/{name}", f"inputs=[{taken}]")
+    found = again(project, "--with-prevs", run="outputs/c")
+    trails = [Path(step["path"], "trail.txt").read_text() for step in (*found["steps"], found)]
+    recorded = project.path("outputs/c/trail.txt").read_text()
+    assert trails[-1] != recorded and len({*trails[-1].splitlines()}) == 3
+    assert (found["verdict"], found["differ"]) == ("identical", [])
+    assert {"file": "trail.txt", "by": "paths", "key": "lines"} in found["left_out"]
+
+
 def test_with_prevs_and_current_code(lineage: Project) -> None:
     """What the first step now writes otherwise arrives in the last."""
     lineage.write("app.py", LINEAGE.replace("{cfg.name} ", "{cfg.name}! "))
@@ -400,3 +424,42 @@ def test_with_prevs_and_current_code(lineage: Project) -> None:
     assert found["verdict"] == "differs"
     text = Path(found["path"], "out.txt").read_text()
     assert text == "a! 1\nb! 1\na! 1\nc! 1\nd! 1\n"
+
+
+FAILING = """
+import os
+from pathlib import Path
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+
+
+@hydra.main(version_base=None, config_path="conf", config_name="config")
+def main(cfg):
+    out = Path(HydraConfig.get().runtime.output_dir)
+    (out / "begun.txt").write_text("begun")
+    raise {"a": ValueError, "b": KeyError}[os.environ["KIND"]](f"no model in {out}")
+
+
+if __name__ == "__main__":
+    main()
+"""
+
+
+def test_a_run_that_failed_and_fails_again(project: Project) -> None:
+    """The same error is said, and is never a success; another one differs, with both texts."""
+    project.write("app.py", FAILING)
+    project.commit("failing")
+    project.call(project.python, "app.py", "hydra.run.dir=outputs/a", KIND="a", check=False)
+    same = project.flexlock("rerun", "outputs/a", KIND="a", check=False)
+    assert same.code == 1
+    assert "both failed: ValueError: no model in " in same.out
+    assert "differs" not in same.out and same.out.endswith("identical: 1 file\n")
+    said = again(project, KIND="a")
+    assert (said["verdict"], said["differ"], said["identical"]) == ("differs", ["both failed"], 1)
+    assert said["both_failed"].startswith("ValueError: no model in /")
+    assert {"file": "the error", "by": "paths", "key": "message"} in said["left_out"]
+    other = project.flexlock("rerun", "outputs/a", KIND="b", check=False)
+    assert other.code == 1
+    assert "differs: the error: ValueError, now KeyError" in other.out
+    assert "both failed" not in other.out

@@ -8,7 +8,14 @@ from typing import Any, TypeVar
 import click
 
 from flexlock_hydra.cli import render
-from flexlock_hydra.replay.outcome import CLOSE, DIFFERS, RETURNED, Comparison, LeftOut
+from flexlock_hydra.replay.outcome import (
+    BOTH_FAILED,
+    CLOSE,
+    DIFFERS,
+    RETURNED,
+    Comparison,
+    LeftOut,
+)
 from flexlock_hydra.replay.tolerance import Tolerance
 
 _NAMED = 3
@@ -37,6 +44,8 @@ def show(compared: Comparison) -> None:
         _line("differs", f"{name} (new)", "red")
     for name in compared.missing:
         _line("missing", name, "red")
+    if compared.both_failed is not None:
+        _line(BOTH_FAILED, compared.both_failed, "red")
     for outcome in compared.close:
         _line("close", str(outcome), "yellow")
     for pattern, left in compared.by_pattern().items():

@@ -12,13 +12,14 @@ from flexlock_hydra.archive import collect
 from flexlock_hydra.archive.runs import RecordedRun, original_folder, original_root
 from flexlock_hydra.capture.digest import FileDigest
 from flexlock_hydra.errors import DataError
-from flexlock_hydra.record.model import Outputs, Run
+from flexlock_hydra.record.model import COMPLETED, Outputs, Run
 from flexlock_hydra.record.volatile import HYDRAS_OWN, RESULT, Volatile
 from flexlock_hydra.replay.judge import Judge, Rules, UnreadableError
 from flexlock_hydra.replay.moved import Moved
 from flexlock_hydra.replay.outcome import (
     CLOSE,
     DIFFERS,
+    ERROR,
     IDENTICAL,
     RETURNED,
     STATUS,
@@ -70,7 +71,7 @@ def compare_runs(
         *(_outcome(name, before[name], after[now], (old.folder / name, new.folder / now), rules)
           for name, now in sorter.both.items()),
         *_returned(old.lock.run, new.lock.run, rules),
-        *_ended(old.lock.run, new.lock.run),
+        *_ended(old.lock.run, new.lock.run, rules),
     ]
     return Comparison(
         tolerance=tolerance,
@@ -84,6 +85,7 @@ def compare_runs(
             *sorter.left_out,
             *(left for each in outcomes for left in each.left_out),
         ),
+        both_failed=_both_failed(old.lock.run, new.lock.run, outcomes),
     )
 
 
@@ -200,7 +202,8 @@ def _outcome(
 def _counts(outcome: Outcome) -> bool:
     """Whether a file is identical; one known by its size alone was not compared."""
     by_size = any(left.by == BY_SIZE for left in outcome.left_out)
-    return outcome.verdict == IDENTICAL and outcome.file != RETURNED and not by_size
+    is_file = outcome.file not in (RETURNED, ERROR)
+    return outcome.verdict == IDENTICAL and is_file and not by_size
 
 
 def _returned(old: Run, new: Run, rules: Rules) -> Iterator[Outcome]:
@@ -219,9 +222,23 @@ def _returned(old: Run, new: Run, rules: Rules) -> Iterator[Outcome]:
             yield judge.outcome(file=RETURNED)
 
 
-def _ended(old: Run, new: Run) -> Iterator[Outcome]:
+def _ended(old: Run, new: Run, rules: Rules) -> Iterator[Outcome]:
     if old.status != new.status:
         yield Outcome(STATUS, DIFFERS, (Difference("", old.status, new.status),), 1)
+    elif old.error and new.error:
+        judge = Judge(ERROR, rules)
+        judge.text("", old.error.type, new.error.type, "type")
+        judge.text("", old.error.message, new.error.message, "message")
+        if not judge.is_clean:
+            yield judge.outcome()
+
+
+def _both_failed(old: Run, new: Run, outcomes: Iterable[Outcome]) -> str | None:
+    """How both runs ended, where neither completed and nothing is known to differ in that."""
+    said = any(each.file in (STATUS, ERROR) and each.verdict == DIFFERS for each in outcomes)
+    if said or COMPLETED in (old.status, new.status):
+        return None
+    return f"{new.error.type}: {new.error.message}" if new.error else new.status
 
 
 def _never_hashed(

@@ -17,6 +17,8 @@ _ORDER = (IDENTICAL, CLOSE, DIFFERS)
 
 RETURNED = "the returned result"
 STATUS = "the status"
+ERROR = "the error"
+BOTH_FAILED = "both failed"
 
 ABSENT = "absent"
 """Shown for a key, column or member that one side does not have."""
@@ -113,6 +115,8 @@ class Comparison:
         identical: files whose bytes are equal, or whose values are but for what is left out.
         close: files whose numbers are within the tolerance, or whose bytes alone differ.
         missing, added: files that one of the runs alone has.
+        both_failed: the error, where both runs ended with the same one. What failed has no
+            result, so the verdict is ``differs`` whatever the files are.
     """
 
     tolerance: Tolerance
@@ -122,11 +126,12 @@ class Comparison:
     missing: tuple[str, ...] = ()
     added: tuple[str, ...] = ()
     left_out: tuple[LeftOut, ...] = ()
+    both_failed: str | None = None
 
     @property
     def verdict(self) -> str:
         """``identical``, ``close`` or ``differs``."""
-        if self.differing or self.missing or self.added:
+        if self.differing or self.missing or self.added or self.both_failed is not None:
             return DIFFERS
         return CLOSE if self.close else IDENTICAL
 
@@ -140,7 +145,8 @@ class Comparison:
     def differ(self) -> tuple[str, ...]:
         """What differs, by name."""
         named = (str(each) if each.file == STATUS else each.file for each in self.differing)
-        return (*named, *(f"{name} (new)" for name in self.added))
+        failed = [BOTH_FAILED] if self.both_failed is not None else []
+        return (*named, *(f"{name} (new)" for name in self.added), *failed)
 
     def by_pattern(self) -> dict[str, list[LeftOut]]:
         """What is left out, by the pattern that says so."""
@@ -151,6 +157,7 @@ class Comparison:
 
     def as_json(self) -> Mapping[str, Any]:
         """The keys of a command's JSON document."""
+        failed = {} if self.both_failed is None else {"both_failed": self.both_failed}
         return {
             "identical": len(self.identical),
             "differ": list(self.differ),
@@ -160,6 +167,7 @@ class Comparison:
             "left_out": [vars(each) for each in self.left_out],
             "tolerance": vars(self.tolerance),
             "details": [line for each in (*self.differing, *self.close) for line in each.details()],
+            **failed,
         }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -105,9 +105,16 @@ class Expected:
         return cls(replace(run, path=place / layout.LOCK), {**found.files, **by_size})
 
     def compared(
-        self, again: Again, overrides: tuple[str, ...], tolerance: Tolerance
+        self,
+        again: Again,
+        overrides: tuple[str, ...],
+        tolerance: Tolerance,
+        moved: Sequence[tuple[str, str]] = (),
     ) -> Reran:
         """The rerun, beside what was expected of it.
+
+        Args:
+            moved: names of folders that moved in the reruns before this.
 
         Raises:
             DataError: its own outputs cannot be read.
@@ -116,7 +123,11 @@ class Expected:
         if gone:
             run = replace(run, lock=replace(run.lock, outputs=None))
         found = compare_runs(
-            run, again.run, tolerance=tolerance, moved=again.moves.items(), files=self.files
+            run,
+            again.run,
+            tolerance=tolerance,
+            moved=(*again.moves.items(), *moved),
+            files=self.files,
         )
         if gone:
             unknown = Outcome(ALL_OUTPUTS, DIFFERS, reason="the recorded ones are gone")

@@ -21,6 +21,7 @@ from flexlock_hydra.errors import CodeError, RerunError, TargetError
 from flexlock_hydra.ports import gitcmd
 from flexlock_hydra.record import layout
 from flexlock_hydra.replay.command import Command, command
+from flexlock_hydra.replay.compare import moved_folders
 from flexlock_hydra.replay.reran import Again, Expected, Reran, Written
 from flexlock_hydra.replay.stage import Stage, stage
 from flexlock_hydra.replay.tolerance import Tolerance
@@ -68,27 +69,35 @@ def rerun(run: RecordedRun, overrides: Sequence[str] = (), **options: Any) -> Re
     with tempfile.TemporaryDirectory(prefix="flexlock-") as name:
         scratch = Path(name)
         expected = Expected.of(run, scratch, how.say)
-        fresh, steps = _run_prevs(run, how, scratch) if how.with_prevs else ({}, ())
-        again = run_again(run, overrides, how, fresh)
-        return replace(expected.compared(again, tuple(overrides), how.tolerance), steps=steps)
+        before = _run_prevs(run, how, scratch) if how.with_prevs else _Before()
+        again = run_again(run, overrides, how, before.fresh)
+        found = expected.compared(again, tuple(overrides), how.tolerance, before.moved)
+        return replace(found, steps=tuple(before.steps))
 
 
-def _run_prevs(
-    run: RecordedRun, how: Options, scratch: Path
-) -> tuple[dict[str, RecordedRun], tuple[Reran, ...]]:
+@dataclass
+class _Before:
+    """Reruns of predecessors, by the ids of these; how each compares, and what it moved."""
+
+    fresh: dict[str, RecordedRun] = field(default_factory=dict)
+    steps: list[Reran] = field(default_factory=list)
+    moved: list[tuple[str, str]] = field(default_factory=list)
+
+
+def _run_prevs(run: RecordedRun, how: Options, scratch: Path) -> _Before:
     """Run the predecessors again, each after its own."""
     found = {prev.lock.run.id: prev for prev in collect.predecessors(run)}
     graph = {run_id: set(prev.prevs) & found.keys() for run_id, prev in run.lock.prevs.items()}
-    fresh: dict[str, RecordedRun] = {}
-    steps = []
+    done = _Before()
     for run_id in TopologicalSorter(graph).static_order():
         prev = found[run_id]
         expected = Expected.of(prev, scratch, how.say)
-        before = {key: fresh[key] for key in prev.lock.prevs}
+        before = {key: done.fresh[key] for key in prev.lock.prevs}
         again = run_again(prev, (), replace(how, into=None), before)
-        fresh[run_id] = again.run
-        steps.append(expected.compared(again, (), how.tolerance))
-    return fresh, tuple(steps)
+        done.fresh[run_id] = again.run
+        done.steps.append(expected.compared(again, (), how.tolerance, done.moved))
+        done.moved += [*again.moves.items(), *moved_folders(prev, again.run)]
+    return done
 
 
 def run_again(
