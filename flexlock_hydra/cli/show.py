@@ -8,7 +8,8 @@ from typing import Any
 
 import click
 
-from flexlock_hydra.archive.runs import RecordedRun, RecordedSweep, find_run, find_sweep
+from flexlock_hydra.archive.elsewhere import finding
+from flexlock_hydra.archive.runs import RecordedRun, RecordedSweep, find_sweep
 from flexlock_hydra.capture import process
 from flexlock_hydra.cli import render
 from flexlock_hydra.record.model import MAIN, STATUSES, CodeState, DataEntry, RunLock
@@ -27,7 +28,8 @@ def command(run: str, as_json: bool) -> None:
     if sweep is not None:
         _show_sweep(sweep, as_json)
         return
-    found = find_run(run)
+    with finding() as find:
+        found = find(run)
     if as_json:
         plain = found.lock.to_dict()
         plain["run"]["status"] = process.status_now(found.lock)

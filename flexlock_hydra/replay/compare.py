@@ -9,6 +9,7 @@ from pathlib import PurePosixPath
 from flexlock_hydra.archive import collect
 from flexlock_hydra.archive.runs import RecordedRun
 from flexlock_hydra.capture.digest import FileDigest
+from flexlock_hydra.capture.index import Index
 from flexlock_hydra.errors import DataError
 
 
@@ -22,8 +23,10 @@ class FileChanges:
     added: tuple[str, ...]
 
 
-def result_files(run: RecordedRun) -> dict[str, FileDigest]:
+def result_files(run: RecordedRun, index: Index | None = None) -> dict[str, FileDigest]:
     """The output files that are part of a result: Hydra's own records left out.
+
+    ``index``: knows the hashes of files that did not change since they were read.
 
     Raises:
         DataError: the folder is gone or unreadable, or is not what was recorded.
@@ -35,7 +38,8 @@ def result_files(run: RecordedRun) -> dict[str, FileDigest]:
             hint="Run it with hydra.callbacks.flexlock.outputs=true and let it end.",
         )
     by_size = {name: FileDigest("", size) for name, size in (recorded.unhashed or {}).items()}
-    return _without_hydra({**collect.digest_outputs(run, recorded).files, **by_size})
+    found = collect.digest_outputs(run, recorded, index)
+    return without_hydra({**found.files, **by_size})
 
 
 def compare_files(old: Mapping[str, FileDigest], new: Mapping[str, FileDigest]) -> FileChanges:
@@ -49,7 +53,7 @@ def compare_files(old: Mapping[str, FileDigest], new: Mapping[str, FileDigest]) 
     )
 
 
-def _without_hydra(files: Mapping[str, FileDigest]) -> dict[str, FileDigest]:
+def without_hydra(files: Mapping[str, FileDigest]) -> dict[str, FileDigest]:
     """Without the folder (``.hydra``) in which Hydra writes its own config of the job."""
     records = {
         str(PurePosixPath(name).parent)
