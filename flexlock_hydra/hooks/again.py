@@ -7,13 +7,11 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from flexlock_hydra.capture.places import expanded
-from flexlock_hydra.capture.secrets import MASK
 from flexlock_hydra.record import layout
-from flexlock_hydra.record.codec import Json, same
-
-_ABSENT = object()
+from flexlock_hydra.record.codec import Json
 
 
 @dataclass(frozen=True)
@@ -46,15 +44,25 @@ class Relocation:
 
 @dataclass(frozen=True)
 class Rerun:
-    """The run that this job repeats: its id, its config, and where its paths lie here.
-
-    ``repos`` are the further repositories that it is given: name -> folder.
-    """
+    """The run that this job repeats: its id, its config, and where its paths lie here."""
 
     parent: str | None = None
     unresolved: Json = None
+    """What must be composed again; None where overrides change it."""
+    choices: Mapping[str, Any] | None = None
+    lenient: bool = False
+    """Whether a config that other code brought is said and no reason to stop."""
+    resolved: Json = None
+    """The values to run with, in the place of interpolations."""
+    given: tuple[str, ...] = ()
+    """Keys that are overridden on purpose."""
+    data: Mapping[str, tuple[str, str | None]] = field(default_factory=dict)
+    """With ``resolved``, what the resolver would have tracked: name -> path, config key."""
     relocation: Relocation = Relocation()
     repos: Mapping[str, str] | None = None
+    """Further repositories that the job is given: name -> folder."""
+    launched: bool = False
+    """Whether a script calls hydra-zen's launch, perhaps for other jobs as well."""
 
     @classmethod
     def of(cls, folder: str | Path) -> Rerun:
@@ -62,35 +70,24 @@ class Rerun:
 
         Whatever that job starts inherits the variable, and repeats nothing.
         """
-        name = os.environ.get(layout.RERUN_VARIABLE)
-        if not name:
+        notes = read_notes()
+        if notes is None or os.path.abspath(folder) != notes["folder"]:
             return cls()
-        notes = json.loads(Path(name).read_bytes())
-        if os.path.abspath(folder) != notes["folder"]:
-            return cls()
-        moves = Relocation(notes["relocate"], notes["cwd"])
-        return cls(notes["parent"], notes["unresolved"], moves, notes["repos"])
+        return cls(
+            parent=notes["parent"],
+            unresolved=notes["unresolved"],
+            choices=notes["choices"],
+            lenient=notes["lenient"],
+            resolved=notes["resolved"],
+            given=tuple(notes["given"]),
+            data={name: (given, key) for name, (given, key) in notes["data"].items()},
+            relocation=Relocation(notes["relocate"], notes["cwd"]),
+            repos=notes["repos"],
+            launched=bool(notes["overrides"]),
+        )
 
 
-def changed_keys(recorded: Json, now: Json, where: str = "") -> list[str]:
-    """The config keys whose values differ, masked secrets aside."""
-    if isinstance(recorded, Mapping) and isinstance(now, Mapping):
-        return [
-            name
-            for key in sorted({*recorded, *now})
-            for name in changed_keys(
-                recorded.get(key, _ABSENT),
-                now.get(key, _ABSENT),
-                f"{where}.{key}".lstrip("."),
-            )
-        ]
-    if isinstance(recorded, str) and MASK in recorded:
-        return []
-    if isinstance(recorded, list) and isinstance(now, list) and len(recorded) == len(now):
-        pairs = zip(recorded, now, strict=True)
-        return [
-            name
-            for i, (old, new) in enumerate(pairs)
-            for name in changed_keys(old, new, f"{where}[{i}]")
-        ]
-    return [] if same(recorded, now) else [where]
+def read_notes() -> Any:
+    """What the rerun that started this process says; None where none did."""
+    name = os.environ.get(layout.RERUN_VARIABLE)
+    return json.loads(Path(name).read_bytes()) if name else None

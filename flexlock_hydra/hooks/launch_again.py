@@ -1,0 +1,103 @@
+"""Runs a script that calls hydra-zen's ``launch``, for a rerun of one of its jobs.
+
+``python -m flexlock_hydra.hooks.launch_again [-m MODULE | SCRIPT] [ARGUMENTS...]``
+
+Such a script has no command line of Hydra's to give overrides to. It is run as it was; the
+call of ``launch`` that composes the recorded config gets the recorded overrides, and its job
+is the rerun. The calls before it are passed over. Where the script needs what they return,
+it is run once more, and they too.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import runpy
+import subprocess
+import sys
+from typing import Any
+
+from hydra.core.utils import JobReturn
+
+from flexlock_hydra.hooks.again import read_notes
+from flexlock_hydra.hooks.begin import task_name
+from flexlock_hydra.hooks.recomposed import OtherConfigError
+from flexlock_hydra.record import layout
+
+_EVERY_CALL = "--every-call"
+_NOT_OVERRIDES = (
+    *("version_base", "to_dictconfig", "config_name", "job_name", "with_log_configuration"),
+    "execution_whitelist",
+)
+"""What launch takes beside overrides; ``multirun`` is off in a rerun."""
+
+
+class Launch:
+    """Stands for hydra-zen's ``launch`` until the recorded job was run."""
+
+    def __init__(self, launch: Any, notes: Any, *, every_call: bool) -> None:
+        self.launch = launch
+        self.notes = notes
+        self.every_call = every_call
+        self.passed_over = 0
+        self.found = False
+        self.other: tuple[str, ...] = ()
+        functools.update_wrapper(self, launch)
+
+    def __call__(self, config: Any, task_function: Any, *args: Any, **kwargs: Any) -> Any:
+        """Run the recorded job, if this is it, and end."""
+        if task_name(task_function)[0] == self.notes["task"]:
+            self._try(config, task_function, kwargs)
+        if self.every_call:
+            return self.launch(config, task_function, *args, **kwargs)
+        self.passed_over += 1
+        return JobReturn()
+
+    def _try(self, config: Any, task_function: Any, kwargs: Any) -> None:
+        fixed = {key: kwargs[key] for key in _NOT_OVERRIDES if key in kwargs}
+        self.found = True
+        try:
+            self.launch(config, task_function, self.notes["overrides"], **fixed)
+        except OtherConfigError as error:
+            self.found, self.other = False, error.keys
+        else:
+            raise SystemExit(0)
+
+
+def main(words: list[str]) -> int:
+    """Run the script that the command line names; its exit code, where it ends by itself."""
+    import hydra_zen
+    import hydra_zen._launch as module
+
+    every_call = words[0] == _EVERY_CALL
+    launch = Launch(module.launch, read_notes(), every_call=every_call)
+    hydra_zen.launch = module.launch = launch
+    try:
+        _run(words[every_call:])
+    except Exception:
+        if launch.found or not launch.passed_over:
+            raise
+    if launch.passed_over:
+        again = [sys.executable, "-m", layout.LAUNCH_AGAIN, _EVERY_CALL, *words]
+        return subprocess.call(again, cwd=launch.notes["started_in"])
+    if not launch.found:
+        what = f": {', '.join(launch.other)}" if launch.other else ""
+        sys.stderr.write(
+            f"flexlock-hydra: the script launches no job of the recorded config{what}\n"
+        )
+    return 2
+
+
+def _run(words: list[str]) -> None:
+    if words[0] == "-m":
+        sys.argv = words[1:]
+        sys.path[0] = os.getcwd()
+        runpy.run_module(words[1], run_name="__main__", alter_sys=True)
+    else:
+        sys.argv = words
+        sys.path[0] = os.path.dirname(os.path.abspath(words[0]))
+        runpy.run_path(words[0], run_name="__main__")
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
