@@ -20,6 +20,7 @@ from pathlib import Path
 sys.path.append(str(Path(__file__).resolve().parent.parent))  # for the servers of the tests
 
 import comparing  # noqa: E402
+import looking  # noqa: E402
 import recording  # noqa: E402
 import transfer  # noqa: E402
 from harness import TRIAL, Bench, Row, Scale  # noqa: E402
@@ -42,6 +43,8 @@ ROWS = (
     transfer.push_memory,
     comparing.diff,
     comparing.diff_of_outputs,
+    looking.verify,
+    looking.start,
 )
 
 

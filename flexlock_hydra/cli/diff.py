@@ -8,12 +8,13 @@ import click
 
 from flexlock_hydra.archive.elsewhere import finding
 from flexlock_hydra.cli import differences, render
+from flexlock_hydra.cli.names import RUN
 from flexlock_hydra.replay import diff as replay
 
 
 @click.command("diff", short_help="Compare two runs.")
-@click.argument("a")
-@click.argument("b")
+@click.argument("a", type=RUN)
+@click.argument("b", type=RUN)
 @click.option("--patch", is_flag=True, help="Show the code's differences line by line.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @click.pass_context

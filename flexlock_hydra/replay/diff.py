@@ -16,7 +16,7 @@ from flexlock_hydra.errors import DataError
 from flexlock_hydra.ports.gitdiff import Leaf
 from flexlock_hydra.record.codec import Json
 from flexlock_hydra.record.model import CodeState, DataEntry, Environment, RunLock
-from flexlock_hydra.replay.compare import result_files, without_hydra
+from flexlock_hydra.replay.compare import output_files, without_hydra
 from flexlock_hydra.replay.sections import (
     Change,
     Described,
@@ -143,7 +143,7 @@ def _output_files(run: RecordedRun, index: Index) -> dict[str, FileDigest]:
         DataError: neither is known.
     """
     try:
-        return result_files(run, index)
+        return without_hydra(output_files(run, index))
     except DataError:
         listed = listed_outputs(run)
         if listed is None:
