@@ -8,6 +8,7 @@ from typing import Any
 
 from flexlock_hydra.archive.runs import RecordedRun
 from flexlock_hydra.capture import process
+from flexlock_hydra.capture.places import record_path
 from flexlock_hydra.record.model import DataEntry
 
 RUN, DATA = "run", "data"
@@ -71,7 +72,7 @@ def graph_of(run: RecordedRun) -> Graph:
     lock = run.lock
     root = lock.run.id
     status = process.status_now(lock)
-    vertices = {root: Vertex(root, RUN, lock.job.name, (status, root, str(run.folder)))}
+    vertices = {root: Vertex(root, RUN, lock.job.name, (status, root, record_path(run.folder, run.root)))}
     taken = {root: [run_id for run_id, prev in lock.prevs.items() if prev.direct]}
     made = {name for prev in lock.prevs.values() for name in prev.via}
     inputs = {root: {name: entry for name, entry in lock.data.items() if name not in made}}
