@@ -66,7 +66,14 @@ def write_files(project: Project, document: str) -> None:
 
 @pytest.mark.hydra
 @pytest.mark.parametrize(
-    "document", ["README.md", "docs/hydra.md", "docs/commands.md", "docs/reproduce.md"]
+    "document",
+    [
+        "README.md",
+        "docs/commands.md",
+        "docs/compare.md",
+        "docs/hydra.md",
+        "docs/reproduce.md",
+    ],
 )
 def test_every_command_prints_what_is_shown(
     document: str, tmp_path: Path, env: dict[str, str]
@@ -86,7 +93,8 @@ def test_every_command_prints_what_is_shown(
             "bash", "-c", command,
             cwd=None, check=False, PATH=f"{bin_folder}{os.pathsep}{os.environ['PATH']}", **identity,
         )
-        assert done.code in ((1,) if " diff " in command else (0,)), f"{command}\n{done.err}"
+        differs = re.search(r" (diff|why) [^|]*$", command) is not None
+        assert done.code == differs, f"{command}\n{done.err}"
         warnings = "".join(
             line for line in done.err.splitlines(keepends=True) if line.startswith("warning: ")
         )
