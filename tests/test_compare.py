@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 from pyarrow import feather, parquet
 
 from flexlock_hydra.errors import FlexlockError
-from flexlock_hydra.record.volatile import Volatile
+from flexlock_hydra.record.volatile import FILES, KEYS, Volatile
 from flexlock_hydra.replay.contents import compare_contents
 from flexlock_hydra.replay.judge import Judge, Rules
 from flexlock_hydra.replay.kinds.plain import compare_values
@@ -326,6 +326,13 @@ def test_moved_paths_are_told(tmp_path: Path) -> None:
     assert [(str(each), each.by) for each in outcome.left_out] == [("a.json:a.model", "paths")]
     outcome = compared(tmp_path, "a.txt", "in outputs/a\n", "in /new/1\n", rules)
     assert [(str(each), each.by) for each in outcome.left_out] == [("a.txt:lines", "paths")]
+
+
+def test_every_default_is_documented() -> None:
+    """The page on what counts as the same names each file and key that does not."""
+    page = Path(__file__).parents[1].joinpath("docs/reproduce.md").read_text()
+    _, _, left_out = page.partition("### What is left out")
+    assert [each for each in (*FILES, *KEYS) if f"`{each}`" not in left_out] == []
 
 
 # Properties.
