@@ -335,6 +335,32 @@ def test_every_default_is_documented() -> None:
     assert [each for each in (*FILES, *KEYS) if f"`{each}`" not in left_out] == []
 
 
+WORDS = st.lists(st.sampled_from([
+    "/home/ada/project", "/tmp/tree", "/tmp/tree of the step before", "outputs/a", "/new/1",
+    "/home/ada/project/outputs/a", "/x", " ", "-", "file://", ".old",
+]))
+
+
+@settings(max_examples=300, deadline=None, derandomize=True, database=None)
+@given(WORDS, WORDS)
+def test_moved_texts_are_the_same_both_ways(one: list[str], other: list[str]) -> None:
+    """A text is itself, two are the same both ways, and a folder's name may stand for another."""
+    old, new = "".join(one), "".join(other)
+    assert MOVED.same(old, old)
+    assert MOVED.same(old, new) == MOVED.same(new, old)
+    there = " ".join(one)
+    renamed = [{"/home/ada/project": "/tmp/tree", "outputs/a": "/new/1"}.get(w, w) for w in one]
+    assert MOVED.same(there, " ".join(renamed))
+
+
+def test_numbers_that_no_float_holds(tmp_path: Path) -> None:
+    """Whole numbers beyond any float are compared, and told by their size."""
+    old, new = (json.dumps({"n": 10**400 + i}) for i in (0, 1))
+    assert compared(tmp_path, "a.json", old, new).verdict == "differs"
+    close = compared(tmp_path, "a.json", old, new, Rules(Tolerance(atol=2)))
+    assert close.verdict == "close" and "1329 bits" in str(close)
+
+
 # Properties.
 
 NUMBERS = st.floats(allow_nan=True, allow_infinity=True)

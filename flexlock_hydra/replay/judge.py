@@ -151,7 +151,7 @@ class Judge:
     def deviates(self, where: str, old: Any, new: Any, share: float) -> None:
         """Two numbers are not equal, and within the tolerance, of which they take a share."""
         if self._largest is None or share > self._largest.share:
-            relative = float(abs(new - old)) / (float(abs(old)) or 1.0)
+            relative = float(abs(new - old) / (abs(old) or 1))
             place = _cut(where, 0, _LONGEST_PLACE)
             self._largest = Deviation(place, *shown(old, new), relative, share)
 

@@ -41,8 +41,9 @@ class Moved:
 
     @cached_property
     def _pattern(self) -> re.Pattern[str]:
-        longest_first = sorted(self._folders, key=len, reverse=True)
-        return re.compile("|".join(map(_whole, longest_first)))
+        rooted = [name for name in self._folders if name.startswith(("/", "\\"))]
+        relative = [name for name in self._folders if name not in rooted]
+        return re.compile("|".join([_whole(rooted, r"\w"), _whole(relative, r"[\w/\\.-]")]))
 
 
 def _is_telling(place: str) -> bool:
@@ -56,7 +57,9 @@ def _written(name: str) -> set[str]:
     return {name, quote(name, safe="/:~\\"), name.replace("\\", "\\\\"), name.replace("\\", "/")}
 
 
-def _whole(place: str) -> str:
-    """The folder's own path or one below it, not one that only begins with the same letters."""
-    before = r"(?<!\w)" if place.startswith(("/", "\\")) else r"(?<![\w/\\.-])"
-    return rf"{before}{re.escape(place)}(?![\w-]|\.\w)"
+def _whole(names: list[str], before: str) -> str:
+    """The folders' own paths or ones below, not such that only begin with the same letters."""
+    if not names:
+        return r"(?!)"
+    longest_first = "|".join(map(re.escape, sorted(names, key=len, reverse=True)))
+    return rf"(?<!{before})(?:{longest_first})(?![\w-]|\.\w)"
