@@ -26,6 +26,8 @@ from flexlock_hydra.record.model import DRIFTED, MAIN, CodeState
 _YAML = (".yaml", ".yml")
 _NO_CONFIG = frozenset({"outputs", "multirun", "node_modules", "__pycache__"})
 _OWN_PACKAGES = frozenset({"flexlock_hydra", "hydra_plugins"})
+_SCRIPT = frozenset({"__main__", "__mp_main__"})
+"""The script's module; multiprocessing gives it the second name wherever it is imported."""
 
 _BOOT_NS = 20_000_000
 """Nanoseconds after which a Python that starts imports a module of its user's, at the earliest."""
@@ -185,7 +187,7 @@ def import_paths(root: Path) -> Iterator[str]:
     entries += [
         package_home(name, Path(file))
         for name, file in module_files((f"{root}{os.sep}",))
-        if name != "__main__"
+        if name not in _SCRIPT
     ]
     for path in dict.fromkeys(entries):
         if path.is_relative_to(root) and not _is_installed(str(path)):
@@ -210,7 +212,7 @@ def foreign_imports(roots: Iterable[str]) -> list[str]:
     found: dict[str, str] = {}
     for name, file in module_files(tuple(f"{entry}{os.sep}" for entry in entries)):
         top = name.partition(".")[0]
-        if top not in _OWN_PACKAGES and name != "__main__":
+        if top not in _OWN_PACKAGES and name not in _SCRIPT:
             home = str(package_home(name, Path(file)))
             if home in entries:
                 found.setdefault(home, top)
