@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from flexlock_hydra.capture import process
+from flexlock_hydra.capture.places import record_path
 from flexlock_hydra.capture.search import files_below
 from flexlock_hydra.capture.sweep import observe
 from flexlock_hydra.errors import CodeError, RunNotFoundError
@@ -251,6 +252,13 @@ def original_root(lock: RunLock) -> str:
     """The project's root on the machine where the run was recorded."""
     cwd = lock.job.command.cwd
     return posixpath.normpath(posixpath.join(cwd, lock.code.path)) if lock.code else cwd
+
+
+def original_folder(run: RecordedRun) -> str:
+    """The output directory on the machine where the run was recorded."""
+    path = record_path(run.folder, run.root)
+    outside = path.removeprefix(f"{layout.FSROOT}/")
+    return posixpath.join(original_root(run.lock), path if outside == path else f"/{outside}")
 
 
 def _recorded_repo(lock: RunLock) -> GitRepo | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -17,17 +18,24 @@ from flexlock_hydra.replay import rerun as replay
 @click.option(
     "--into", metavar="DIR", type=click.Path(path_type=Path), help="The new output directory."
 )
+@click.option(
+    "--resolved", is_flag=True, help="Run from the resolved config: no resolver is called."
+)
+@click.option(
+    "--current-code", is_flag=True, help="Run the code as it is now instead of the recorded."
+)
+@click.option("--python", metavar="P", help="The interpreter.  [this one]")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @click.pass_context
 def command(
-    ctx: click.Context, run: str, overrides: tuple[str, ...], into: Path | None, as_json: bool
+    ctx: click.Context, /, run: str, overrides: tuple[str, ...], as_json: bool, **options: Any
 ) -> None:
     """Run RUN again from its recorded code, config and data, and compare the outputs.
 
     OVERRIDES change the job, as on its own command line. The job's own output goes to
     standard error. Exits with 1 when an output differs.
     """
-    reran = replay.rerun(find_run(run), overrides, into=into)
+    reran = replay.rerun(find_run(run), overrides, say=_say, **options)
     if as_json:
         render.as_json(replay.as_json(reran))
     else:
@@ -40,3 +48,7 @@ def command(
             click.echo("no output files to compare; config, result and status are the same")
         click.echo(f"identical: {render.plural(reran.identical, 'file')}")
     ctx.exit(0 if reran.verdict == replay.IDENTICAL else 1)
+
+
+def _say(text: str) -> None:
+    render.warn([text])

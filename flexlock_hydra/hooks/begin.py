@@ -40,6 +40,9 @@ from flexlock_hydra.record.model import (
     RunLock,
 )
 
+_LAUNCH = "hydra_zen._launch"
+"""The module of hydra-zen's launch."""
+
 
 @dataclass(frozen=True)
 class Start:
@@ -207,7 +210,7 @@ def begin(
         code=start.code,
     )
     active.enter(run)
-    resolved = None if config is None else _record_config(run, found, save_config)
+    resolved = None if config is None else _record_config(run, found, save_config, rerun)
     run.masker = masker.learn(found.unresolved, resolved)
     _mask(run)
     return run
@@ -242,10 +245,14 @@ def task_name(task: Callable[..., Any] | None) -> tuple[str | None, Path | None]
     return f"{module}:{task.__qualname__}", Path(source) if source else None
 
 
-def _record_config(run: ActiveRun, found: Survey, save_config: SaveConfig) -> Json:
+def _record_config(
+    run: ActiveRun, found: Survey, save_config: SaveConfig, rerun: Rerun
+) -> Json:
     """Track the config's data and put the config into the lock; it as resolved."""
     run.scanning = True
     try:
+        for name, (given, key) in rerun.data.items():
+            run.see(given, name, key or "")
         with undisturbed():
             return _resolve_config(run, found, save_config)
     finally:
@@ -303,8 +310,19 @@ def _command(cwd: Path, main: Path | None, root: Path) -> Command:
         cwd=str(cwd),
         module=spec.name if spec else None,
         file=record_path(main, root) if main else None,
+        call=_launch_call(),
         import_paths=tuple(watch.import_paths(root)),
     )
+
+
+def _launch_call() -> str | None:
+    """hydra-zen's launch, where the job was started by a call of it."""
+    frame = sys._getframe() if _LAUNCH in sys.modules else None
+    while frame is not None:
+        if frame.f_globals.get("__name__") == _LAUNCH and frame.f_code.co_name == "launch":
+            return "hydra_zen.launch"
+        frame = frame.f_back
+    return None
 
 
 def _main_file() -> Path | None:

@@ -18,7 +18,7 @@ from flexlock_hydra.capture.secrets import Masker
 from flexlock_hydra.errors import DataError
 from flexlock_hydra.hooks import active, ending, pushing, tracking, watch
 from flexlock_hydra.hooks.active import MISSING_DATA_HINT, ActiveRun, Bystander
-from flexlock_hydra.hooks.again import Rerun, changed_keys
+from flexlock_hydra.hooks.again import Rerun
 from flexlock_hydra.hooks.begin import (
     Start,
     begin,
@@ -35,7 +35,6 @@ from flexlock_hydra.hooks.options import Options, Strict
 from flexlock_hydra.hooks.survey import survey, value_at
 from flexlock_hydra.ports.gitask import Ahead
 from flexlock_hydra.record import layout
-from flexlock_hydra.record.codec import Json
 from flexlock_hydra.record.model import (
     EXACT,
     FAILED,
@@ -71,8 +70,12 @@ class Recorder:
 
     def run_start(self, config: DictConfig, ahead: Ahead | None) -> None:
         """Observe the code, once, in the main process; ``ahead`` is a look begun before."""
+        rerun = Rerun.of(config.hydra.run.dir)
+        rerun.require(config, _NOT_THE_TASKS)
         self.start = self._observe(config, config.hydra.run.dir, ahead)
         self._refuse_inexact_code()
+        if rerun.resolved is not None:
+            self._fix(rerun, config)
 
     def multirun_start(self, config: DictConfig, ahead: Ahead | None) -> None:
         """The same for a sweep."""
@@ -148,6 +151,14 @@ class Recorder:
         if self.options.push and end.status != INTERRUPTED and type(run) is ActiveRun:
             pushing.push(run)
 
+    def _fix(self, rerun: Rerun, config: DictConfig) -> None:
+        """Run from the recorded values: no resolver says anything else."""
+        masked = rerun.fix(config, _NOT_THE_TASKS)
+        gaps = f", but for secrets: {', '.join(masked)}" if masked else ""
+        reason = f"run from the resolved config of {rerun.parent}{gaps}"
+        if self.start is not None:
+            self.start = replace(self.start, warnings=(*self.start.warnings, reason))
+
     def _outputs(self, run: ActiveRun, config: DictConfig) -> OutputFolder:
         from flexlock_hydra.hooks.outputs import OutputFolder
 
@@ -167,9 +178,6 @@ class Recorder:
     ) -> ActiveRun:
         command = replace(start.command, task=task_name(task_function)[0])
         folder = _output_dir(config)
-        rerun = Rerun.of(folder)
-        if rerun.unresolved is not None:
-            _refuse_other_config(rerun, survey(config, _NOT_THE_TASKS).unresolved)
         return begin(
             start,
             _job(config, command, self._sweep_of(start)),
@@ -179,7 +187,7 @@ class Recorder:
             save_config=self.options.save_config,
             masker=self.masker,
             variables=value_at(config, "hydra.job.env_set") or (),
-            rerun=rerun,
+            rerun=Rerun.of(folder),
             raise_on_data=self.options.strict is Strict.all and kind is ActiveRun,
             kind=kind,
         )
@@ -303,15 +311,6 @@ def _log_files(config: DictConfig, folder: Path) -> list[str]:
     named_files = (handler.get("filename") for handler in (handlers or {}).values() if handler)
     names = [Path(folder, filename) for filename in named_files if filename]
     return [path.relative_to(folder).as_posix() for path in names if path.is_relative_to(folder)]
-
-
-def _refuse_other_config(rerun: Rerun, now: Json) -> None:
-    keys = changed_keys(rerun.unresolved, now)
-    if keys:
-        _refuse(
-            f"this config is not the recorded one: {', '.join(keys)}",
-            "Name what should change as an override of the rerun.",
-        )
 
 
 def _refuse(reason: str, hint: str) -> NoReturn:

@@ -1,4 +1,4 @@
-"""The remotes that a project's DVC configuration names."""
+"""The remotes and the cache that a project's DVC configuration names."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from platformdirs import site_config_path, user_config_path
 
@@ -19,6 +20,8 @@ class ProjectRemotes:
 
     by_name: Mapping[str, RemoteSpec] = field(default_factory=dict)
     default: str | None = None
+    cache: Path | None = None
+    """The folder that DVC keeps objects in, where the project has one."""
 
     @classmethod
     def load(cls, root: Path) -> ProjectRemotes:
@@ -43,7 +46,7 @@ class ProjectRemotes:
             for name, options in config["remote"].items()
             if "url" in options
         }
-        return cls(remotes, config["core"].get("remote"))
+        return cls(remotes, config["core"].get("remote"), _cache(config, dvc_dir))
 
     def settings_for(self, url: str) -> Mapping[str, object]:
         """The settings of the remote whose URL is the longest beginning of ``url``."""
@@ -53,6 +56,11 @@ class ProjectRemotes:
             if url == spec.url or url.startswith(spec.url.rstrip("/") + "/")
         ]
         return max(fitting, key=lambda spec: len(spec.url)).options if fitting else {}
+
+
+def _cache(config: Mapping[str, Any], dvc_dir: Path) -> Path | None:
+    folder = config["cache"].get("dir") or (dvc_dir / "cache" if dvc_dir.is_dir() else None)
+    return Path(folder) if folder else None
 
 
 def _machine_has_config() -> bool:

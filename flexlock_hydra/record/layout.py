@@ -26,6 +26,10 @@ OTHER_VERSIONS = f"{ARCHIVE_DIR}/runs"
 
 RERUN_VARIABLE = "FLEXLOCK_RERUN"
 """Names the file that tells a job which run it repeats."""
+LAUNCH_AGAIN = "flexlock_hydra.hooks.launch_again"
+"""The module that runs a script which calls hydra-zen's launch itself."""
+VERDICTS = "refs/flexlock/verdicts"
+"""Notes on tags: what came of it when they were reproduced."""
 
 RUN_ID = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{8}")
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")

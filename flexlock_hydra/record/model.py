@@ -94,6 +94,8 @@ class Command(Node):
     module: str | None = None
     file: str | None = None
     task: str | None = None
+    call: str | None = None
+    """``hydra_zen.launch``, where that was called and no command line was parsed."""
     import_paths: tuple[str, ...] = ()
     """Entries of ``sys.path`` inside the repository, relative to its root."""
 

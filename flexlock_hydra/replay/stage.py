@@ -1,0 +1,238 @@
+"""Where a rerun takes place: the recorded code in a worktree, the recorded data in it."""
+
+from __future__ import annotations
+
+import os
+import posixpath
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from flexlock_hydra.archive import collect, repos
+from flexlock_hydra.archive.depot import Depot
+from flexlock_hydra.archive.runs import RecordedRun, original_folder, original_root
+from flexlock_hydra.capture.digest import Digest, FileDigest, digest, digest_bytes, digest_file
+from flexlock_hydra.capture.globs import outside
+from flexlock_hydra.errors import CodeError, DataError
+from flexlock_hydra.ports.gitrepo import GitRepo
+from flexlock_hydra.record import layout
+from flexlock_hydra.record.model import DataEntry
+
+COPIED = 256 << 20
+"""Bytes of inputs that a rerun copies; beyond them, inputs are links to the recorded data."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A temporary worktree, ready for a job, and what it must know of it."""
+
+    root: Path
+    scratch: Path
+    repos: Mapping[str, Path]
+    """The further repositories outside of the main one: name -> folder."""
+    moves: Mapping[str, str]
+    """Paths of the original machine -> where they are now."""
+
+    def moved(self, path: str) -> str | None:
+        """Where an absolute path of the original machine is now; None where unknown."""
+        for old in sorted(self.moves, key=len, reverse=True):
+            if path == old or path.startswith(old.rstrip("/\\") + "/"):
+                return self.moves[old] + path[len(old):]
+        return None
+
+
+@contextmanager
+def stage(
+    run: RecordedRun,
+    target: Path,
+    *,
+    commit: str | None = None,
+    fresh: Mapping[str, RecordedRun] | None = None,
+) -> Iterator[Stage]:
+    """Set up the code and the data of a run; nothing is left of it at the end.
+
+    Args:
+        target: the new output directory, which stands for the original one.
+        commit: other code than the recorded.
+        fresh: reruns of predecessors by their ids, whose outputs are taken for theirs.
+
+    Raises:
+        CodeError: a commit is not here. DataError: data is neither here as it was recorded
+            nor on a remote.
+    """
+    repo = run.require_repo()
+    code = recorded_commit(run, repo)
+    with (
+        tempfile.TemporaryDirectory(prefix="flexlock-") as folder,
+        repo.worktree(commit or code) as tree,
+        _further_repos(run, tree.root, Path(folder)) as placed,
+    ):
+        inputs = _Inputs(run, tree.root, Path(folder), fresh or {}, same_code=not commit)
+        moves = {
+            original_root(run.lock): str(tree.root),
+            original_folder(run): os.path.abspath(target),
+            **inputs.place(),
+        }
+        yield Stage(tree.root, Path(folder), placed, moves)
+
+
+def recorded_commit(run: RecordedRun, repo: GitRepo) -> str:
+    """The snapshot of a run's code.
+
+    Raises:
+        CodeError: none was taken, or it is not here.
+    """
+    code = run.lock.code
+    if code is None:
+        raise CodeError(
+            f"the code of run {run.lock.run.id} was not recorded",
+            hint="Put the project under git and run the job again.",
+        )
+    if not repo.has_object(f"{code.commit}^{{tree}}"):
+        raise CodeError(
+            f"commit {code.commit} of run {run.lock.run.id} is not in {repo.root}",
+            hint=f"Fetch it: git fetch REMOTE tag {run.lock.tag}",
+        )
+    return code.commit
+
+
+@contextmanager
+def _further_repos(run: RecordedRun, root: Path, scratch: Path) -> Iterator[dict[str, Path]]:
+    """Check the run's other repositories out; those outside of the main one, by name.
+
+    Raises:
+        CodeError: a commit is not here.
+    """
+    placed = {}
+    with ExitStack() as trees:
+        for each in repos.further(run.lock):
+            store = repos.store_of(run, each)
+            if store is None:
+                raise CodeError(
+                    f"commit {each.state.commit} of repository {each.name} is not here",
+                    hint=f"It was in {each.original}; or pull the run from its tag.",
+                )
+            place = root / each.inside if each.inside else scratch / each.restored
+            place.parent.mkdir(parents=True, exist_ok=True)
+            trees.enter_context(store.worktree(each.state.commit, place))
+            if each.inside is None:
+                placed[each.name] = place
+        yield placed
+
+
+@dataclass
+class _Inputs:
+    """Puts the recorded data where the job looks for it."""
+
+    run: RecordedRun
+    root: Path
+    scratch: Path
+    fresh: Mapping[str, RecordedRun]
+    same_code: bool
+    trees: collect.Trees = field(default_factory=collect.Trees)
+    left: int = COPIED
+
+    def place(self) -> dict[str, str]:
+        """Fill the worktree; the absolute paths that lie elsewhere now."""
+        moves = {}
+        for name, entry in self.run.lock.data.items():
+            if entry.is_url:
+                continue
+            path, held = entry.place, self.trees.hold(self.run, entry)
+            if held and self.same_code:
+                continue
+            source, found = self._find(name, entry, held)
+            if Path(path).is_absolute():
+                moves[path] = str(source)
+                continue
+            for rel, file in found.files.items():
+                self._put(posixpath.join(path, rel) if rel else path, source / rel, file)
+            for empty in entry.empty or ():
+                (self.root / path / empty).mkdir(parents=True, exist_ok=True)
+        return moves | self._place_locks()
+
+    def _find(self, name: str, entry: DataEntry, held: bool) -> tuple[Path, Digest]:
+        """An input: of a rerun before this, here, in the recorded code, or on a remote."""
+        new = self._from_rerun(entry)
+        if new is not None:
+            return new, digest(new, outside(entry.parts))
+        if held:
+            return self._from_code(entry)
+        try:
+            return collect.locate(self.run, name, entry)
+        except DataError as error:
+            if entry.md5 is None:
+                raise
+            try:
+                return Depot(self.run, self.scratch / "data").bring(entry.md5)
+            except DataError as elsewhere:
+                raise DataError(
+                    f"{error}; not found elsewhere: {elsewhere}", hint=error.hint
+                ) from error
+
+    def _from_rerun(self, entry: DataEntry) -> Path | None:
+        """The input's place in the output directory of a predecessor's rerun."""
+        original = posixpath.join(original_root(self.run.lock), entry.place)
+        for run_id, again in self.fresh.items():
+            prev = self.run.lock.prevs[run_id].path
+            above = posixpath.join(original_root(self.run.lock), prev)
+            if original == above or original.startswith(f"{above}/"):
+                return again.folder / posixpath.relpath(original, above)
+        return None
+
+    def _from_code(self, entry: DataEntry) -> tuple[Path, Digest]:
+        """An input that the recorded commit holds, where other code is run."""
+        assert self.run.repo is not None and self.run.lock.code is not None
+        tree = self.trees.of(self.run.repo, self.run.lock.code.commit)
+        path, folder = entry.place, self.scratch / "code"
+        leaves = {p: e.oid for p, e in tree.items() if p == path or p.startswith(f"{path}/")}
+        contents = dict(self.run.repo.read_blobs(sorted(set(leaves.values()))))
+        for leaf, oid in leaves.items():
+            (folder / leaf).parent.mkdir(parents=True, exist_ok=True)
+            (folder / leaf).write_bytes(contents[oid])
+        files = {
+            leaf[len(path) + 1:]: digest_bytes(contents[oid]) for leaf, oid in leaves.items()
+        }
+        return folder / path, Digest(entry.md5 or "", files)
+
+    def _place_locks(self) -> dict[str, str]:
+        """The locks of the predecessors, by which the job finds them again."""
+        moves = {}
+        for run_id, prev in self.run.lock.prevs.items():
+            again = self.fresh.get(run_id)
+            lock = again.path if again else self._lock_of(run_id, prev.path)
+            if lock is None:
+                continue
+            if Path(prev.path).is_absolute():
+                moves[prev.path] = str(lock.parent)
+            else:
+                self._put(f"{prev.path}/{layout.LOCK}", lock, digest_file(lock))
+        return moves
+
+    def _lock_of(self, run_id: str, recorded: str) -> Path | None:
+        names = (layout.LOCK, layout.superseded_lock(run_id))
+        places = collect.places(self.run, recorded)
+        found = (folder / name for folder in places for name in names)
+        return next((path for path in found if path.is_file()), None)
+
+    def _put(self, path: str, source: Path, file: FileDigest) -> None:
+        """The recorded bytes at a path, unless the code brought them itself.
+
+        A copy, as long as there are not too many: the job may write to it.
+        """
+        place = self.root / path
+        for up in reversed([self.root / up for up in Path(path).parents]):
+            if up.is_symlink():
+                up.unlink()
+        if place.is_file() and not place.is_symlink() and digest_file(place) == file:
+            return
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.unlink(missing_ok=True)
+        if file.size <= self.left:
+            self.left -= file.size
+            shutil.copy2(source, place)
+        else:
+            place.symlink_to(source.absolute())
