@@ -25,6 +25,11 @@ from flexlock_hydra.replay import rerun as replay
     "--current-code", is_flag=True, help="Run the code as it is now instead of the recorded."
 )
 @click.option("--python", metavar="P", help="The interpreter.  [this one]")
+@click.option(
+    "--with-prevs",
+    is_flag=True,
+    help="Run what RUN stands on again before, each step from the new output of the one before.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @click.pass_context
 def command(
@@ -39,15 +44,20 @@ def command(
     if as_json:
         render.as_json(replay.as_json(reran))
     else:
-        click.echo(f"rerun {reran.id} in {reran.path}")
-        for name in reran.differ:
-            click.echo(f"differs: {name}")
-        for name in reran.missing:
-            click.echo(f"missing: {name}")
-        if not (reran.identical or reran.differ or reran.missing):
-            click.echo("no output files to compare; config, result and status are the same")
-        click.echo(f"identical: {render.plural(reran.identical, 'file')}")
+        for each in (*reran.steps, reran):
+            _show(each)
     ctx.exit(0 if reran.verdict == replay.IDENTICAL else 1)
+
+
+def _show(reran: replay.Reran) -> None:
+    click.echo(f"rerun {reran.id} in {reran.path}")
+    for name in reran.differ:
+        click.echo(f"differs: {name}")
+    for name in reran.missing:
+        click.echo(f"missing: {name}")
+    if not (reran.identical or reran.differ or reran.missing):
+        click.echo("no output files to compare; config, result and status are the same")
+    click.echo(f"identical: {render.plural(reran.identical, 'file')}")
 
 
 def _say(text: str) -> None:

@@ -4,7 +4,8 @@
 
 Such a script has no command line of Hydra's to give overrides to. It is run as it was; the
 call of ``launch`` that composes the recorded config gets the recorded overrides, and its job
-is the rerun. Calls before it run as the script says, in the rerun's own worktree.
+is the rerun. The calls before it are passed over. Where the script needs what they return,
+it is run once more, and they too.
 """
 
 from __future__ import annotations
@@ -12,35 +13,18 @@ from __future__ import annotations
 import functools
 import os
 import runpy
+import subprocess
 import sys
 from typing import Any
 
-from flexlock_hydra.hooks.again import OtherConfigError, read_notes
+from hydra.core.utils import JobReturn
+
+from flexlock_hydra.hooks.again import read_notes
 from flexlock_hydra.hooks.begin import task_name
+from flexlock_hydra.hooks.recomposed import OtherConfigError
+from flexlock_hydra.record import layout
 
-
-class Launch:
-    """Stands for hydra-zen's ``launch`` until the recorded job was run."""
-
-    def __init__(self, launch: Any, notes: Any) -> None:
-        self.launch = launch
-        self.notes = notes
-        self.other: tuple[str, ...] = ()
-        functools.update_wrapper(self, launch)
-
-    def __call__(self, config: Any, task_function: Any, *args: Any, **kwargs: Any) -> Any:
-        """Run the recorded job, if this is it, and end; else what the script asks for."""
-        if task_name(task_function)[0] != self.notes["task"]:
-            return self.launch(config, task_function, *args, **kwargs)
-        fixed = {key: kwargs[key] for key in _NOT_OVERRIDES if key in kwargs}
-        try:
-            self.launch(config, task_function, self.notes["overrides"], **fixed)
-        except OtherConfigError as error:
-            self.other = error.keys
-            return self.launch(config, task_function, *args, **kwargs)
-        raise SystemExit(0)
-
-
+_EVERY_CALL = "--every-call"
 _NOT_OVERRIDES = (
     *("version_base", "to_dictconfig", "config_name", "job_name", "with_log_configuration"),
     "execution_whitelist",
@@ -48,21 +32,60 @@ _NOT_OVERRIDES = (
 """What launch takes beside overrides; ``multirun`` is off in a rerun."""
 
 
-def main() -> None:
-    """Run the script that the command line names."""
+class Launch:
+    """Stands for hydra-zen's ``launch`` until the recorded job was run."""
+
+    def __init__(self, launch: Any, notes: Any, *, every_call: bool) -> None:
+        self.launch = launch
+        self.notes = notes
+        self.every_call = every_call
+        self.passed_over = 0
+        self.found = False
+        self.other: tuple[str, ...] = ()
+        functools.update_wrapper(self, launch)
+
+    def __call__(self, config: Any, task_function: Any, *args: Any, **kwargs: Any) -> Any:
+        """Run the recorded job, if this is it, and end."""
+        if task_name(task_function)[0] == self.notes["task"]:
+            self._try(config, task_function, kwargs)
+        if self.every_call:
+            return self.launch(config, task_function, *args, **kwargs)
+        self.passed_over += 1
+        return JobReturn()
+
+    def _try(self, config: Any, task_function: Any, kwargs: Any) -> None:
+        fixed = {key: kwargs[key] for key in _NOT_OVERRIDES if key in kwargs}
+        self.found = True
+        try:
+            self.launch(config, task_function, self.notes["overrides"], **fixed)
+        except OtherConfigError as error:
+            self.found, self.other = False, error.keys
+        else:
+            raise SystemExit(0)
+
+
+def main(words: list[str]) -> int:
+    """Run the script that the command line names; its exit code, where it ends by itself."""
     import hydra_zen
     import hydra_zen._launch as module
 
-    launch = Launch(module.launch, read_notes())
+    every_call = words[0] == _EVERY_CALL
+    launch = Launch(module.launch, read_notes(), every_call=every_call)
     hydra_zen.launch = module.launch = launch
     try:
-        _run(sys.argv[1:])
-    finally:
-        if launch.other:
-            sys.stderr.write(
-                "flexlock-hydra: a config that the script launches is not the recorded one: "
-                f"{', '.join(launch.other)}\n"
-            )
+        _run(words[every_call:])
+    except Exception:
+        if launch.found or not launch.passed_over:
+            raise
+    if launch.passed_over:
+        again = [sys.executable, "-m", layout.LAUNCH_AGAIN, _EVERY_CALL, *words]
+        return subprocess.call(again, cwd=launch.notes["started_in"])
+    if not launch.found:
+        what = f": {', '.join(launch.other)}" if launch.other else ""
+        sys.stderr.write(
+            f"flexlock-hydra: the script launches no job of the recorded config{what}\n"
+        )
+    return 2
 
 
 def _run(words: list[str]) -> None:
@@ -77,4 +100,4 @@ def _run(words: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main(sys.argv[1:]))

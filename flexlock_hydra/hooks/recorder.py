@@ -16,7 +16,7 @@ from omegaconf import DictConfig
 from flexlock_hydra.capture.scope import Scope
 from flexlock_hydra.capture.secrets import Masker
 from flexlock_hydra.errors import DataError
-from flexlock_hydra.hooks import active, ending, pushing, tracking, watch
+from flexlock_hydra.hooks import active, ending, pushing, recomposed, tracking, watch
 from flexlock_hydra.hooks.active import MISSING_DATA_HINT, ActiveRun, Bystander
 from flexlock_hydra.hooks.again import Rerun
 from flexlock_hydra.hooks.begin import (
@@ -71,7 +71,8 @@ class Recorder:
     def run_start(self, config: DictConfig, ahead: Ahead | None) -> None:
         """Observe the code, once, in the main process; ``ahead`` is a look begun before."""
         rerun = Rerun.of(config.hydra.run.dir)
-        rerun.require(config, _NOT_THE_TASKS)
+        if rerun.resolved is None:
+            recomposed.require(rerun, config, _NOT_THE_TASKS)
         self.start = self._observe(config, config.hydra.run.dir, ahead)
         self._refuse_inexact_code()
         if rerun.resolved is not None:
@@ -153,7 +154,7 @@ class Recorder:
 
     def _fix(self, rerun: Rerun, config: DictConfig) -> None:
         """Run from the recorded values: no resolver says anything else."""
-        masked = rerun.fix(config, _NOT_THE_TASKS)
+        masked = recomposed.fix(rerun, config, _NOT_THE_TASKS)
         gaps = f", but for secrets: {', '.join(masked)}" if masked else ""
         reason = f"run from the resolved config of {rerun.parent}{gaps}"
         if self.start is not None:

@@ -7,10 +7,12 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Any
 
+from flexlock_hydra.archive import collect
 from flexlock_hydra.archive.runs import RecordedRun, load_run
 from flexlock_hydra.capture import code
 from flexlock_hydra.capture.digest import FileDigest
@@ -38,6 +40,8 @@ class Options:
         current_code: run the working tree as it is now; a config that differs by it is said
             and does not stop the rerun.
         python: the interpreter; this one without it.
+        with_prevs: run the predecessors again before, each from what the rerun of its own
+            predecessors wrote.
         say: hears, in words, what the user should know before the job starts.
     """
 
@@ -45,6 +49,7 @@ class Options:
     resolved: bool = False
     current_code: bool = False
     python: str | None = None
+    with_prevs: bool = False
     say: Callable[[str], None] = field(default=lambda text: None)
 
 
@@ -58,6 +63,8 @@ class Reran:
     differ: tuple[str, ...]
     missing: tuple[str, ...]
     verdict: str
+    steps: tuple[Reran, ...] = ()
+    """Those of its predecessors, in their order, where they were run again."""
 
 
 def rerun(run: RecordedRun, overrides: Sequence[str] = (), **options: Any) -> Reran:
@@ -75,7 +82,26 @@ def rerun(run: RecordedRun, overrides: Sequence[str] = (), **options: Any) -> Re
     gitcmd.require_version()
     how = Options(**options)
     expected = _expected(run)
-    return _verdict(run, expected, run_again(run, overrides, how))
+    fresh, steps = _run_prevs(run, how) if how.with_prevs else ({}, ())
+    reran = _verdict(run, expected, run_again(run, overrides, how, fresh))
+    worst = DIFFERS if DIFFERS in [each.verdict for each in (reran, *steps)] else IDENTICAL
+    return replace(reran, verdict=worst, steps=steps)
+
+
+def _run_prevs(
+    run: RecordedRun, how: Options
+) -> tuple[dict[str, RecordedRun], tuple[Reran, ...]]:
+    """Run the predecessors again, each after its own."""
+    found = {prev.lock.run.id: prev for prev in collect.predecessors(run)}
+    graph = {run_id: set(prev.prevs) & found.keys() for run_id, prev in run.lock.prevs.items()}
+    fresh: dict[str, RecordedRun] = {}
+    steps = []
+    for run_id in TopologicalSorter(graph).static_order():
+        prev = found[run_id]
+        expected, before = _expected(prev), {key: fresh[key] for key in prev.lock.prevs}
+        fresh[run_id] = run_again(prev, (), replace(how, into=None), before)
+        steps.append(_verdict(prev, expected, fresh[run_id]))
+    return fresh, tuple(steps)
 
 
 def run_again(
@@ -117,7 +143,9 @@ def run_again(
 
 def as_json(reran: Reran) -> dict[str, Any]:
     """The command's JSON document."""
-    return {**vars(reran), "differ": list(reran.differ), "missing": list(reran.missing)}
+    plain = {**vars(reran), "differ": list(reran.differ), "missing": list(reran.missing)}
+    plain["steps"] = [as_json(step) for step in reran.steps]
+    return {key: value for key, value in plain.items() if key != "steps" or value}
 
 
 def _notes(
@@ -133,11 +161,11 @@ def _notes(
     return {
         "folder": os.path.abspath(target),
         "parent": lock.run.id,
-        "unresolved": None if overrides else lock.unresolved,
-        "choices": None if overrides else lock.job.choices,
+        "unresolved": lock.unresolved,
+        "choices": lock.job.choices,
         "lenient": how.current_code,
         "resolved": lock.config if how.resolved else None,
-        "given": [key.partition("=")[0].lstrip("+~") for key in overrides],
+        "given": [word.partition("=")[0].lstrip("+~") for word in overrides],
         "data": {
             name: [entry.given or entry.path, entry.config_key] for name, entry in lock.data.items()
         } if how.resolved else {},
@@ -146,6 +174,7 @@ def _notes(
         "repos": {name: str(folder) for name, folder in place.repos.items()},
         "task": lock.job.command.task,
         "overrides": list(again.launch),
+        "started_in": str(again.cwd),
     }
 
 

@@ -1,0 +1,205 @@
+"""The config that a rerun composes: whether it is the recorded one, and how it becomes it."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+from omegaconf import DictConfig, Node, flag_override
+
+from flexlock_hydra.capture.secrets import MASK
+from flexlock_hydra.hooks.again import Rerun
+from flexlock_hydra.hooks.survey import survey, value_at
+from flexlock_hydra.record.codec import Json, same
+
+_ABSENT = object()
+_NAMED = 20
+"""Differences that are printed with both values."""
+
+
+class OtherConfigError(SystemExit):
+    """Hydra composed another config than the recorded one; nothing was run."""
+
+    def __init__(self, keys: Collection[str]) -> None:
+        super().__init__(2)
+        self.keys = tuple(keys)
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A config key whose value is not the recorded one."""
+
+    path: tuple[Any, ...]
+    old: Any
+    new: Any
+
+    @property
+    def key(self) -> str:
+        """The key as people write it, ``a.b[1]``."""
+        parts = [f"[{part}]" if isinstance(part, int) else f".{part}" for part in self.path]
+        return "".join(parts).removeprefix(".").replace("the choice of.", "the choice of ")
+
+    def __str__(self) -> str:
+        return f"{self.key}: recorded {_shown(self.old)}, now {_shown(self.new)}"
+
+
+def require(rerun: Rerun, config: DictConfig, without: Collection[str]) -> None:
+    """Refuse a config that is not the recorded one; ``without`` are keys of Hydra's.
+
+    Raises:
+        OtherConfigError: it is another.
+    """
+    found = [*_differences(rerun, config, without), *_other_choices(rerun, config)]
+    if found and rerun.lenient:
+        _tell(found, stops=False)
+    elif found:
+        _refuse(rerun, found)
+
+
+def fix(rerun: Rerun, config: DictConfig, without: Collection[str]) -> list[str]:
+    """Give a config the recorded values, in the place of what resolvers would say.
+
+    Plain references stay: they lead to values that are fixed themselves. Masked secrets
+    cannot be put back; their keys are returned.
+
+    Raises:
+        OtherConfigError: it has other keys than the recorded one.
+    """
+    changed = [*_differences(rerun, config, without)]
+    if others := [each for each in changed if not _is_value(each)]:
+        _refuse(rerun, others)
+    masked = []
+    with flag_override(config, ["readonly", "struct"], False):
+        for found in survey(config, without).interpolations:
+            if ":" not in found.text or _covers(rerun.given, found.full_key):
+                continue
+            value = _at(rerun.resolved, _path(found.node))
+            if isinstance(value, str) and MASK in value:
+                masked.append(found.full_key)
+            elif value is not _ABSENT and value != found.text:
+                found.container[found.key] = _here(rerun, value)
+        for each in changed:  # plain values that are others by now, as a random default is
+            *above, key = each.path
+            _node_at(config, above)[key] = _here(rerun, _at(rerun.resolved, each.path))
+    return masked
+
+
+def differences(
+    recorded: Json, now: Json, path: tuple[Any, ...] = ()
+) -> Iterator[Difference]:
+    """What differs between two configs, leaf by leaf, masked secrets aside."""
+    if isinstance(recorded, Mapping) and isinstance(now, Mapping):
+        old, new = _by_name(recorded), _by_name(now)
+        for key in sorted({*old, *new}):
+            yield from differences(old.get(key, _ABSENT), new.get(key, _ABSENT), (*path, key))
+    elif isinstance(recorded, list) and isinstance(now, list) and len(recorded) == len(now):
+        for i, (one, other) in enumerate(zip(recorded, now, strict=True)):
+            yield from differences(one, other, (*path, i))
+    elif not (isinstance(recorded, str) and MASK in recorded or same(recorded, now)):
+        yield Difference(path, recorded, now)
+
+
+def _differences(
+    rerun: Rerun, config: DictConfig, without: Collection[str]
+) -> list[Difference]:
+    """What differs and was not asked for; a group that was may have changed anything."""
+    groups = {key.partition("@")[0] for key in value_at(config, "hydra.runtime.choices")}
+    if rerun.unresolved is None or any(key.partition("@")[0] in groups for key in rerun.given):
+        return []
+    found = differences(rerun.unresolved, survey(config, without).unresolved)
+    return [each for each in found if not _covers(rerun.given, each.key)]
+
+
+def _other_choices(rerun: Rerun, config: DictConfig) -> list[Difference]:
+    if rerun.choices is None or rerun.given:
+        return []
+    now = value_at(config, "hydra.runtime.choices")
+    found = differences(_apps_own(rerun.choices), _apps_own(now))
+    return [Difference(("the choice of", *each.path), each.old, each.new) for each in found]
+
+
+def _refuse(rerun: Rerun, found: Sequence[Difference]) -> NoReturn:
+    if not rerun.launched:
+        _tell(found, stops=True)
+    raise OtherConfigError([each.key for each in found])
+
+
+def _tell(found: Sequence[Difference], *, stops: bool) -> None:
+    names = ", ".join(each.key for each in found)
+    lines = [f"flexlock-hydra: this config is not the recorded one: {names}"]
+    lines += [f"  {each}" for each in found[:_NAMED]]
+    if stops:
+        again = [f"{each.key}={_shown(each.old)}" for each in found if _is_plain(each.old)]
+        lines.append("Name what should change as an override of the rerun; the recorded values")
+        lines.append(f"come back with --resolved{', or with ' if again else ''}{' '.join(again)}")
+    sys.stderr.write("".join(f"{line}\n" for line in lines))
+
+
+def _is_value(each: Difference) -> bool:
+    """Whether a key has one plain value and had another: no key came or went."""
+    return not any(isinstance(v, (Mapping, list)) or v is _ABSENT for v in (each.old, each.new))
+
+
+def _by_name(mapping: Mapping[Any, Json]) -> dict[str, Json]:
+    """A mapping with the names that JSON gives its keys."""
+    return {key if isinstance(key, str) else json.dumps(key): v for key, v in mapping.items()}
+
+
+def _is_plain(value: Any) -> bool:
+    return isinstance(value, (bool, int, float)) or (
+        isinstance(value, str) and re.fullmatch(r"[\w./-]+", value) is not None
+    )
+
+
+def _shown(value: Any) -> str:
+    if value is _ABSENT:
+        return "absent"
+    text = value if isinstance(value, str) else json.dumps(value, default=str)
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text[:200])
+
+
+def _covers(given: Collection[str], key: str) -> bool:
+    """Whether an override of one of the keys may change another key."""
+    return any(key == each or key.startswith((f"{each}.", f"{each}[")) for each in given)
+
+
+def _apps_own(choices: Mapping[str, Any]) -> dict[str, Any]:
+    """The choices of the app's own groups; Hydra's own are another in a sweep."""
+    hydras = {key for key in choices if key.partition("@")[0].split("/")[0] == "hydra"}
+    return {key: value for key, value in choices.items() if key not in hydras}
+
+
+def _here(rerun: Rerun, value: Json) -> Json:
+    """A recorded value as this machine needs it: moved paths, no interpolation."""
+    return rerun.relocation(value).replace("${", "\\${") if isinstance(value, str) else value
+
+
+def _path(node: Node) -> list[Any]:
+    """The keys that lead to a node from the config's root."""
+    keys: list[Any] = []
+    here: Node | None = node
+    while here is not None and (parent := here._get_parent()) is not None:
+        keys.insert(0, here._key())
+        here = parent
+    return keys
+
+
+def _node_at(config: Any, path: Sequence[Any]) -> Any:
+    for key in path:
+        config = config._get_node(key)
+    return config
+
+
+def _at(plain: Json, path: Sequence[Any]) -> Json:
+    for key in path:
+        if isinstance(plain, Mapping):
+            plain = _by_name(plain).get(key if isinstance(key, str) else json.dumps(key), _ABSENT)
+        elif isinstance(plain, list) and isinstance(key, int) and key < len(plain):
+            plain = plain[key]
+        else:
+            return _ABSENT
+    return plain
