@@ -19,6 +19,7 @@ from pathlib import Path
 
 sys.path.append(str(Path(__file__).resolve().parent.parent))  # for the servers of the tests
 
+import looking  # noqa: E402
 import recording  # noqa: E402
 import transfer  # noqa: E402
 from harness import TRIAL, Bench, Row, Scale  # noqa: E402
@@ -39,6 +40,8 @@ ROWS = (
     transfer.pull_small_files,
     transfer.push_long_lineage,
     transfer.push_memory,
+    looking.verify,
+    looking.start,
 )
 
 

@@ -1,6 +1,7 @@
 """Reproducible Hydra runs: recorded, pushed, pulled and run again.
 
-Importing this registers the OmegaConf resolver ``snapshot`` and does nothing else.
+Importing this registers the OmegaConf resolver ``snapshot``, as soon as OmegaConf is imported
+as well, and does nothing else.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from flexlock_hydra.hooks import resolver as _resolver
+from flexlock_hydra.hooks.when_imported import when_imported as _when_imported
 
 if TYPE_CHECKING:
     from flexlock_hydra.archive.pull import pull as pull
@@ -48,7 +49,14 @@ __all__ = [
     "snapshot",
 ]
 
-_resolver.register()
+
+def _register() -> None:
+    from flexlock_hydra.hooks import resolver
+
+    resolver.register()
+
+
+_when_imported("omegaconf", _register)
 
 
 def __getattr__(name: str) -> Any:

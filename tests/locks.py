@@ -74,6 +74,7 @@ FULL = RunLock(
         ),
         hydra="1.3.8",
         id="99_3",
+        volatile=("*.tmp", "metrics.json:step_time", "!*.log"),
     ),
     config={"lr": 0.1, "table": "data/features.csv", "layers": [1, 2], "none": None},
     unresolved={"lr": 0.1, "table": "${snapshot:data/features.csv}"},

@@ -46,6 +46,7 @@ def normal(text: str) -> str:
         (r"in (\d+ ms|\d+\.\d s)", "in TIME"),
         (r"\b[0-9a-f]{32}\b", "MD5"),
         (r"\b[0-9a-f]{12}\b", "SHA"),
+        (r"CPython [\d.]+\w*, \d+ packages", "PYTHON"),
         (r"\d+\.\d kB", "N kB"),
         (r"(/[\w.-]+)+/(project|store|restored|origin\.git)", r"/\2"),
         (r"on (main|master),", "on BRANCH,"),

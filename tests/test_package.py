@@ -74,11 +74,13 @@ def test_an_installed_wheel_records_a_run(built: Path, tmp_path: Path) -> None:
 
 
 def test_entry_points() -> None:
-    """Hydra 1.4 finds the plugin by its entry point, a shell the command by its name."""
-    (plugin,) = [
-        point for point in entry_points(group="hydra.plugins") if "flexlock" in point.name
-    ]
-    assert plugin.load().__name__ == "FlexlockSearchPath"
+    """Hydra 1.4 finds the plugins by their entry points, a shell the command by its name."""
+    plugins = {
+        point.load().__name__
+        for point in entry_points(group="hydra.plugins")
+        if "flexlock" in point.name
+    }
+    assert plugins == {"FlexlockConfigSource", "FlexlockSearchPath"}
     scripts = {point.name: point.value for point in entry_points(group="console_scripts")}
     assert scripts["flexlock-hydra"] == "flexlock_hydra.cli.main:main"
     assert "flexlock" not in scripts

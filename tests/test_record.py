@@ -63,7 +63,7 @@ KEYS = {
     "run": "id status started ended duration process error result parent",
     "run/process": "host pid boot_id pid_namespace start_ticks scheduler",
     "run/error": "type message traceback",
-    "job": "name overrides choices config_name config_sources num sweep command hydra id",
+    "job": "name overrides choices config_name config_sources num sweep command hydra id volatile",
     "job/overrides": "task hydra",
     "job/sweep": "id dir",
     "job/command": "executable argv cwd module file task import_paths",

@@ -322,7 +322,7 @@ def test_a_worktree_of_the_users_is_left_alone(project: Project, tmp_path: Path)
     shutil.rmtree(tmp_path / "mine")
     repo = GitRepo.find(project.root)
     assert repo is not None
-    with repo.worktree("HEAD"):
+    with repo.worktree("HEAD", tmp_path / "another"):
         pass
 
     assert str(tmp_path / "mine") in project.git("worktree", "list")

@@ -161,6 +161,43 @@ def test_resolver_with_plain_omegaconf(project: Project) -> None:
     assert project.call(sys.executable, "-c", code).out == "x/y\n"
 
 
+@pytest.mark.parametrize(
+    "imports",
+    [
+        "import flexlock_hydra, omegaconf",
+        "import omegaconf, flexlock_hydra",
+        "import flexlock_hydra; from omegaconf.dictconfig import DictConfig",
+        "import flexlock_hydra, importlib.util; importlib.util.find_spec('omegaconf')",
+        "import flexlock_hydra, threading as t\n"
+        "x = t.Thread(target=__import__, args=('omegaconf',)); x.start(); x.join()",
+    ],
+)
+def test_resolver_is_there_whatever_is_imported_first(project: Project, imports: str) -> None:
+    """OmegaConf knows the resolver as soon as both are imported, and nothing watches any more."""
+    code = (
+        f"import sys\nbefore = list(sys.meta_path)\n{imports}\n"
+        "import omegaconf, inspect\n"
+        "print(omegaconf.OmegaConf.has_resolver('snapshot'), sys.meta_path == before)\n"
+        "print('OmegaConf' in inspect.getsource(omegaconf))\n"
+        "print('exec_module' in vars(omegaconf.__loader__))\n"
+    )
+    assert project.call(sys.executable, "-c", code).out.split() == ["True", "True", "True", "False"]
+
+
+def test_importing_the_package_alone_loads_no_omegaconf(project: Project) -> None:
+    """The command line starts without OmegaConf, and a failed import of it stays its own."""
+    code = "import sys, flexlock_hydra; print('omegaconf' in sys.modules)"
+    assert project.call(sys.executable, "-c", code).out == "False\n"
+    project.write("omegaconf.py", "raise RuntimeError('broken')\n")
+    code = (
+        "import flexlock_hydra\n"
+        "try:\n    import omegaconf\nexcept RuntimeError as error:\n    print(error)\n"
+        "import os, sys; os.unlink('omegaconf.py'); sys.path_importer_cache.clear()\n"
+        "from omegaconf import OmegaConf; print(OmegaConf.has_resolver('snapshot'))\n"
+    )
+    assert project.call(sys.executable, "-c", code).out == "broken\nTrue\n"
+
+
 def test_resolver_comes_back_after_clear_resolvers(project: Project) -> None:
     """An app that clears all resolvers before Hydra starts still has ours."""
     source = project.path("app.py").read_text()

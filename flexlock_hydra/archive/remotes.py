@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from flexlock_hydra.archive.checks import Check as Check
 from flexlock_hydra.archive.remote import GIT_KEY, choose_git_remote, choose_remote
 from flexlock_hydra.archive.tagged import MANIFEST_ERRORS, Tagged, check_manifest, read_tagged
 from flexlock_hydra.errors import DataError, RemoteError, RunNotFoundError
@@ -20,15 +21,6 @@ from flexlock_hydra.ports.store import Store, open_store
 from flexlock_hydra.record import layout
 
 _READING = "refs/flexlock/reading"
-
-
-@dataclass(frozen=True)
-class Check:
-    """One thing that was verified."""
-
-    name: str
-    ok: bool
-    reason: str = ""
 
 
 @dataclass(frozen=True)

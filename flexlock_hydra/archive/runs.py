@@ -12,7 +12,6 @@ from pathlib import Path
 from flexlock_hydra.capture import process
 from flexlock_hydra.capture.places import record_path
 from flexlock_hydra.capture.search import files_below
-from flexlock_hydra.capture.sweep import observe
 from flexlock_hydra.errors import CodeError, RunNotFoundError
 from flexlock_hydra.ports.gitrepo import GitRepo
 from flexlock_hydra.record import layout, lockfile, sweep
@@ -135,6 +134,8 @@ def find_sweep(name: str | Path, start: Path | None = None) -> RecordedSweep | N
 
 
 def _load_sweep(path: Path) -> RecordedSweep:
+    from flexlock_hydra.capture.sweep import observe
+
     path = path.absolute()
     recorded = sweep.read(path)
     return RecordedSweep(path, recorded, observe(recorded, path.parent))
@@ -256,6 +257,8 @@ def original_root(lock: RunLock) -> str:
 
 def original_folder(run: RecordedRun) -> str:
     """The output directory on the machine where the run was recorded."""
+    if run.lock.job.output_dir is not None:
+        return run.lock.job.output_dir
     path = record_path(run.folder, run.root)
     outside = path.removeprefix(f"{layout.FSROOT}/")
     return posixpath.join(original_root(run.lock), path if outside == path else f"/{outside}")

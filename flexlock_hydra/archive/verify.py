@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from flexlock_hydra.archive.audit import MISSING, Contents, damaged, read_contents
+from flexlock_hydra.archive.checks import Check
 from flexlock_hydra.archive.plan import is_under
 from flexlock_hydra.archive.remote import with_settings
-from flexlock_hydra.archive.remotes import Check, Remotes, parse_json, read_tag
+from flexlock_hydra.archive.remotes import Remotes, parse_json, read_tag
 from flexlock_hydra.archive.tagged import Tagged
 from flexlock_hydra.ports.store import open_store
 from flexlock_hydra.record import layout

@@ -58,6 +58,11 @@ def capture(
     )
 
 
+def is_lockfile(name: str) -> bool:
+    """Whether a file of this name pins packages."""
+    return _LOCKFILES.fullmatch(name) is not None
+
+
 def _libc() -> str | None:
     """The C library, which brings the elementary functions; known where it is glibc."""
     names = getattr(os, "confstr_names", {})
@@ -107,7 +112,7 @@ def _changed(path: Path) -> tuple[int, ...]:
 @lru_cache(maxsize=64)
 def _lockfiles_in(folder: str, changed: tuple[int, ...]) -> list[str]:
     names = sorted(os.listdir(folder)) if changed else []
-    paths = [os.path.join(folder, name) for name in names if _LOCKFILES.fullmatch(name)]
+    paths = [os.path.join(folder, name) for name in names if is_lockfile(name)]
     return [path for path in paths if os.path.isfile(path)]
 
 

@@ -187,6 +187,18 @@ class Folder:
         return zlib.crc32(content, zlib.crc32(name.encode(), self.seed)).to_bytes(4, "little")
 
 
+def look_through(path: Path) -> tuple[str, int]:
+    """What is wrong with an index, in words, and how many files it knows; nothing is mended."""
+    try:
+        db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=_WAIT)
+        with contextlib.closing(db):
+            said = db.execute("PRAGMA quick_check(1)").fetchone()[0]
+            rows = db.execute("SELECT count(*) FROM files").fetchone()[0]
+    except sqlite3.Error as error:
+        return f"cannot be read ({error})", 0
+    return ("" if said == "ok" else f"is damaged ({said})", rows)
+
+
 def _connect(path: Path) -> sqlite3.Connection:
     db = sqlite3.connect(path, timeout=_WAIT, isolation_level=None, check_same_thread=False)
     try:

@@ -10,7 +10,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -22,28 +22,29 @@ _EGG = re.compile(r"(?P<name>[^-]+)(?:-(?P<version>[^-]+)(?:-py[\d.]+)?(?:-.+)?)
 _VERSION = re.compile(r"^Version: *(\S+)", re.MULTILINE)
 _CHANNEL = re.compile(r'"channel": *"([^"]*)"')
 _CHANNEL_URL = re.compile(r"(?:/t/[^/]+)?/?(?P<name>.*?)(?:/(?:noarch|[a-z]+-[\w]+))?/?")
-_EDITABLE = " (editable: "
-_OWN = "flexlock-hydra"
+EDITABLE = " (editable: "
+OWN = "flexlock-hydra"
 """The recorder is not what is recorded."""
 _HEAD = 8192
 """Bytes of a conda record that its channel is looked for in: after them come its files."""
 
 
-def packages() -> Mapping[str, str]:
+def packages(path: Iterable[str] | None = None) -> Mapping[str, str]:
     """Normal name -> version of each distribution, with where it came from if not an index.
 
-    The first on ``sys.path`` counts, as for an import.
+    The first on ``path`` counts, as for an import; ``sys.path`` without one.
     """
-    return _packages(tuple(_stamp(entry or ".") for entry in sys.path))
+    entries = sys.path if path is None else path
+    return _packages(tuple(_stamp(entry or ".") for entry in entries))
 
 
 def editable_installs() -> dict[str, Path]:
     """Distribution -> folder, of those installed in place: PEP 610, or ``develop``."""
-    parts = {name: version.partition(_EDITABLE) for name, version in packages().items()}
+    parts = {name: version.partition(EDITABLE) for name, version in packages().items()}
     return {
         name: Path(folder.removesuffix(")"))
         for name, (_, editable, folder) in parts.items()
-        if editable and name != _OWN
+        if editable and name != OWN
     }
 
 
@@ -108,7 +109,7 @@ def _source_version(egg_info: Path) -> str:
         found = _VERSION.search((egg_info / "PKG-INFO").read_text("utf-8", "replace"))
     except OSError:
         found = None
-    return f"{found[1] if found else 'unknown'}{_EDITABLE}{egg_info.parent})"
+    return f"{found[1] if found else 'unknown'}{EDITABLE}{egg_info.parent})"
 
 
 def _origin(direct_url: str) -> str:

@@ -6,12 +6,13 @@ import click
 
 from flexlock_hydra.archive.runs import find_run
 from flexlock_hydra.cli import render
+from flexlock_hydra.cli.names import RUN
 from flexlock_hydra.replay import diff as replay
 
 
 @click.command("diff", short_help="Compare two runs.")
-@click.argument("a")
-@click.argument("b")
+@click.argument("a", type=RUN)
+@click.argument("b", type=RUN)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @click.pass_context
 def command(ctx: click.Context, a: str, b: str, as_json: bool) -> None:

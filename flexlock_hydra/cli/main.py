@@ -7,10 +7,10 @@ import logging
 import os
 import signal
 import sys
-import traceback
 from pathlib import Path
 
 import click
+from click.shell_completion import CompletionItem
 
 from flexlock_hydra import __version__
 from flexlock_hydra.errors import FlexlockError
@@ -19,7 +19,21 @@ BUG = 3
 INTERRUPTED = 130
 TERMINATED = 143
 
-_COMMANDS = ("show", "ls", "diff", "push", "pull", "rerun", "verify", "rm", "gc", "remote")
+_COMMANDS = {
+    "show": "Show what was recorded of RUN.",
+    "ls": "List what was pushed.",
+    "diff": "Compare two runs.",
+    "verify": "Check that a run is still what was recorded.",
+    "push": "Push RUN: a git tag, its data on a DVC remote.",
+    "pull": "Restore a pushed run: code, data and locks.",
+    "rerun": "Run RUN again, and compare the outputs.",
+    "rm": "Delete TAG from the remotes.",
+    "gc": "Delete what no tag needs from the data remote.",
+    "doctor": "Check that everything that runs stand on works.",
+    "remote": "Set up where the data of pushed runs goes.",
+    "completion": "Print a shell's completion script.",
+}
+"""Name -> what the help says of it: no command is loaded to be listed."""
 
 
 class LazyGroup(click.Group):
@@ -36,6 +50,20 @@ class LazyGroup(click.Group):
         module = importlib.import_module(f"flexlock_hydra.cli.{cmd_name}")
         command: click.Command = module.command
         return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands in the help."""
+        with formatter.section("Commands"):
+            formatter.write_dl([*_COMMANDS.items()])
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """The options and commands that begin so."""
+        commands = [
+            CompletionItem(name, help=said)
+            for name, said in _COMMANDS.items()
+            if name.startswith(incomplete)
+        ]
+        return [*commands, *click.Command.shell_complete(self, ctx, incomplete)]
 
 
 def _change_folder(ctx: click.Context, param: click.Parameter, value: Path | None) -> None:
@@ -75,6 +103,8 @@ def cli(ctx: click.Context, quiet: bool, verbose: bool, debug: bool) -> None:
 
 def main() -> None:
     """The entry point: every error of ours ends here, in words."""
+    if "_FLEXLOCK_HYDRA_COMPLETE" in os.environ:
+        importlib.import_module("flexlock_hydra.cli.completion")
     debug = "--debug" in sys.argv
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))  # to give back what is borrowed
     try:
@@ -103,6 +133,8 @@ def main() -> None:
 
 def _tell(message: str, hint: str, debug: bool) -> None:
     if debug:
+        import traceback
+
         traceback.print_exc()
     click.secho(message, fg="red", err=True)
     if hint:

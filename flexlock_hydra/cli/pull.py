@@ -10,10 +10,11 @@ import click
 from flexlock_hydra.archive import pull as archive
 from flexlock_hydra.archive.fill import COPY, LINKS
 from flexlock_hydra.cli import render
+from flexlock_hydra.cli.names import TAG
 
 
 @click.command("pull")
-@click.argument("tag")
+@click.argument("tag", type=TAG)
 @click.option(
     "--from",
     "source",

@@ -13,11 +13,12 @@ from flexlock_hydra.archive.push import Pushed
 from flexlock_hydra.archive.runs import RecordedRun, RecordedSweep
 from flexlock_hydra.archive.subject import find_subject, jobs_of
 from flexlock_hydra.cli import render
+from flexlock_hydra.cli.names import RUN
 from flexlock_hydra.errors import PushError
 
 
 @click.command("push", short_help="Push RUN: a git tag, its data on a DVC remote.")
-@click.argument("run")
+@click.argument("run", type=RUN)
 @click.option("--remote", metavar="R", help="Data remote: a folder, a URL, or DVC's name of one.")
 @click.option("--git-remote", metavar="G", help="Git remote, or URL, that gets the tag.  [origin]")
 @click.option(

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import math
+import re
+import shutil
 import sys
+import textwrap
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +18,9 @@ import click
 if TYPE_CHECKING:
     from flexlock_hydra.archive.remotes import Remotes
     from flexlock_hydra.archive.removal import Removal
+
+_ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\^_])")
+"""What programs write to colour or steer a terminal."""
 
 
 def as_json(document: Any) -> None:
@@ -32,23 +38,64 @@ def _finite(value: Any) -> Any:
 
 
 def rows(pairs: Iterable[tuple[str, str]], indent: int = 0) -> None:
-    """Aligned ``name  value`` lines."""
+    """Aligned ``name  value`` lines; a terminal gets long values below each other."""
     shown = [(printable(name), printable(value)) for name, value in pairs if value]
     width = max((len(name) for name, _ in shown), default=0)
     for name, value in shown:
-        click.echo(f"{' ' * indent}{click.style(name.ljust(width), bold=True)}  {value}")
+        text = f"{' ' * indent}{name.ljust(width)}  {value}"
+        line(text, under=indent + width + 2, bold=(indent, indent + len(name)))
 
 
-def table(lines: Sequence[Sequence[str]], indent: int = 2, width: int = 80) -> None:
-    """Aligned columns; the last two share what is left of the width, cut where they must be."""
+def line(text: str, *, under: int = 2, bold: tuple[int, int] | None = None, fg: str = "") -> None:
+    """One line; what is too long for a terminal goes on below, from the column ``under``.
+
+    Args:
+        bold: the part of it that stands out.
+        fg: its colour; that of the part that stands out, where there is one.
+    """
+    head, rest = text[:under], text[under:]
+    lines = _wrapped(rest, columns() - under) if sys.stdout.isatty() else [rest]
+    first = f"{head}{lines[0]}"
+    if bold:
+        begin, end = bold
+        part = click.style(first[begin:end], bold=True, fg=fg or None)
+        first = f"{first[:begin]}{part}{first[end:]}"
+    for each in (first, *(f"{' ' * under}{more}" for more in lines[1:])):
+        click.echo(each if bold or not fg else click.style(each, fg=fg))
+
+
+def table(lines: Sequence[Sequence[str]], indent: int = 2) -> None:
+    """Aligned columns. What is too long of the last is cut, of the last but one goes on below."""
     cells = [[printable(" ".join(cell.split())) for cell in line] for line in lines]
     *fixed, last, end = (max(map(len, column)) for column in zip(*cells, strict=True))
-    left = max(width - indent - sum(fixed) - 2 * len(fixed) - 2, 20)
+    left = max(columns() - indent - sum(fixed) - 2 * len(fixed) - 2, 20)
     end = min(end, max(left - last, left // 2))
-    limits = [*fixed, min(last, left - end), end]
-    for line in cells:
-        row = (brief(cell, limit).ljust(limit) for cell, limit in zip(line, limits))
+    last = min(last, left - end)
+    for *first, text, tail in cells:
+        parts = _wrapped(text, last, within=True)
+        row = [cell.ljust(width) for cell, width in zip(first, fixed)]
+        row += [parts[0].ljust(last), brief(tail, end)]
         click.echo(f"{' ' * indent}{'  '.join(row)}".rstrip())
+        for part in parts[1:]:
+            click.echo(f"{' ' * (indent + sum(fixed) + 2 * len(fixed))}{part}")
+
+
+def columns() -> int:
+    """The width of the terminal; 80 where there is none."""
+    return shutil.get_terminal_size().columns
+
+
+def _wrapped(text: str, width: int, *, within: bool = False) -> list[str]:
+    """The lines of a text; words stay whole unless they may be broken ``within``."""
+    lines = textwrap.wrap(
+        text, max(width, 20), break_long_words=within, break_on_hyphens=False
+    )
+    return lines or [""]
+
+
+def one_line(text: str, limit: int) -> str:
+    """A message of any number of lines on one, without its colours, cut where it must be."""
+    return brief(" ".join(_ESCAPES.sub("", text).split()), limit)
 
 
 def printable(text: str) -> str:

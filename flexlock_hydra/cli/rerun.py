@@ -8,12 +8,15 @@ from typing import Any
 import click
 
 from flexlock_hydra.archive.runs import find_run
-from flexlock_hydra.cli import render
+from flexlock_hydra.cli import compared, render
+from flexlock_hydra.cli.names import RUN
 from flexlock_hydra.replay import rerun as replay
+from flexlock_hydra.replay.outcome import DIFFERS
+from flexlock_hydra.replay.tolerance import Tolerance
 
 
 @click.command("rerun", short_help="Run RUN again, and compare the outputs.")
-@click.argument("run")
+@click.argument("run", type=RUN)
 @click.argument("overrides", nargs=-1)
 @click.option(
     "--into", metavar="DIR", type=click.Path(path_type=Path), help="The new output directory."
@@ -30,34 +33,45 @@ from flexlock_hydra.replay import rerun as replay
     is_flag=True,
     help="Run what RUN stands on again before, each step from the new output of the one before.",
 )
+@compared.tolerance_options
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @click.pass_context
 def command(
-    ctx: click.Context, /, run: str, overrides: tuple[str, ...], as_json: bool, **options: Any
+    ctx: click.Context,
+    /,
+    run: str,
+    overrides: tuple[str, ...],
+    rtol: float,
+    atol: float,
+    as_json: bool,
+    **options: Any,
 ) -> None:
     """Run RUN again from its recorded code, config and data, and compare the outputs.
 
     OVERRIDES change the job, as on its own command line. The job's own output goes to
     standard error. Exits with 1 when an output differs.
     """
-    reran = replay.rerun(find_run(run), overrides, say=_say, **options)
+    tolerance = Tolerance(rtol, atol)
+    reran = replay.rerun(find_run(run), overrides, tolerance=tolerance, say=_say, **options)
     if as_json:
         render.as_json(replay.as_json(reran))
     else:
         for each in (*reran.steps, reran):
             _show(each)
-    ctx.exit(0 if reran.verdict == replay.IDENTICAL else 1)
+    ctx.exit(1 if reran.verdict == DIFFERS else 0)
 
 
 def _show(reran: replay.Reran) -> None:
     click.echo(f"rerun {reran.id} in {reran.path}")
-    for name in reran.differ:
-        click.echo(f"differs: {name}")
-    for name in reran.missing:
-        click.echo(f"missing: {name}")
-    if not (reran.identical or reran.differ or reran.missing):
-        click.echo("no output files to compare; config, result and status are the same")
-    click.echo(f"identical: {render.plural(reran.identical, 'file')}")
+    if reran.failure:
+        click.echo(f"the rerun {render.printable(reran.failure)}")
+    if written := reran.written:
+        count = render.plural(len(written.files), "file")
+        click.echo(
+            f"not compared: {count} that it wrote outside of its output directory, "
+            f"now in {written.folder}"
+        )
+    compared.show(reran.comparison)
 
 
 def _say(text: str) -> None:

@@ -6,10 +6,11 @@ import click
 
 from flexlock_hydra.archive import removal
 from flexlock_hydra.cli import render
+from flexlock_hydra.cli.names import TAG
 
 
 @click.command("rm")
-@click.argument("tag")
+@click.argument("tag", type=TAG)
 @click.option("--remote", metavar="R", help="Which data remote.  [as for push]")
 @click.option("--git-remote", metavar="G", help="Which git remote.  [origin]")
 @click.option("--yes", is_flag=True, help="Really delete.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,6 +34,16 @@ class Relocation:
             return given
         absolute = os.path.normpath(os.path.join(self.cwd, given))
         return self.moves.get(absolute) or given
+
+    def in_text(self, text: str) -> str:
+        """A text in which each path of the original machine that is known is the one here."""
+        known = {old.rstrip("/\\"): new for old, new in self.moves.items() if old.strip("/\\")}
+        longest_first = "|".join(map(re.escape, sorted(known, key=len, reverse=True)))
+        if not known:
+            return text
+        return re.sub(
+            rf"(?<!\w)(?:{longest_first})(?![\w-]|\.\w)", lambda found: known[found[0]], text
+        )
 
     def _moved(self, path: str) -> str | None:
         """The longest known folder decides."""

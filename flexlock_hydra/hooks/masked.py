@@ -34,4 +34,5 @@ def masked_job(job: Job, masker: Masker) -> Job:
         choices=masker.mask(job.choices),
         config_sources=tuple(masker.mask(list(job.config_sources))),
         command=replace(command, argv=tuple(masker.arguments(command.argv))),
+        volatile=job.volatile and tuple(map(masker.text, job.volatile)),
     )

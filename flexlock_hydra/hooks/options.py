@@ -91,6 +91,7 @@ class Options:
     repos: Mapping[str, str]
     editable: bool
     push: bool
+    volatile: tuple[str, ...]
 
     @classmethod
     def parse(
@@ -106,6 +107,7 @@ class Options:
         repos: Any = None,
         editable: bool = True,
         push: bool = False,
+        volatile: Iterable[str] = (),
     ) -> Options:
         """Options as a config gives them.
 
@@ -123,7 +125,17 @@ class Options:
             repos=named(repos),
             editable=editable,
             push=push,
+            volatile=_patterns(volatile),
         )
+
+
+def _patterns(given: Iterable[str]) -> tuple[str, ...]:
+    patterns = tuple(given)
+    if patterns:
+        from flexlock_hydra.record import volatile
+
+        volatile.check(patterns)
+    return patterns
 
 
 def named(paths: Paths | None) -> dict[str, str]:
@@ -153,6 +165,7 @@ class FlexlockConf:
     repos: Any = None
     editable: bool = True
     push: bool = False
+    volatile: list[str] = field(default_factory=list)
 
     @classmethod
     def checked(cls, given: Mapping[str, Any]) -> dict[str, Any]:

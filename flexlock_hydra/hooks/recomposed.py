@@ -111,7 +111,16 @@ def _differences(
     if rerun.unresolved is None or any(key.partition("@")[0] in groups for key in rerun.given):
         return []
     found = differences(rerun.unresolved, survey(config, without).unresolved)
-    return [each for each in found if not _covers(rerun.given, each.key)]
+    return [
+        each
+        for each in found
+        if not (_covers(rerun.given, each.key) or _moved_alone(rerun, each))
+    ]
+
+
+def _moved_alone(rerun: Rerun, each: Difference) -> bool:
+    """Whether a value names a folder of the original machine, and now the same one here."""
+    return isinstance(each.old, str) and rerun.relocation.in_text(each.old) == each.new
 
 
 def _other_choices(rerun: Rerun, config: DictConfig) -> list[Difference]:

@@ -16,7 +16,7 @@ from omegaconf import DictConfig
 from flexlock_hydra.capture.scope import Scope
 from flexlock_hydra.capture.secrets import Masker
 from flexlock_hydra.errors import DataError
-from flexlock_hydra.hooks import active, ending, pushing, recomposed, tracking, watch
+from flexlock_hydra.hooks import active, ending, pushing, recomposed, runpath, tracking, watch
 from flexlock_hydra.hooks.active import MISSING_DATA_HINT, ActiveRun, Bystander
 from flexlock_hydra.hooks.again import Rerun
 from flexlock_hydra.hooks.begin import (
@@ -179,16 +179,19 @@ class Recorder:
     ) -> ActiveRun:
         command = replace(start.command, task=task_name(task_function)[0])
         folder = _output_dir(config)
+        rerun = Rerun.of(folder)
+        if rerun.parent is None:
+            rerun = replace(rerun, parent=runpath.parent_id(_sources(config)))
         return begin(
             start,
-            _job(config, command, self._sweep_of(start)),
+            _job(config, command, self._sweep_of(start), self.options.volatile),
             folder,
             config if kind is ActiveRun else None,
             without=_NOT_THE_TASKS,
             save_config=self.options.save_config,
             masker=self.masker,
             variables=value_at(config, "hydra.job.env_set") or (),
-            rerun=Rerun.of(folder),
+            rerun=rerun,
             raise_on_data=self.options.strict is Strict.all and kind is ActiveRun,
             kind=kind,
         )
@@ -286,7 +289,9 @@ def _sources(config: DictConfig) -> Any:
     return value_at(config, "hydra.runtime.config_sources")
 
 
-def _job(config: DictConfig, command: Command, part_of: Sweep | None) -> Job:
+def _job(
+    config: DictConfig, command: Command, part_of: Sweep | None, volatile: tuple[str, ...]
+) -> Job:
     overrides = value_at(config, "hydra.overrides")
     number, job_id = (value_at(config, f"hydra.job.{name}") for name in ("num", "id"))
     return Job(
@@ -302,6 +307,8 @@ def _job(config: DictConfig, command: Command, part_of: Sweep | None) -> Job:
         sweep=part_of,
         command=command,
         hydra=hydra.__version__,
+        volatile=volatile or None,
+        output_dir=str(_output_dir(config)),
     )
 
 

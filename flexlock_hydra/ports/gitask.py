@@ -71,9 +71,10 @@ def place(folder: Path) -> Started:
     return start(folder, "rev-parse", "--show-toplevel", "--absolute-git-dir")
 
 
-def status(folder: Path, *, untracked: bool = True) -> Started:
+def status(folder: Path, *, untracked: bool = True, ignored: bool = False) -> Started:
     """Ask what differs from HEAD and the index; nothing of the user's is written."""
     which = "all" if untracked else "no"
+    also = "traditional" if ignored else "no"
     return start(
         folder,
         "status",
@@ -81,6 +82,7 @@ def status(folder: Path, *, untracked: bool = True) -> Started:
         "-z",
         "--branch",
         f"--untracked-files={which}",
+        f"--ignored={also}",
         "--ignore-submodules=all",
         "--no-renames",
     )

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from flexlock_hydra.ports.gitask import Asked
+from flexlock_hydra.ports.gitask import status as ask_status
 from flexlock_hydra.ports.gitcmd import Started, git
 
 GITLINK = "160000"
@@ -30,6 +31,8 @@ class Status:
     """Tracked paths to take from the working tree."""
     untracked: tuple[str, ...]
     """Untracked paths that are not ignored; a nested repository ends with ``/``."""
+    ignored: tuple[str, ...] = ()
+    """Where it was asked for."""
 
 
 @dataclass(frozen=True)
@@ -147,6 +150,15 @@ def _parse_config(raw: bytes) -> dict[str, str]:
     return {key: value if newline else "true" for key, newline, value in pairs}
 
 
+def written_files(root: Path) -> Iterator[str]:
+    """What is in a working tree and not in its HEAD, ignored files too; bytecode apart."""
+    with ask_status(root, ignored=True) as asked:
+        found = read_status(asked)
+    for path in (*found.changed, *found.untracked, *found.ignored):
+        if not path.endswith((".pyc", ".pyo", "/")):
+            yield path
+
+
 def _parse_commit(raw: bytes) -> tuple[str, str]:
     """The tree of a commit and its committer date, from ``cat-file --batch``."""
     lines = raw.splitlines()
@@ -173,4 +185,5 @@ def read_status(asked: Started) -> Status:
         differs=bool(tracked),
         changed=tuple(words[-1] for words in tracked if words[1] != "D."),
         untracked=tuple(line[2:] for line in lines if line.startswith("? ")),
+        ignored=tuple(line[2:] for line in lines if line.startswith("! ")),
     )

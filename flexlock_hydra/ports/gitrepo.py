@@ -487,27 +487,22 @@ class GitRepo:
         inner.git("checkout", "--quiet", "--force", "--detach", commit)
 
     @contextmanager
-    def worktree(self, commit: str, place: Path | None = None) -> Iterator[GitRepo]:
-        """A temporary working tree of a commit, removed at the end.
-
-        ``place`` is a new or empty folder that its owner removes.
-        """
+    def worktree(self, commit: str, place: Path) -> Iterator[GitRepo]:
+        """A temporary working tree of a commit in a new or empty folder, removed at the end."""
         self._forget_lost_worktrees()
-        with tempfile.TemporaryDirectory(prefix=_WORKTREE_PREFIX) as folder:
-            path = place or Path(folder, self.root.name)
-            self.add_worktree(path, commit)
-            try:
-                found = GitRepo.find(path)
-                assert found is not None
-                yield found
-            finally:
-                self.git("worktree", "remove", "--force", "--force", str(path))
+        self.add_worktree(place, commit)
+        try:
+            found = GitRepo.find(place)
+            assert found is not None
+            yield found
+        finally:
+            self.git("worktree", "remove", "--force", "--force", str(place))
 
     def _forget_lost_worktrees(self) -> None:
         """Remove what a killed process left: temporary worktrees whose folder is gone."""
         for note in self.common_dir.glob("worktrees/*/gitdir"):
             path = Path(text(note.read_bytes())).parent
-            ours = any(part.startswith(_WORKTREE_PREFIX) for part in path.parts)
+            ours = any(part.lstrip(".").startswith(_WORKTREE_PREFIX) for part in path.parts)
             if ours and not path.exists():
                 run(self.root, "worktree", "remove", "--force", "--force", str(path))
 

@@ -144,10 +144,15 @@ def read_head(path: Path) -> tuple[str, str] | None:
     """When a run started, and its id, from the first lines alone; None where they say neither."""
     try:
         with path.open("rb") as file:
-            match = _HEAD.search(file.read(1024))
+            return parse_head(file.read(1024))
     except OSError:
         return None
-    return (match[2].decode(), match[1].decode()) if match else None
+
+
+def parse_head(content: bytes) -> tuple[str, str] | None:
+    """When a run started, and its id, by the first lines of its lock."""
+    match = _HEAD.search(content)
+    return (match[2].decode("utf-8", "replace"), match[1].decode()) if match else None
 
 
 def has_id(path: Path, wanted: str) -> bool:

@@ -117,6 +117,10 @@ class Job(Node):
     command: Command
     hydra: str | None = None
     id: str | None = None
+    volatile: tuple[str, ...] | None = None
+    """What is no part of the result, beside the defaults: see :mod:`record.volatile`."""
+    output_dir: str | None = None
+    """The absolute output directory while the job ran; the lock may lie elsewhere by now."""
 
 
 class CodeState(Node):

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from flexlock_hydra.archive import runurl
 from flexlock_hydra.archive.runs import RecordedRun, original_root
 from flexlock_hydra.capture.secrets import MASK, env_names
 from flexlock_hydra.errors import RerunError
@@ -58,7 +59,7 @@ class Command:
 
 
 def command(
-    run: RecordedRun, overrides: Sequence[str], stage: Stage, target: Path, python: str
+    run: RecordedRun, overrides: Sequence[str], stage: Stage, python: str
 ) -> Command:
     """The command that runs a job again in a stage.
 
@@ -68,9 +69,9 @@ def command(
     lock = run.lock
     env, notes = _environment(lock, stage)
     cwd, program = _cwd(lock, stage.root), [python, *_program(lock, stage.root, python)]
-    wanted = [*_overrides(run, overrides, stage), *_hydra_arguments(lock, target)]
+    wanted = [*_overrides(run, overrides, stage), *_hydra_arguments(lock, stage)]
     if lock.job.command.call is None:
-        return Command((*program, *_flags(lock, stage), *wanted), cwd, env, notes)
+        return Command((*program, *_flags(run, stage), *wanted), cwd, env, notes)
     words = _without_secrets(lock.job.command.argv[1:])
     return Command((*program, *words), cwd, env, notes, tuple(wanted))
 
@@ -108,11 +109,16 @@ def _script(lock: RunLock, root: Path, python: str) -> Path:
     return installed
 
 
-def _flags(lock: RunLock, stage: Stage) -> list[str]:
-    """Hydra's own flags of the recorded command line, their paths moved."""
+def _flags(run: RecordedRun, stage: Stage) -> list[str]:
+    """Hydra's own flags of the recorded command line, their paths moved.
+
+    What took its config from a run takes it from its own lock, which holds all of it.
+    """
     from hydra._internal.utils import get_args_parser
 
-    known, _ = get_args_parser().parse_known_args(list(lock.job.command.argv[1:]))
+    known, _ = get_args_parser().parse_known_args(list(run.lock.job.command.argv[1:]))
+    if runurl.is_source_of(run.lock):
+        known.config_path = runurl.url(run)
     return [
         word
         for name in _FLAGS
@@ -124,10 +130,11 @@ def _flags(lock: RunLock, stage: Stage) -> list[str]:
 def _overrides(run: RecordedRun, overrides: Sequence[str], stage: Stage) -> list[str]:
     """The recorded overrides, those that are given anew left out."""
     recorded = run.lock.job.overrides
+    task = () if runurl.is_source_of(run.lock) else recorded.task
     given = {_key(override) for override in overrides}
     kept = [
         override
-        for override in (*recorded.hydra, *recorded.task)
+        for override in (*recorded.hydra, *task)
         if _key(override) not in given and not _NOT_REPEATED.match(_key(override))
     ]
     old, new = original_root(run.lock), str(stage.root)
@@ -155,8 +162,8 @@ def _moved(override: str, old: str, new: str) -> str:
     return re.sub(rf"{re.escape(old)}(?=[/,'\"\]]|$)", lambda _: new, override)
 
 
-def _hydra_arguments(lock: RunLock, target: Path) -> list[str]:
-    words = ["hydra.mode=RUN", f"hydra.run.dir={quoted(os.path.abspath(target))}"]
+def _hydra_arguments(lock: RunLock, stage: Stage) -> list[str]:
+    words = ["hydra.mode=RUN", f"hydra.run.dir={quoted(str(stage.output))}"]
     if lock.job.num is not None:
         words.append(f"hydra.job.num={lock.job.num}")
     if lock.job.id is not None:

@@ -1,29 +1,92 @@
-"""Compare the outputs of two runs, file by file."""
+"""Compare what two runs put out: identical, close, or different, and in what."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import posixpath
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import PurePosixPath
+from pathlib import Path
 
 from flexlock_hydra.archive import collect
-from flexlock_hydra.archive.runs import RecordedRun
+from flexlock_hydra.archive.runs import RecordedRun, original_root
 from flexlock_hydra.capture.digest import FileDigest
 from flexlock_hydra.errors import DataError
+from flexlock_hydra.record.model import Outputs, Run
+from flexlock_hydra.record.volatile import HYDRAS_OWN, RESULT, Volatile
+from flexlock_hydra.replay.judge import Judge, Rules, UnreadableError
+from flexlock_hydra.replay.moved import Moved
+from flexlock_hydra.replay.outcome import (
+    CLOSE,
+    DIFFERS,
+    IDENTICAL,
+    RETURNED,
+    STATUS,
+    Comparison,
+    Difference,
+    LeftOut,
+    Outcome,
+)
+from flexlock_hydra.replay.tolerance import Tolerance
+
+HYDRAS_LOG = "Hydra's log"
+BY_SIZE = "max_output_mb"
+NOT_RECORDED = "outputs not recorded"
+ALL_FILES = "*"
+
+Files = Mapping[str, FileDigest]
 
 
-@dataclass(frozen=True)
-class FileChanges:
-    """Files by relative path: in both and the same, different, only old, only new."""
+def compare_runs(
+    old: RecordedRun,
+    new: RecordedRun,
+    *,
+    tolerance: Tolerance = Tolerance(),
+    moved: Mapping[str, str] | None = None,
+    files: Files | None = None,
+) -> Comparison:
+    """The outputs, returned results and ends of two runs.
 
-    identical: tuple[str, ...]
-    changed: tuple[str, ...]
-    removed: tuple[str, ...]
-    added: tuple[str, ...]
+    Args:
+        old: the recorded run, by whose list things are left out; what the list of the new
+            one names beside it is left out too.
+        moved: folders that lie elsewhere in the new run, beside the project's root and
+            the output directory: old -> new. Texts that differ by them alone are equal.
+        files: the output files of the old run, where they were looked at already.
+
+    Raises:
+        DataError: outputs are gone or unreadable, or not what was recorded.
+    """
+    own = dict.fromkeys((*(old.lock.job.volatile or ()), *(new.lock.job.volatile or ())))
+    rules = Rules(
+        tolerance, Volatile(tuple(own)), Moved({**moved_folders(old, new), **(moved or {})})
+    )
+    compared = old.lock.outputs is not None and new.lock.outputs is not None
+    before = (output_files(old) if files is None else files) if old.lock.outputs else {}
+    after = output_files(new) if compared else {}
+    sorter = _Sorter.of(rules.volatile, before, after)
+    outcomes = [
+        *(_outcome(name, before[name], after[name], (old.folder / name, new.folder / name), rules)
+          for name in sorter.both),
+        *_returned(old.lock.run, new.lock.run, rules),
+        *_ended(old.lock.run, new.lock.run),
+    ]
+    return Comparison(
+        tolerance=tolerance,
+        identical=tuple(each.file for each in outcomes if _counts(each)),
+        close=tuple(each for each in outcomes if each.verdict == CLOSE),
+        differing=tuple(each for each in outcomes if each.verdict == DIFFERS),
+        missing=sorter.missing,
+        added=sorter.added,
+        left_out=(
+            *_never_hashed(old.lock.outputs, new.lock.outputs, rules.volatile),
+            *sorter.left_out,
+            *(left for each in outcomes for left in each.left_out),
+        ),
+    )
 
 
-def result_files(run: RecordedRun) -> dict[str, FileDigest]:
-    """The output files that are part of a result: Hydra's own records left out.
+def output_files(run: RecordedRun) -> dict[str, FileDigest]:
+    """Every output file that was recorded, as it is now; an md5 of ``""``: by size alone.
 
     Raises:
         DataError: the folder is gone or unreadable, or is not what was recorded.
@@ -35,28 +98,129 @@ def result_files(run: RecordedRun) -> dict[str, FileDigest]:
             hint="Run it with hydra.callbacks.flexlock.outputs=true and let it end.",
         )
     by_size = {name: FileDigest("", size) for name, size in (recorded.unhashed or {}).items()}
-    return _without_hydra({**collect.digest_outputs(run, recorded).files, **by_size})
+    return {**collect.digest_outputs(run, recorded).files, **by_size}
 
 
-def compare_files(old: Mapping[str, FileDigest], new: Mapping[str, FileDigest]) -> FileChanges:
-    """What differs between two sets of files."""
-    both = sorted(old.keys() & new.keys())
-    return FileChanges(
-        identical=tuple(name for name in both if old[name] == new[name]),
-        changed=tuple(name for name in both if old[name] != new[name]),
-        removed=tuple(sorted(old.keys() - new.keys())),
-        added=tuple(sorted(new.keys() - old.keys())),
-    )
+def result_files(run: RecordedRun) -> dict[str, FileDigest]:
+    """The output files that are part of a result: Hydra's own records left out.
+
+    Raises:
+        DataError: the folder is gone or unreadable, or is not what was recorded.
+    """
+    files = output_files(run)
+    records = _hydras(files)
+    return {name: file for name, file in files.items() if name not in records}
 
 
-def _without_hydra(files: Mapping[str, FileDigest]) -> dict[str, FileDigest]:
-    """Without the folder (``.hydra``) in which Hydra writes its own config of the job."""
-    records = {
-        str(PurePosixPath(name).parent)
+def moved_folders(old: RecordedRun, new: RecordedRun) -> dict[str, str]:
+    """Where the root and the output directory of a run are in another one: old -> new."""
+    root, now, target = original_root(old.lock), original_root(new.lock), str(new.folder)
+    places = {root: now, str(old.root): now}
+    if old.folder.is_relative_to(old.root):
+        inside = old.folder.relative_to(old.root).as_posix()
+        original = posixpath.join(root, inside)
+        from_cwd = posixpath.relpath(original, old.lock.job.command.cwd)
+        places |= {inside: target, from_cwd: target, original: target}
+    return {**places, str(old.folder): target}
+
+
+@dataclass(frozen=True)
+class _Sorter:
+    """The names of two sets of files: in both, in one, and those that do not count."""
+
+    both: tuple[str, ...]
+    missing: tuple[str, ...]
+    added: tuple[str, ...]
+    left_out: tuple[LeftOut, ...]
+
+    @classmethod
+    def of(cls, rules: Volatile, old: Files, new: Files) -> _Sorter:
+        hydras = _hydras(old) | _hydras(new) if HYDRAS_OWN in rules.patterns else ()
+        by = {
+            name: HYDRAS_OWN if name in hydras else rules.file(name)
+            for name in sorted({*old, *new})
+        }
+        counted = [name for name in by if by[name] is None]
+        return cls(
+            both=tuple(name for name in counted if name in old and name in new),
+            missing=tuple(name for name in counted if name not in new),
+            added=tuple(name for name in counted if name not in old),
+            left_out=tuple(LeftOut(name, rule) for name, rule in by.items() if rule),
+        )
+
+
+def _outcome(
+    name: str, old: FileDigest, new: FileDigest, places: tuple[Path, Path], rules: Rules
+) -> Outcome:
+    if not (old.md5 and new.md5):
+        if old.size == new.size:
+            return Outcome(name, IDENTICAL, left_out=(LeftOut(name, BY_SIZE),))
+        size = Difference("", f"{old.size} bytes", f"{new.size} bytes")
+        return Outcome(name, DIFFERS, (size,), 1, reason="compared by size")
+    if old == new:
+        return Outcome(name, IDENTICAL)
+    from flexlock_hydra.replay.contents import compare_contents
+
+    try:
+        return compare_contents(name, *places, rules)
+    except OSError as error:
+        raise DataError(
+            f"{error.filename or name} cannot be read: {error.strerror}",
+            hint="Compare the two folders again once it can be.",
+        ) from error
+
+
+def _counts(outcome: Outcome) -> bool:
+    """Whether a file is identical; one known by its size alone was not compared."""
+    by_size = any(left.by == BY_SIZE for left in outcome.left_out)
+    return outcome.verdict == IDENTICAL and outcome.file != RETURNED and not by_size
+
+
+def _returned(old: Run, new: Run, rules: Rules) -> Iterator[Outcome]:
+    judge = Judge(RESULT, rules)
+    from flexlock_hydra.replay.kinds.plain import compare_values
+
+    try:
+        compare_values(old.result, new.result, judge)
+    except UnreadableError as why:
+        judge = Judge(RESULT, rules)
+        if old.result != new.result:
+            judge.differs("", old.result, new.result)
+            yield judge.outcome(str(why), file=RETURNED)
+    else:
+        if not judge.is_clean:
+            yield judge.outcome(file=RETURNED)
+
+
+def _ended(old: Run, new: Run) -> Iterator[Outcome]:
+    if old.status != new.status:
+        yield Outcome(STATUS, DIFFERS, (Difference("", old.status, new.status),), 1)
+
+
+def _never_hashed(
+    old: Outputs | None, new: Outputs | None, rules: Volatile
+) -> Iterator[LeftOut]:
+    """Outputs that the record does not hold."""
+    recorded = [each for each in (old, new) if each is not None]
+    if len(recorded) < 2:
+        yield LeftOut(ALL_FILES, NOT_RECORDED)
+    for only in dict.fromkeys(each.only for each in recorded if each.only is not None):
+        yield LeftOut(ALL_FILES, f"outputs=[{','.join(only)}]")
+    for name in dict.fromkeys(name for each in recorded for name in each.left_out):
+        yield LeftOut(name, rules.file(name) or HYDRAS_LOG)
+
+
+def _hydras(files: Files) -> set[str]:
+    """The files in which Hydra wrote its own config of the job: all of a folder ``.hydra``."""
+    folders = {
+        posixpath.dirname(name)
         for name in files
-        if PurePosixPath(name).name == "hydra.yaml"
-        and str(PurePosixPath(name).with_name("overrides.yaml")) in files
+        if posixpath.basename(name) == "hydra.yaml"
+        and posixpath.join(posixpath.dirname(name), "overrides.yaml") in files
     }
     return {
-        name: file for name, file in files.items() if str(PurePosixPath(name).parent) not in records
+        name
+        for name in files
+        if (folder := posixpath.dirname(name)) in folders
+        and (folder or name in ("hydra.yaml", "overrides.yaml", "config.yaml"))
     }

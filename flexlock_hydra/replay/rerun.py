@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from graphlib import TopologicalSorter
 from pathlib import Path
@@ -20,14 +20,12 @@ from flexlock_hydra.capture.scope import Scope
 from flexlock_hydra.errors import CodeError, RerunError, TargetError
 from flexlock_hydra.ports import gitcmd
 from flexlock_hydra.record import layout
-from flexlock_hydra.record.codec import same
+from flexlock_hydra.record.model import COMPLETED
 from flexlock_hydra.replay.command import Command, command
-from flexlock_hydra.replay.compare import compare_files, result_files
-from flexlock_hydra.replay.diff import flatten
+from flexlock_hydra.replay.compare import compare_runs, output_files
+from flexlock_hydra.replay.outcome import Comparison, worst
 from flexlock_hydra.replay.stage import Stage, stage
-
-IDENTICAL = "identical"
-DIFFERS = "differs"
+from flexlock_hydra.replay.tolerance import Tolerance
 
 
 @dataclass(frozen=True)
@@ -42,6 +40,7 @@ class Options:
         python: the interpreter; this one without it.
         with_prevs: run the predecessors again before, each from what the rerun of its own
             predecessors wrote.
+        tolerance: how far apart numbers may be that count as close.
         say: hears, in words, what the user should know before the job starts.
     """
 
@@ -50,7 +49,25 @@ class Options:
     current_code: bool = False
     python: str | None = None
     with_prevs: bool = False
+    tolerance: Tolerance = Tolerance()
     say: Callable[[str], None] = field(default=lambda text: None)
+
+
+@dataclass(frozen=True)
+class Written:
+    """Files that a job wrote outside of its output directory, and where they are now."""
+
+    folder: Path
+    files: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Again:
+    """A job that was run again: what it recorded, and what else it left."""
+
+    run: RecordedRun
+    moves: Mapping[str, str]
+    written: Written | None
 
 
 @dataclass(frozen=True)
@@ -59,12 +76,18 @@ class Reran:
 
     path: str
     id: str
-    identical: int
-    differ: tuple[str, ...]
-    missing: tuple[str, ...]
-    verdict: str
+    comparison: Comparison
+    failure: str | None = None
+    """How the job ended, where it did not complete: ``failed: TypeError: ...``."""
+    written: Written | None = None
+    """What it wrote beside its output directory, which was kept and not compared."""
     steps: tuple[Reran, ...] = ()
     """Those of its predecessors, in their order, where they were run again."""
+
+    @property
+    def verdict(self) -> str:
+        """The worst of its own and its steps': ``identical``, ``close`` or ``differs``."""
+        return worst(self.comparison.verdict, *(step.verdict for step in self.steps))
 
 
 def rerun(run: RecordedRun, overrides: Sequence[str] = (), **options: Any) -> Reran:
@@ -83,9 +106,8 @@ def rerun(run: RecordedRun, overrides: Sequence[str] = (), **options: Any) -> Re
     how = Options(**options)
     expected = _expected(run)
     fresh, steps = _run_prevs(run, how) if how.with_prevs else ({}, ())
-    reran = _verdict(run, expected, run_again(run, overrides, how, fresh))
-    worst = DIFFERS if DIFFERS in [each.verdict for each in (reran, *steps)] else IDENTICAL
-    return replace(reran, verdict=worst, steps=steps)
+    reran = _compared(run, expected, run_again(run, overrides, how, fresh), how)
+    return replace(reran, steps=steps)
 
 
 def _run_prevs(
@@ -99,8 +121,9 @@ def _run_prevs(
     for run_id in TopologicalSorter(graph).static_order():
         prev = found[run_id]
         expected, before = _expected(prev), {key: fresh[key] for key in prev.lock.prevs}
-        fresh[run_id] = run_again(prev, (), replace(how, into=None), before)
-        steps.append(_verdict(prev, expected, fresh[run_id]))
+        again = run_again(prev, (), replace(how, into=None), before)
+        fresh[run_id] = again.run
+        steps.append(_compared(prev, expected, again, how))
     return fresh, tuple(steps)
 
 
@@ -109,8 +132,8 @@ def run_again(
     overrides: Sequence[str],
     how: Options,
     fresh: Mapping[str, RecordedRun] | None = None,
-) -> RecordedRun:
-    """Run a recorded job again; what it recorded.
+) -> Again:
+    """Run a recorded job again, and compare nothing.
 
     Args:
         fresh: reruns of its predecessors, by the ids of these, whose outputs it takes.
@@ -123,43 +146,45 @@ def run_again(
             f"run {run.lock.run.id} did not record its resolved config",
             hint="Run it again without --resolved.",
         )
-    target = _free_folder(run, how.into)
     commit = _current_commit(run) if how.current_code else None
-    python = how.python or sys.executable
-    with stage(run, target, commit=commit, fresh=fresh) as place:
-        again = command(run, overrides, place, target, python)
-        for note in again.notes:
-            how.say(note)
-        notes = _notes(run, overrides, how, place, target, again)
-        ended = _execute(again, place, notes)
-    lock = target / layout.LOCK
-    if not lock.exists():
-        raise RerunError(
-            f"the rerun of {run.lock.run.id} ended with exit code {ended} before it wrote a lock",
-            hint="What it said stands above.",
-        )
-    return load_run(lock)
+    with _new_folder(run, how.into) as target:
+        with stage(run, target, commit=commit, fresh=fresh) as place:
+            words = command(run, overrides, place, how.python or sys.executable)
+            for note in words.notes:
+                how.say(note)
+            try:
+                ended = _execute(words, place, _notes(run, overrides, how, place, words))
+            finally:
+                place.keep(target)
+            written = _others(place, target)
+        lock = target / layout.LOCK
+        if not lock.exists():
+            raise RerunError(
+                f"the rerun of {run.lock.run.id} ended with exit code {ended} before it wrote "
+                "a lock",
+                hint="What it said stands above.",
+            )
+    return Again(load_run(lock), place.moves, written)
 
 
 def as_json(reran: Reran) -> dict[str, Any]:
     """The command's JSON document."""
-    plain = {**vars(reran), "differ": list(reran.differ), "missing": list(reran.missing)}
-    plain["steps"] = [as_json(step) for step in reran.steps]
-    return {key: value for key, value in plain.items() if key != "steps" or value}
+    more: dict[str, Any] = {"failure": reran.failure} if reran.failure else {}
+    if reran.written:
+        more["written"] = {"path": str(reran.written.folder), "files": list(reran.written.files)}
+    if reran.steps:
+        more["steps"] = [as_json(step) for step in reran.steps]
+    plain = {"path": reran.path, "id": reran.id, **reran.comparison.as_json()}
+    return {**plain, "verdict": reran.verdict, **more}
 
 
 def _notes(
-    run: RecordedRun,
-    overrides: Sequence[str],
-    how: Options,
-    place: Stage,
-    target: Path,
-    again: Command,
+    run: RecordedRun, overrides: Sequence[str], how: Options, place: Stage, again: Command
 ) -> dict[str, Any]:
     """What the job's own process must know, see :class:`flexlock_hydra.hooks.again.Rerun`."""
     lock = run.lock
     return {
-        "folder": os.path.abspath(target),
+        "folder": str(place.output),
         "parent": lock.run.id,
         "unresolved": lock.unresolved,
         "choices": lock.job.choices,
@@ -192,46 +217,66 @@ def _execute(again: Command, place: Stage, notes: Mapping[str, Any]) -> int:
 
 
 def _expected(run: RecordedRun) -> dict[str, FileDigest]:
-    return result_files(run) if run.lock.outputs else {}
+    return output_files(run) if run.lock.outputs else {}
 
 
-def _verdict(
-    run: RecordedRun, expected: Mapping[str, FileDigest], again: RecordedRun
+def _compared(
+    run: RecordedRun, expected: Mapping[str, FileDigest], again: Again, how: Options
 ) -> Reran:
-    both = run.lock.outputs and again.lock.outputs
-    files = compare_files(expected, result_files(again) if both else {})
-    differ = [*files.changed, *(f"{name} (new)" for name in files.added)]
-    if changed_result(run.lock.run.result, again.lock.run.result):
-        differ.append("the returned result")
-    if again.lock.run.status != run.lock.run.status:
-        differ.append(f"the status: {run.lock.run.status}, now {again.lock.run.status}")
+    comparison = compare_runs(
+        run, again.run, tolerance=how.tolerance, moved=again.moves, files=expected
+    )
     return Reran(
-        path=str(again.folder),
-        id=again.lock.run.id,
-        identical=len(files.identical),
-        differ=tuple(differ),
-        missing=files.removed,
-        verdict=DIFFERS if differ or files.removed else IDENTICAL,
+        path=str(again.run.folder),
+        id=again.run.lock.run.id,
+        comparison=comparison,
+        failure=_failure(again.run),
+        written=again.written,
     )
 
 
-def changed_result(old: Any, new: Any) -> bool:
-    """Whether two returned values differ, leaf by leaf."""
-    one, other = flatten(old), flatten(new)
-    return one.keys() != other.keys() or not all(same(one[key], other[key]) for key in one)
+def _failure(run: RecordedRun) -> str | None:
+    ended = run.lock.run
+    if ended.status == COMPLETED:
+        return None
+    said = f": {ended.error.type}: {ended.error.message}" if ended.error else ""
+    return f"{ended.status}{said}"
 
 
-def _free_folder(run: RecordedRun, into: Path | None) -> Path:
-    if into is not None:
-        target = into.expanduser().absolute()
-        if target.exists() and (not target.is_dir() or any(target.iterdir())):
-            raise TargetError(
-                f"{target} is not empty", hint="Choose a new folder: --into DIR"
-            )
-        return target
+def _others(place: Stage, target: Path) -> Written | None:
+    folder = target.with_name(f"{target.name}.written")
+    files = place.keep_others(folder)
+    return Written(folder, files) if files else None
+
+
+@contextmanager
+def _new_folder(run: RecordedRun, into: Path | None) -> Iterator[Path]:
+    """An empty folder for the outputs; taken away again where none come.
+
+    Raises:
+        TargetError: ``into`` is not empty.
+    """
+    target = _free_folder(run) if into is None else into.expanduser().absolute()
+    try:
+        target.mkdir(parents=True, exist_ok=True)
+        taken = any(target.iterdir())
+    except FileExistsError:
+        taken = True
+    if taken:
+        raise TargetError(f"{target} is not empty", hint="Choose a new folder: --into DIR")
+    try:
+        yield target
+    finally:
+        for folder in (target, *target.parents[:2]) if into is None else (target,):
+            if not folder.is_dir() or any(folder.iterdir()):
+                break
+            folder.rmdir()
+
+
+def _free_folder(run: RecordedRun) -> Path:
     folder = run.root / "outputs" / "reruns" / run.lock.run.id
     return next(
-        place for n in range(1, 1 << 30) if not (place := folder / str(n)).exists()
+        place.absolute() for n in range(1, 1 << 30) if not (place := folder / str(n)).exists()
     )
 
 

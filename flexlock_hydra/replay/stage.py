@@ -1,12 +1,16 @@
-"""Where a rerun takes place: the recorded code in a worktree, the recorded data in it."""
+"""Where a rerun takes place: the recorded code in a worktree, the recorded data in it.
+
+The job writes its output directory where it was: below the worktree, at the recorded path.
+What a program makes of the two (relative paths, ``../data``) is then as it was. When the job
+has ended, the folder moves to where it shall stay.
+"""
 
 from __future__ import annotations
 
-import os
 import posixpath
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +21,7 @@ from flexlock_hydra.archive.runs import RecordedRun, original_folder, original_r
 from flexlock_hydra.capture.digest import Digest, FileDigest, digest, digest_bytes, digest_file
 from flexlock_hydra.capture.globs import outside
 from flexlock_hydra.errors import CodeError, DataError
+from flexlock_hydra.ports.gitlook import written_files
 from flexlock_hydra.ports.gitrepo import GitRepo
 from flexlock_hydra.record import layout
 from flexlock_hydra.record.model import DataEntry
@@ -31,10 +36,14 @@ class Stage:
 
     root: Path
     scratch: Path
+    output: Path
+    """Where the job writes its output directory."""
     repos: Mapping[str, Path]
     """The further repositories outside of the main one: name -> folder."""
     moves: Mapping[str, str]
     """Paths of the original machine -> where they are now."""
+    placed: Container[str] = frozenset()
+    """The inputs in the worktree, relative to it."""
 
     def moved(self, path: str) -> str | None:
         """Where an absolute path of the original machine is now; None where unknown."""
@@ -42,6 +51,21 @@ class Stage:
             if path == old or path.startswith(old.rstrip("/\\") + "/"):
                 return self.moves[old] + path[len(old):]
         return None
+
+    def keep(self, target: Path) -> None:
+        """Move the output directory to where it shall stay."""
+        if self.output != target and self.output.exists():
+            target.rmdir()
+            shutil.move(self.output, target)
+
+    def keep_others(self, beside: Path) -> tuple[str, ...]:
+        """Move what the job wrote into the worktree, and not as outputs; its relative paths."""
+        found = [path for path in written_files(self.root) if path not in self.placed]
+        for path in found:
+            place = beside / path
+            place.parent.mkdir(parents=True, exist_ok=True)
+            shutil.move(self.root / path, place)
+        return tuple(found)
 
 
 @contextmanager
@@ -55,7 +79,8 @@ def stage(
     """Set up the code and the data of a run; nothing is left of it at the end.
 
     Args:
-        target: the new output directory, which stands for the original one.
+        target: the new output directory, which stands for the original one; the stage is
+            made beside it, on a disk with room for what the job writes.
         commit: other code than the recorded.
         fresh: reruns of predecessors by their ids, whose outputs are taken for theirs.
 
@@ -66,17 +91,36 @@ def stage(
     repo = run.require_repo()
     code = recorded_commit(run, repo)
     with (
-        tempfile.TemporaryDirectory(prefix="flexlock-") as folder,
-        repo.worktree(commit or code) as tree,
-        _further_repos(run, tree.root, Path(folder)) as placed,
+        _beside(target) as folder,
+        repo.worktree(commit or code, folder / "tree" / repo.root.name) as tree,
+        _further_repos(run, tree.root, folder) as placed,
     ):
-        inputs = _Inputs(run, tree.root, Path(folder), fresh or {}, same_code=not commit)
+        inputs = _Inputs(run, tree.root, folder, fresh or {}, same_code=not commit)
+        output = _output(run, tree.root) or target
         moves = {
             original_root(run.lock): str(tree.root),
-            original_folder(run): os.path.abspath(target),
+            original_folder(run): str(output),
             **inputs.place(),
         }
-        yield Stage(tree.root, Path(folder), placed, moves)
+        yield Stage(tree.root, folder, output, placed, moves, inputs.placed)
+
+
+@contextmanager
+def _beside(target: Path) -> Iterator[Path]:
+    """A temporary folder beside another one, which the project's own git does not see."""
+    with tempfile.TemporaryDirectory(prefix=".flexlock-", dir=target.parent) as name:
+        Path(name, ".gitignore").write_text("*\n", encoding="utf-8")
+        yield Path(name)
+
+
+def _output(run: RecordedRun, root: Path) -> Path | None:
+    """The recorded output directory in the worktree; None where it lay outside, or was all."""
+    inside = posixpath.relpath(original_folder(run), original_root(run.lock))
+    parts = Path(inside).parts
+    if not parts or {"..", ".git"} & {*parts} or Path(inside).is_absolute():
+        return None
+    above = [root.joinpath(*parts[:n]) for n in range(1, len(parts) + 1)]
+    return None if any(place.is_symlink() for place in above) else root / inside
 
 
 def recorded_commit(run: RecordedRun, repo: GitRepo) -> str:
@@ -134,6 +178,7 @@ class _Inputs:
     same_code: bool
     trees: collect.Trees = field(default_factory=collect.Trees)
     left: int = COPIED
+    placed: set[str] = field(default_factory=set)
 
     def place(self) -> dict[str, str]:
         """Fill the worktree; the absolute paths that lie elsewhere now."""
@@ -224,6 +269,7 @@ class _Inputs:
         A copy, as long as there are not too many: the job may write to it.
         """
         place = self.root / path
+        self.placed.add(path)
         for up in reversed([self.root / up for up in Path(path).parents]):
             if up.is_symlink():
                 up.unlink()

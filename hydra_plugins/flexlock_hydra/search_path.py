@@ -6,7 +6,7 @@ from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.config_store import ConfigStore
 from hydra.plugins.search_path_plugin import SearchPathPlugin
 
-from flexlock_hydra.hooks import options, resolver
+from flexlock_hydra.hooks import options, resolver, runpath
 
 _UNLISTED = (
     r"hydra\.utils\.instantiate\(\) resolved "
@@ -18,7 +18,7 @@ options.register(ConfigStore.instance())
 
 
 class FlexlockSearchPath(SearchPathPlugin):
-    """Adds no path; runs at each start of Hydra, also after ``clear_resolvers()``."""
+    """Puts ``flexlock://RUN`` right; runs at each start, also after ``clear_resolvers()``."""
 
     def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
         """Register the resolver again, should it have been cleared.
@@ -27,4 +27,5 @@ class FlexlockSearchPath(SearchPathPlugin):
         chosen by its name and is code that the user installed: a good run prints nothing.
         """
         resolver.register()
+        runpath.repair(search_path)
         warnings.filterwarnings("ignore", message=_UNLISTED)

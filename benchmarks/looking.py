@@ -1,0 +1,57 @@
+"""What it costs to look at runs, and to start at all."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from harness import Bench, Row, small_files
+from transfer import DVC, distinct_files, recorded
+
+SCRIPT = Path(sys.executable).with_name("flexlock-hydra")
+
+
+def verify(bench: Bench) -> Iterator[Row]:
+    """A run whose input is a folder of very many files, none of which changed."""
+    files = bench.scale.small_files
+    root = recorded(bench, "verified", lambda data: distinct_files(data, files))
+    theirs = bench.root / "tracked"
+    small_files(theirs / "data", files, lambda i: (f"{i:010d}" * 103)[:1024].encode())
+    past = time.time() - 3600
+    for path in theirs.rglob("*"):
+        os.utime(path, (past, past))
+    bench.call(*DVC, "init", "-q", "--no-scm", cwd=theirs)
+    bench.call(*DVC, "add", "-q", "data", cwd=theirs)
+    bench.call(*DVC, "status", cwd=theirs)
+    ours = (SCRIPT, "verify", "outputs/a")
+    bench.call(*ours, cwd=root)
+    found = bench.medians(
+        ours=lambda: bench.timed(*ours, cwd=root),
+        dvc=lambda: bench.timed(*DVC, "status", cwd=theirs),
+    )
+    yield Row(
+        f"verify of a run with {files:,} x 1 KB unchanged", "`dvc status` there",
+        found["ours"], found["dvc"], 0.4 * found["dvc"], "0.4 x",
+    )
+
+
+def start(bench: Bench) -> Iterator[Row]:
+    """What the command line takes before and beside its work."""
+    root = recorded(bench, "started", lambda data: distinct_files(data, 10))
+    sides = {"help": ("--help",), "show": ("show", "outputs/a")}
+    found = bench.medians(
+        bare=lambda: bench.timed("git", "--version", cwd=root)
+        + bench.timed(sys.executable, "-c", "pass", cwd=root),
+        **{
+            name: lambda words=words: bench.timed(SCRIPT, *words, cwd=root)
+            for name, words in sides.items()
+        },
+    )
+    for name, words in sides.items():
+        yield Row(
+            f"`flexlock-hydra {' '.join(words)}`", "`git --version` + Python's start",
+            found[name], found["bare"], found["bare"] + 0.150, "+ 150 ms",
+        )

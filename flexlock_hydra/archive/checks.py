@@ -1,0 +1,14 @@
+"""What a check of a run, a tag or a remote found."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that was verified; where it is ``ok`` with a reason, why it could not be."""
+
+    name: str
+    ok: bool
+    reason: str = ""

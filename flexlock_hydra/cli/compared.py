@@ -1,0 +1,78 @@
+"""How a comparison of two runs looks, and the options that it takes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import click
+
+from flexlock_hydra.cli import render
+from flexlock_hydra.replay.outcome import CLOSE, DIFFERS, RETURNED, Comparison, LeftOut
+from flexlock_hydra.replay.tolerance import Tolerance
+
+_NAMED = 3
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+
+def tolerance_options(command: _Command) -> _Command:
+    """Give a command ``--rtol`` and ``--atol``."""
+    default = Tolerance()
+    for name, value, what in (
+        ("--atol", default.atol, "plus this much"),
+        ("--rtol", default.rtol, "Numbers are close within this part of the recorded one"),
+    ):
+        command = click.option(
+            name, metavar="X", type=float, default=value, show_default=True, help=f"{what}."
+        )(command)
+    return command
+
+
+def show(compared: Comparison) -> None:
+    """What differs, what is missing, what was left out; the verdict in the last line."""
+    for outcome in compared.differing:
+        _line("differs", str(outcome), "red")
+    for name in compared.added:
+        _line("differs", f"{name} (new)", "red")
+    for name in compared.missing:
+        _line("missing", name, "red")
+    for outcome in compared.close:
+        _line("close", str(outcome), "yellow")
+    for pattern, left in compared.by_pattern().items():
+        click.echo(f"left out by {render.printable(pattern)}: {_names(left)}")
+    count = render.plural(len(compared.identical), "file")
+    if compared.verdict != CLOSE:
+        if compared.verdict != DIFFERS and not compared.identical:
+            click.echo("no output files to compare; config, result and status are the same")
+        click.echo(f"identical: {count}")
+    else:
+        click.echo(f"identical: {count}")
+        click.echo(_closeness(compared))
+
+
+def exit_code(compared: Comparison) -> int:
+    """0 where the runs are identical or close, else 1."""
+    return 1 if compared.verdict == DIFFERS else 0
+
+
+def _line(word: str, text: str, colour: str) -> None:
+    click.echo(f"{click.style(word, fg=colour)}: {render.printable(text)}")
+
+
+def _closeness(compared: Comparison) -> str:
+    files = sum(each.file != RETURNED for each in compared.close)
+    named = [render.plural(files, "file")] if files else []
+    named += [RETURNED] if files < len(compared.close) else []
+    line = f"close: {' and '.join(named)} within {compared.tolerance}"
+    if compared.largest is None:
+        return f"{line} (no number deviates)"
+    file, deviation = compared.largest
+    place = render.printable(f"{file}: {deviation.where}" if deviation.where else file)
+    return f"{line} (largest deviation {deviation.relative:.2g} of {place})"
+
+
+def _names(left: Sequence[LeftOut]) -> str:
+    names = list(dict.fromkeys(render.printable(str(each)) for each in left))
+    more = len(names) - _NAMED
+    shown = ", ".join(names[:_NAMED])
+    return f"{shown} and {more} more" if more > 0 else shown

@@ -1,0 +1,149 @@
+"""RUN and TAG arguments: what a shell offers when their completion is asked for.
+
+What is offered ends up on somebody's command line, so a name with characters that mean
+something to a shell is never offered, whoever wrote it.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+from click.shell_completion import CompletionItem
+from click.types import StringParamType
+
+from flexlock_hydra.errors import FlexlockError
+
+_SAFE = re.compile(r"[\w@%+=,./][\w@%+=,./-]*", re.ASCII)
+_UNSAFE = re.compile(r"[^\w .,:/@=+-]")
+_JOB = re.compile(rb"^job:\n  name: ['\"]?([^'\"\n]+)", re.MULTILINE)
+_HEAD = 4096
+"""Bytes of a lock in which the job's name is looked for."""
+_PATIENCE = 0.1
+"""Seconds that locks are looked for; the folders that sort last, the newest, come first."""
+_MOST = 100
+"""Names of a kind that are offered."""
+
+
+class RunName(StringParamType):
+    """A run: its folder, lock, id or tag, or ``@latest``."""
+
+    name = "run"
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        """``@latest``, ids, output directories and tags of this project; else folders."""
+        found = list(_offered(_latest, _runs, _tags, incomplete=incomplete))
+        return found or [CompletionItem(incomplete, type="dir")]
+
+
+class TagName(StringParamType):
+    """A tag of a run."""
+
+    name = "tag"
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        """The tags of this repository, the newest first; to ask a remote takes too long."""
+        return list(_offered(_tags, incomplete=incomplete))
+
+
+RUN = RunName()
+TAG = TagName()
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """A run as the first lines of its lock tell it."""
+
+    started: str
+    id: str
+    job: str
+    folder: str
+    """From the current folder; absolute where it lies elsewhere."""
+
+
+def _offered(
+    *kinds: Callable[[str], Iterator[tuple[str, str]]], incomplete: str
+) -> Iterator[CompletionItem]:
+    for kind in kinds:
+        try:
+            for value, said in kind(incomplete):
+                if value.startswith(incomplete) and _SAFE.fullmatch(value):
+                    yield CompletionItem(value, help=said)
+        except (FlexlockError, OSError):  # a shell has no place for an error
+            continue
+
+
+def _latest(incomplete: str) -> Iterator[tuple[str, str]]:
+    yield "@latest", "the run that started last"
+
+
+def _runs(incomplete: str) -> Iterator[tuple[str, str]]:
+    """Ids, then output directories, the newest first."""
+    runs = sorted(_seen(_root()), key=lambda run: (run.started, run.id), reverse=True)
+    said = {run.id: _said(run) for run in runs}
+    for run in [run for run in runs if run.id.startswith(incomplete)][:_MOST]:
+        yield run.id, said[run.id]
+    for run in [run for run in runs if run.folder.startswith(incomplete)][:_MOST]:
+        yield run.folder, said[run.id]
+
+
+def _tags(incomplete: str) -> Iterator[tuple[str, str]]:
+    from flexlock_hydra.ports.gitcmd import git
+    from flexlock_hydra.record.layout import TAG_PREFIX, parse_tag
+
+    if not f"{TAG_PREFIX}/".startswith(incomplete[: len(TAG_PREFIX) + 1]):
+        return
+    how = ("for-each-ref", "--format=%(refname:strip=2)", f"refs/tags/{TAG_PREFIX}/")
+    names = git(Path.cwd(), *how).decode("utf-8", "replace").splitlines()
+    known = {name: parsed[1] for name in names if (parsed := parse_tag(name))}
+    tags = sorted(known, key=lambda name: known[name], reverse=True)
+    for name in [name for name in tags if name.startswith(incomplete)][:_MOST]:
+        yield name, "a pushed run"
+
+
+def _root() -> Path:
+    """The project's root, without asking git."""
+    here = Path.cwd()
+    return next((up for up in (here, *here.parents) if (up / ".git").exists()), here)
+
+
+def _seen(root: Path) -> Iterator[_Seen]:
+    from flexlock_hydra.capture.search import files_below
+    from flexlock_hydra.record.layout import is_lock
+
+    here, deadline = Path.cwd(), time.monotonic() + _PATIENCE
+    for path in files_below(root, is_lock, last_first=True):
+        run = _look(path, here)
+        if run is not None:
+            yield run
+        if time.monotonic() > deadline:
+            return
+
+
+def _look(path: Path, here: Path) -> _Seen | None:
+    from flexlock_hydra.record.lockfile import parse_head
+
+    try:
+        with path.open("rb") as file:
+            head = file.read(_HEAD)
+    except OSError:
+        return None
+    known, job = parse_head(head), _JOB.search(head)
+    if known is None:
+        return None
+    place = path.parent
+    folder = place.relative_to(here) if place.is_relative_to(here) else place
+    name = job[1].decode("utf-8", "replace") if job else ""
+    return _Seen(*known, job=name, folder=folder.as_posix())
+
+
+def _said(run: _Seen) -> str:
+    return _UNSAFE.sub("?", f"{run.job} {run.started[:16].replace('T', ' ')}".strip())

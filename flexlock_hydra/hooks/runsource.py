@@ -1,0 +1,181 @@
+"""``--config-path flexlock://RUN``: the run opened, beside what the app itself declares.
+
+What the app's config would be without the URL is read from Hydra's own frames.
+"""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Iterator, Mapping
+from copy import deepcopy
+from dataclasses import dataclass, replace
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+from hydra.core.config_search_path import ConfigSearchPath, SearchPathElement
+from hydra.plugins.config_source import ConfigResult
+
+from flexlock_hydra.errors import FlexlockError
+from flexlock_hydra.hooks import runpath
+
+if TYPE_CHECKING:
+    from flexlock_hydra.hooks.served import App, Served
+
+_KEY = re.compile(r"[+~]*([^=@]+)")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What an app was started with: its own config folder, its config name, its overrides."""
+
+    folder: str | None = None
+    config_name: str | None = None
+    overrides: tuple[str, ...] = ()
+
+
+_asked: dict[str, Asked] = {}
+"""URL of a run -> the app that was started with it as its config path."""
+
+
+@dataclass(frozen=True)
+class OpenedRun:
+    """The configs of a run by their paths; the same object in every copy of a source."""
+
+    configs: Mapping[str, Served]
+
+    def __deepcopy__(self, memo: Any) -> OpenedRun:
+        return self
+
+    def load(self, path: str, provider: str, url: str) -> ConfigResult:
+        """One config, anew each time: Hydra takes its defaults list out of it."""
+        from omegaconf import OmegaConf
+
+        config = self.configs[path]
+        content = OmegaConf.create(deepcopy(dict(config.content)))
+        return _Unmatched(provider, f"{url}/{path}", content, {"package": config.package})
+
+    def options(self, group: str) -> Iterator[tuple[str, bool]]:
+        """What lies in a group: a name, and whether it is a group itself."""
+        above = f"{group}/" if group else ""
+        for path in self.configs:
+            if path.startswith(above):
+                name, deeper, _ = path[len(above):].partition("/")
+                yield name, bool(deeper)
+
+
+class _Unmatched(ConfigResult):
+    """A config that Hydra 1.3 merges with no schema, though one may have its name.
+
+    The recorded config is composed: of a schema with a defaults list Hydra would refuse it.
+    """
+
+    @property
+    def is_schema_source(self) -> bool:
+        """What Hydra asks before it looks for a schema."""
+        return True
+
+    @is_schema_source.setter
+    def is_schema_source(self, value: bool) -> None:
+        """Hydra sets it for every config."""
+
+
+def put(search_path: ConfigSearchPath, url: str, frame: FrameType) -> None:
+    """Put the URL back into Hydra's search path, and the app's own folder behind it.
+
+    ``frame`` is where Hydra makes the search path.
+    """
+    from flexlock_hydra.archive import runurl
+
+    path = search_path.get_path()
+    pinned = runurl.pinned(url)
+    asked = _asked[pinned] = _what_was_asked(frame)
+    own = [SearchPathElement("app", asked.folder)] if asked.folder else []
+    for i, element in enumerate(path):
+        if element.provider == "main":
+            path[i:i + 1] = [SearchPathElement("main", pinned), *own]
+            break
+
+
+def open_run(url: str) -> OpenedRun:
+    """The configs of the run that a URL names.
+
+    Raises:
+        hydra.errors.ConfigCompositionException: there is no such run, or it has no config.
+    """
+    from hydra.errors import ConfigCompositionException
+
+    from flexlock_hydra.archive import runurl
+    from flexlock_hydra.hooks import served
+
+    asked = _asked.get(url, Asked())
+    try:
+        run = runurl.named_run(url)
+        configs = served.serve(run, _app(asked))
+    except FlexlockError as error:
+        said = f"{url}: {error}\n{error.hint}"
+        raise ConfigCompositionException(said.rstrip()) from error
+    if url in _asked:
+        given = {key[1] for word in asked.overrides if (key := _KEY.match(word))}
+        _warn_of_secrets(url, [key for key in served.masked_keys(run) if key not in given])
+    return OpenedRun(configs)
+
+
+def _warn_of_secrets(url: str, keys: list[str]) -> None:
+    if keys:
+        again = " ".join(f"{key if key.isprintable() else repr(key)}=..." for key in keys)
+        warnings.warn(f"{url}: secrets are not recorded; give them again: {again}", stacklevel=2)
+
+
+def _what_was_asked(frame: FrameType) -> Asked:
+    """What the app itself says, where Hydra was started by one."""
+    from hydra._internal.utils import compute_search_path_dir
+
+    started = frame.f_back
+    if started is None or started.f_code.co_name != "_run_hydra":
+        return Asked()
+    main = runpath.frame_of("decorated_main", started)
+    own = main.f_locals["config_path"] if main else None
+    return Asked(
+        folder=None if runpath.is_url(own) else compute_search_path_dir(
+            frame.f_locals["calling_file"], frame.f_locals["calling_module"], own
+        ),
+        config_name=started.f_locals["config_name"],
+        overrides=tuple(started.f_locals["args"].overrides),
+    )
+
+
+def _app(asked: Asked) -> App:
+    """The app's own Hydra settings, and what its options say of their packages."""
+    from hydra._internal.config_repository import ConfigRepository
+    from hydra._internal.config_search_path_impl import ConfigSearchPathImpl
+    from hydra.core.default_element import GroupDefault
+    from omegaconf import DictConfig, OmegaConf
+
+    from flexlock_hydra.hooks.served import App
+
+    path = ConfigSearchPathImpl()
+    if asked.folder:
+        path.append("app", asked.folder)
+    path.append("schema", "structured://")
+    own = ConfigRepository(path)
+
+    def package(option: str) -> str | None:
+        found = own.load_config(option)
+        if found is None:
+            raise LookupError(option)
+        return found.header["package"]
+
+    app = App(asked.config_name, package=package)
+    found = own.load_config(asked.config_name) if asked.config_name else None
+    if found is None or not isinstance(found.config, DictConfig):
+        return app
+    settings = found.config._get_node("hydra", validate_access=False)
+    plain: Any = OmegaConf.to_container(settings) if isinstance(settings, DictConfig) else {}
+    chosen = [
+        default.value
+        for default in found.defaults_list or ()
+        if isinstance(default, GroupDefault)
+        and str(default.group).lstrip("/") == "hydra/callbacks"
+    ]
+    return replace(app, hydra=plain, callbacks=chosen[-1] if chosen else None)

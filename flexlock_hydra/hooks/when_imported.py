@@ -1,0 +1,53 @@
+"""Do something once a module is imported, without importing it.
+
+The command line would pay for OmegaConf at each start, although few commands need it.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+from typing import Any
+
+
+def when_imported(name: str, then: Callable[[], None]) -> None:
+    """Call a function when a module has been imported: now, where it is there already."""
+    if name in sys.modules:
+        then()
+    else:
+        sys.meta_path.insert(0, _Watch(name, then))
+
+
+class _Watch:
+    """Finds nothing itself: it asks the other finders, and hears of the module's end."""
+
+    def __init__(self, name: str, then: Callable[[], None]) -> None:
+        self.name, self.then = name, then
+
+    def find_spec(
+        self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """The spec of the module that is waited for, its loader told to say when it is done."""
+        if name != self.name:
+            return None
+        others = [finder for finder in sys.meta_path if finder is not self]
+        found = (finder.find_spec(name, path, target) for finder in others)
+        spec = next((spec for spec in found if spec is not None), None)
+        if spec is not None and spec.loader is not None:
+            self._tell(spec.loader)
+        return spec
+
+    def _tell(self, loader: Any) -> None:
+        execute = loader.exec_module
+
+        def exec_module(module: ModuleType) -> None:
+            execute(module)
+            if module.__name__ == self.name:
+                if self in sys.meta_path:
+                    sys.meta_path.remove(self)
+                loader.__dict__.pop("exec_module", None)
+                self.then()
+
+        loader.exec_module = exec_module

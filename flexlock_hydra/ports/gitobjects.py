@@ -1,0 +1,121 @@
+"""Whether a commit's objects are in a repository, each with the bytes of its id.
+
+git itself checks no id when it reads a file. Every object is therefore read once by one
+process and hashed here, some megabytes at a time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from flexlock_hydra.ports.gitcmd import run, text
+
+_BATCH = 64 << 20
+"""Bytes of objects that are read at once."""
+_ALONE = {"GIT_NO_LAZY_FETCH": "1"}
+"""A partial clone would fetch what it lacks."""
+_MISSING, _DAMAGED = "missing from the repository", "damaged in the repository"
+
+
+def wrong_in(root: Path, commit: str, tree: str) -> dict[str, str]:
+    """What is missing or damaged of a commit and its tree: path -> reason.
+
+    The commit and its tree stand under the empty path.
+
+    Raises:
+        GitError: there is no git, or no folder ``root``.
+    """
+    content = _read(root, [commit]).get(commit, b"")
+    if _id_of("commit", content, commit) != commit:
+        known = run(root, "cat-file", "-e", commit, env=_ALONE).returncode == 0
+        return {"": f"commit {commit} is {_DAMAGED if known else _MISSING} {root}"}
+    if not content.startswith(f"tree {tree}\n".encode()):
+        return {"": f"commit {commit} has another tree than {tree}"}
+    listed = run(root, "ls-tree", "-r", "-t", "-l", "-z", "--full-tree", tree, env=_ALONE)
+    if listed.returncode:
+        return {"": f"tree {tree} of commit {commit}: {text(listed.stderr)}"}
+    wrong = {}
+    for path, kind, oid, why in _wrong_of(root, tree, listed.stdout):
+        wrong[path] = f"{kind} {oid} is {why} {root}"
+    return wrong
+
+
+def _wrong_of(
+    root: Path, tree: str, listing: bytes
+) -> Iterator[tuple[str, str, str, str]]:
+    """``(path, type, id, why)`` of each object of a listed tree that is not as it should be."""
+    paths: dict[str, list[str]] = {tree: [""]}
+    kinds, sizes = {tree: "tree"}, {tree: 0}
+    bad: set[str] = set()
+    for record in listing.split(b"\0")[:-1]:
+        meta, path = record.split(b"\t", 1)
+        _, kind, oid, size = meta.decode().split()
+        if kind == "commit":  # a submodule: its commits are in another repository
+            continue
+        paths.setdefault(oid, []).append(os.fsdecode(path))
+        kinds[oid] = kind
+        sizes[oid] = int(size) if size.isdigit() else 0
+        if size == "BAD":
+            bad.add(oid)
+    found = {oid: _MISSING for oid in bad}
+    found |= _damaged(root, kinds, {oid: size for oid, size in sizes.items() if oid not in bad})
+    for oid, why in found.items():
+        yield from ((path, kinds[oid], oid, why) for path in paths[oid])
+
+
+def _damaged(root: Path, kinds: Mapping[str, str], sizes: Mapping[str, int]) -> dict[str, str]:
+    wrong: dict[str, str] = {}
+    for batch in _batches(sizes):
+        left = batch
+        while left:
+            contents = _read(root, left)
+            for oid, content in contents.items():
+                if _id_of(kinds[oid], content, oid) != oid:
+                    wrong[oid] = _DAMAGED
+            left = left[len(contents):]
+            if left:  # git ended at an object that it cannot read
+                wrong[left[0]] = _DAMAGED
+                left = left[1:]
+    return wrong
+
+
+def _batches(sizes: Mapping[str, int]) -> Iterator[list[str]]:
+    batch: list[str] = []
+    pending = 0
+    for oid, size in sizes.items():
+        if batch and pending + size > _BATCH:
+            yield batch
+            batch, pending = [], 0
+        batch.append(oid)
+        pending += size
+    if batch:
+        yield batch
+
+
+def _read(root: Path, oids: list[str]) -> dict[str, bytes]:
+    """The contents of objects, as far as git gets."""
+    asked = "".join(f"{oid}\n" for oid in oids).encode()
+    raw = memoryview(run(root, "cat-file", "--batch", stdin=asked, env=_ALONE).stdout)
+    found: dict[str, bytes] = {}
+    at = 0
+    for oid in oids:
+        words = bytes(raw[at:at + 200]).partition(b"\n")[0].split(b" ")
+        if len(words) != 3 or words[0].decode() != oid:
+            break
+        start = at + len(b" ".join(words)) + 1
+        at = start + int(words[2]) + 1
+        if at > len(raw):
+            break
+        found[oid] = bytes(raw[start:at - 1])
+    return found
+
+
+def _id_of(kind: str, content: bytes, oid: str) -> str:
+    """The id of an object with this content, in the form of ``oid``."""
+    made = hashlib.sha1(usedforsecurity=False) if len(oid) == 40 else hashlib.sha256()
+    made.update(f"{kind} {len(content)}\0".encode())
+    made.update(content)
+    return made.hexdigest()

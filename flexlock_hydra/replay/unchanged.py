@@ -1,0 +1,250 @@
+"""Whether inputs and outputs are what a lock says, and what can be told where they are not."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+from flexlock_hydra.archive.checks import Check
+from flexlock_hydra.archive.collect import places
+from flexlock_hydra.archive.runs import RecordedRun, is_pulled
+from flexlock_hydra.capture.digest import (
+    Summary,
+    digest,
+    digest_bytes,
+    fingerprint,
+    parse_tree_object,
+    summarize,
+)
+from flexlock_hydra.capture.globs import outside
+from flexlock_hydra.capture.index import Index
+from flexlock_hydra.capture.walk import Few, LeaveOut
+from flexlock_hydra.errors import DataError, FlexlockError
+from flexlock_hydra.record.model import DataEntry, Outputs
+
+_CACHE = Path(".dvc", "cache")
+
+
+@dataclass(frozen=True)
+class _Recorded:
+    """What a lock says of a file or a folder, of an input or of outputs."""
+
+    md5: str
+    size: int | None
+    nfiles: int | None
+    executable: tuple[str, ...]
+    links: Mapping[str, str]
+    empty: tuple[str, ...]
+    leave_out: LeaveOut | None
+    since: str
+    """When it was looked at."""
+
+    @classmethod
+    def of(cls, found: DataEntry | Outputs, leave_out: LeaveOut | None, since: str) -> _Recorded:
+        """From an entry of the lock."""
+        return cls(
+            md5=found.md5 or "",
+            size=found.size,
+            nfiles=found.nfiles,
+            executable=found.executable or (),
+            links=found.links or {},
+            empty=found.empty or (),
+            leave_out=leave_out,
+            since=since,
+        )
+
+
+@dataclass(frozen=True)
+class Contents:
+    """Looks at files and folders, at each once."""
+
+    index: Index
+    seen: dict[tuple[Path, tuple[str, ...]], Summary | DataError] = field(default_factory=dict)
+
+    def input(self, run: RecordedRun, name: str, entry: DataEntry, *, urls: bool) -> Check:
+        """Whether an input is unchanged."""
+        name = f"data {name}"
+        if entry.is_url:
+            return _url(name, entry, ask=urls)
+        if entry.md5 is None:
+            why = entry.error or "the run ended before it was hashed"
+            return Check(name, False, f"{entry.path} was not recorded: {why}")
+        recorded = _Recorded.of(entry, outside(entry.parts), run.lock.run.started)
+        there = [path for path in places(run, entry.place) if os.path.lexists(path)]
+        if not there:
+            return Check(name, False, f"{entry.path} is missing; recorded as {entry.md5}")
+        reasons = []
+        for path in there:
+            reason = self._differs(run, path, recorded, self._look(path, entry, recorded))
+            if not reason:
+                return Check(name, True)
+            whole = reason.startswith(("changed", "cannot"))
+            reasons.append(f"{entry.path}{'' if whole else ':'} {reason}")
+        return Check(name, False, reasons[0])
+
+    def outputs(self, run: RecordedRun) -> Check:
+        """Whether the output directory holds what it held at the job's end."""
+        outputs = run.lock.outputs
+        if outputs is None:
+            return Check("outputs", True, "none were recorded")
+        ended = run.lock.run.ended or run.lock.run.started
+        recorded = _Recorded.of(outputs, outputs.leaves_out, ended)
+        try:
+            found: Summary | DataError = summarize(
+                run.folder, outputs.leaves_out, index=self.index
+            )
+        except DataError as error:
+            found = error
+        resized = [
+            f"{name} had {size} bytes"
+            for name, size in (outputs.unhashed or {}).items()
+            if _size(run.folder / name) != size
+        ]
+        reason = self._differs(run, run.folder, recorded, found) or "; ".join(resized)
+        return Check("outputs", not reason, reason)
+
+    def _look(self, path: Path, entry: DataEntry, recorded: _Recorded) -> Summary | DataError:
+        key = (path, entry.parts)
+        if key not in self.seen:
+            try:
+                self.seen[key] = summarize(path, recorded.leave_out, index=self.index)
+            except DataError as error:
+                self.seen[key] = error
+        return self.seen[key]
+
+    def _differs(
+        self, run: RecordedRun, path: Path, recorded: _Recorded, found: Summary | DataError
+    ) -> str:
+        """How a file or a folder differs from its record, in words; empty where it does not."""
+        if isinstance(found, DataError):
+            return f"cannot be looked at: {found}"
+        if found.md5 == recorded.md5:
+            return "; ".join(_lost(path, recorded))
+        was = _told(recorded.md5, recorded.nfiles, recorded.size)
+        now = _told(found.md5, found.nfiles, found.size)
+        which = self._which(run, path, recorded)
+        return f"changed: recorded {was}, now {now}{f'; {which}' if which else ''}"
+
+    def _which(self, run: RecordedRun, path: Path, recorded: _Recorded) -> str:
+        """Which files of a folder changed, where that can be told.
+
+        The lock holds the hash of a folder's listing alone. The listing itself may be in
+        DVC's cache or on a data remote that is a folder; without it, times tell.
+        """
+        if not recorded.md5.endswith(".dir"):
+            return ""
+        try:
+            listing = _listing(run, recorded.md5)
+            if listing is not None:
+                files = digest(path, recorded.leave_out, self.index).files
+                return _compared(listing, {name: file.md5 for name, file in files.items()})
+            if is_pulled(run.root):  # the times are those of the pull
+                return ""
+            since = int(datetime.fromisoformat(recorded.since).timestamp() * 1e9)
+            _, late = fingerprint(path, recorded.leave_out, since=since)
+        except (FlexlockError, ValueError):
+            return ""
+        return f"written since: {late}" if late else ""
+
+
+def _url(name: str, entry: DataEntry, *, ask: bool) -> Check:
+    """What only a server has; it is asked on demand alone, for a lock may come from anybody."""
+    if not ask or entry.remote is None:
+        told = "" if entry.remote is None else "; --urls asks its server again"
+        return Check(name, True, f"{entry.path} is a URL{told}")
+    from flexlock_hydra.capture.remotes import identify_url
+
+    try:
+        now = identify_url(entry.path)
+    except DataError as error:
+        return Check(name, False, str(error))
+    changed = [
+        f"{mark} was {value}, is {now[mark]}"
+        for mark, value in entry.remote.items()
+        if mark in now and now[mark] != value
+    ]
+    reason = f"{entry.path} changed: {', '.join(changed)}" if changed else ""
+    return Check(name, not changed, reason)
+
+
+def _lost(path: Path, recorded: _Recorded) -> Iterator[str]:
+    """What DVC's hash does not hold and a lock does: modes, links, empty folders."""
+    for name in recorded.executable if os.name != "nt" else ():
+        info = _stat(path / name)
+        if info is not None and not info.st_mode & stat.S_IXUSR:
+            yield f"{'it' if name == '.' else name} is not executable any more"
+    for name, target in recorded.links.items():
+        if not _leads_to(path / name, target):
+            yield f"{name} is not the link to {target} any more"
+    for name in recorded.empty:
+        if not os.path.isdir(path / name):
+            yield f"the empty folder {name} is missing"
+
+
+def _leads_to(path: Path, target: str) -> bool:
+    try:
+        return os.readlink(path) == target
+    except (OSError, ValueError):
+        return False
+
+
+def _told(md5: str, nfiles: int | None, size: int | None) -> str:
+    count = f"{nfiles} file{'' if nfiles == 1 else 's'}, " if md5.endswith(".dir") else ""
+    return f"{md5} ({count}{size} bytes)"
+
+
+def _size(path: Path) -> int | None:
+    info = _stat(path)
+    return info.st_size if info is not None and stat.S_ISREG(info.st_mode) else None
+
+
+def _stat(path: Path) -> os.stat_result | None:
+    """The stat of what lies there; None also for a name that no file can have."""
+    try:
+        return path.stat()
+    except (OSError, ValueError):
+        return None
+
+
+def _listing(run: RecordedRun, oid: str) -> dict[str, str] | None:
+    """The listing of a recorded folder, from a place on this machine that has it."""
+    for store in _stores(run):
+        path = store / "files" / "md5" / oid[:2] / oid[2:]
+        try:
+            content = path.read_bytes()
+        except OSError:
+            continue
+        if digest_bytes(content).md5 == oid.removesuffix(".dir"):
+            return parse_tree_object(content)
+    return None
+
+
+def _stores(run: RecordedRun) -> Iterator[Path]:
+    from flexlock_hydra.archive.remote import choose_remote
+
+    yield run.root / _CACHE
+    if run.repo is not None:
+        spec = choose_remote(run.repo, None)
+        if spec.is_local:
+            yield Path(spec.url)
+            yield Path(spec.below(run.lock.tag).url)
+
+
+def _compared(old: Mapping[str, str], new: Mapping[str, str]) -> str:
+    kinds = {
+        "changed": sorted(name for name in old.keys() & new.keys() if old[name] != new[name]),
+        "missing": sorted(old.keys() - new.keys()),
+        "new": sorted(new.keys() - old.keys()),
+    }
+    return "; ".join(f"{kind}: {_few(names)}" for kind, names in kinds.items() if names)
+
+
+def _few(names: Iterable[str]) -> str:
+    few = Few(10)
+    for name in names:
+        few.add(name)
+    return str(few)
