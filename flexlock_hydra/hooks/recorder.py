@@ -139,6 +139,7 @@ class Recorder:
         Git looks at the code meanwhile.
         """
         known = len(run.lock.warnings)
+        run.take_up()
         try:
             with watch.asked_again(run, closely=self.sweep is None) as asked:
                 run.stop(end.status)
@@ -251,7 +252,7 @@ class Recorder:
     def _refuse_inexact_code(self) -> None:
         if self.options.strict not in (Strict.code, Strict.all) or self.start is None:
             return
-        states = self.start.repos
+        states = self.start.repos_read
         gaps = [reason for each in states.values() for reason in each.reasons]
         reasons = [*self.start.warnings, *gaps]
         exact = all(each.completeness == EXACT for each in states.values())
