@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import subprocess
@@ -335,7 +336,7 @@ def test_a_ref_that_git_packed_is_not_written_again(
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
 @pytest.mark.hydra
 def test_a_rerun_that_is_ended_leaves_no_worktree(number: int, project: Project) -> None:
-    """Terminated, it removes its worktree; killed, the next one does."""
+    """Terminated, it removes its worktree; killed, the next one does, and keeps the outputs."""
     project.write("app.py", project.path("app.py").read_text().replace(
         "    text =", "    if (Path.home() / 'wait').exists():\n"
         f"        import time\n        {WAIT_FOR_A_SIGNAL}\n    text ="))
@@ -346,7 +347,7 @@ def test_a_rerun_that_is_ended_leaves_no_worktree(number: int, project: Project)
     words = [sys.executable, "-m", "flexlock_hydra", "rerun", "outputs/a"]
     with subprocess.Popen(words, cwd=project.root, env=project.env, start_new_session=True,
                           stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        while not list(project.path("outputs").glob("reruns/*/*/run.lock")):
+        while not (locks := list(project.path("outputs/reruns").glob("*/.flexlock-*/**/run.lock"))):
             assert process.poll() is None
             time.sleep(0.05)
         process.send_signal(number)
@@ -355,9 +356,10 @@ def test_a_rerun_that_is_ended_leaves_no_worktree(number: int, project: Project)
     if number == signal.SIGKILL:
         assert trees == 2
         wait.unlink()
-        for folder in Path(project.env["TMPDIR"]).glob("flexlock-*"):
-            shutil.rmtree(folder)
+        os.kill(read_lock(locks[0])["run"]["process"]["pid"], signal.SIGKILL)
         project.flexlock("rerun", "outputs/a")
+        kept = sorted(path.name for path in locks[0].parents[5].iterdir())
+        assert kept == ["1", "2"], "what the killed one wrote has its place"
         trees = project.git("worktree", "list", "--porcelain").count("worktree ")
     assert trees == 1
 

@@ -122,7 +122,7 @@ ConfigStore.instance().store(name="config", node=Config)
 @hydra.main(version_base=None, config_path=None, config_name="config")
 def main(cfg):
     assert isinstance(cfg.mode, Mode) and isinstance(cfg.table, Path)
-    Path(cfg.own).write_text(f"{cfg.ticket} {cfg.same} {cfg.parts} {cfg.table.read_text()}")
+    Path(cfg.own).write_text(f"{cfg.ticket} {cfg.same} {list(cfg.parts)} {cfg.table.read_text()}")
     return {"ticket": cfg.ticket, "mode": cfg.mode.name, "called": len(calls) > 0}
 
 
@@ -140,6 +140,7 @@ def test_resolved(project: Project) -> None:
     recorded = read_lock(project.path("outputs/a/run.lock"))
     assert plain["differ"] and lock_of(plain)["config"]["ticket"] != recorded["config"]["ticket"]
     lock = lock_of(resolved)
+    assert recorded["run"]["result"]["ticket"] == recorded["config"]["ticket"]
     assert lock["run"]["result"] == {**recorded["run"]["result"], "called": False}
     text = Path(resolved["path"], "own.txt").read_text()
     assert text == project.path("outputs/a/own.txt").read_text()

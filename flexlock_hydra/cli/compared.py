@@ -43,7 +43,7 @@ def show(compared: Comparison) -> None:
     count = render.plural(len(compared.identical), "file")
     if compared.verdict != CLOSE:
         if compared.verdict != DIFFERS and not compared.identical:
-            click.echo("no output files to compare; config, result and status are the same")
+            click.echo("no output files to compare; result and status are the same")
         click.echo(f"identical: {count}")
     else:
         click.echo(f"identical: {count}")

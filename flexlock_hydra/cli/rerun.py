@@ -10,6 +10,7 @@ import click
 from flexlock_hydra.archive.runs import find_run
 from flexlock_hydra.cli import compared, render
 from flexlock_hydra.cli.names import RUN
+from flexlock_hydra.replay import reran as results
 from flexlock_hydra.replay import rerun as replay
 from flexlock_hydra.replay.outcome import DIFFERS
 from flexlock_hydra.replay.tolerance import Tolerance
@@ -54,15 +55,17 @@ def command(
     tolerance = Tolerance(rtol, atol)
     reran = replay.rerun(find_run(run), overrides, tolerance=tolerance, say=_say, **options)
     if as_json:
-        render.as_json(replay.as_json(reran))
+        render.as_json(results.as_json(reran))
     else:
         for each in (*reran.steps, reran):
             _show(each)
     ctx.exit(1 if reran.verdict == DIFFERS else 0)
 
 
-def _show(reran: replay.Reran) -> None:
-    click.echo(f"rerun {reran.id} in {reran.path}")
+def _show(reran: results.Reran) -> None:
+    click.echo(f"rerun {reran.run.lock.run.id} in {reran.run.folder}")
+    if reran.overrides:
+        click.echo(f"changed: {render.printable(' '.join(reran.overrides))}")
     if reran.failure:
         click.echo(f"the rerun {render.printable(reran.failure)}")
     if written := reran.written:

@@ -99,6 +99,12 @@ def watch(told: Told) -> None:
         _catch_signals()
 
 
+def config_of_task() -> Any:
+    """The config that the task will get, a copy of the callbacks'; None where it is not known."""
+    frame = _frame_of_job()
+    return frame and frame.f_locals.get("task_cfg")
+
+
 def _frame_of_job() -> FrameType | None:
     """The nearest call of Hydra's run_job, which 1.4 splits in two."""
     frame: FrameType | None = sys._getframe(1)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import hydra
 from hydra.core.utils import JobReturn
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from flexlock_hydra.capture.scope import Scope
 from flexlock_hydra.capture.secrets import Masker
@@ -110,6 +110,7 @@ class Recorder:
             self._begin(config, task_function, bystander_start(), Bystander)
             return
         run = self._begin(config, task_function, self._start(config, task_function), ActiveRun)
+        _hand_on_draws(config)
         self._publish(run)
         self._refuse_missing_data(run, config)
         self._log_warnings(run)
@@ -279,6 +280,13 @@ class Recorder:
         if self.options.strict is not Strict.off:
             for text in run.lock.warnings[after:]:
                 log.warning(text)
+
+
+def _hand_on_draws(config: DictConfig) -> None:
+    """Let the task see the values that were recorded, of resolvers that are called but once."""
+    to_task = ending.config_of_task()
+    if isinstance(to_task, DictConfig):
+        OmegaConf.copy_cache(config, to_task)
 
 
 def _output_dir(config: DictConfig) -> Path:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -15,15 +16,12 @@ from typing import Any
 from flexlock_hydra.archive import collect
 from flexlock_hydra.archive.runs import RecordedRun, load_run
 from flexlock_hydra.capture import code
-from flexlock_hydra.capture.digest import FileDigest
 from flexlock_hydra.capture.scope import Scope
 from flexlock_hydra.errors import CodeError, RerunError, TargetError
 from flexlock_hydra.ports import gitcmd
 from flexlock_hydra.record import layout
-from flexlock_hydra.record.model import COMPLETED
 from flexlock_hydra.replay.command import Command, command
-from flexlock_hydra.replay.compare import compare_runs, output_files
-from flexlock_hydra.replay.outcome import Comparison, worst
+from flexlock_hydra.replay.reran import Again, Expected, Reran, Written
 from flexlock_hydra.replay.stage import Stage, stage
 from flexlock_hydra.replay.tolerance import Tolerance
 
@@ -53,43 +51,6 @@ class Options:
     say: Callable[[str], None] = field(default=lambda text: None)
 
 
-@dataclass(frozen=True)
-class Written:
-    """Files that a job wrote outside of its output directory, and where they are now."""
-
-    folder: Path
-    files: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Again:
-    """A job that was run again: what it recorded, and what else it left."""
-
-    run: RecordedRun
-    moves: Mapping[str, str]
-    written: Written | None
-
-
-@dataclass(frozen=True)
-class Reran:
-    """A rerun and how its outputs compare with the recorded ones."""
-
-    path: str
-    id: str
-    comparison: Comparison
-    failure: str | None = None
-    """How the job ended, where it did not complete: ``failed: TypeError: ...``."""
-    written: Written | None = None
-    """What it wrote beside its output directory, which was kept and not compared."""
-    steps: tuple[Reran, ...] = ()
-    """Those of its predecessors, in their order, where they were run again."""
-
-    @property
-    def verdict(self) -> str:
-        """The worst of its own and its steps': ``identical``, ``close`` or ``differs``."""
-        return worst(self.comparison.verdict, *(step.verdict for step in self.steps))
-
-
 def rerun(run: RecordedRun, overrides: Sequence[str] = (), **options: Any) -> Reran:
     """Run a recorded job again and compare what comes out.
 
@@ -104,14 +65,16 @@ def rerun(run: RecordedRun, overrides: Sequence[str] = (), **options: Any) -> Re
     """
     gitcmd.require_version()
     how = Options(**options)
-    expected = _expected(run)
-    fresh, steps = _run_prevs(run, how) if how.with_prevs else ({}, ())
-    reran = _compared(run, expected, run_again(run, overrides, how, fresh), how)
-    return replace(reran, steps=steps)
+    with tempfile.TemporaryDirectory(prefix="flexlock-") as name:
+        scratch = Path(name)
+        expected = Expected.of(run, scratch, how.say)
+        fresh, steps = _run_prevs(run, how, scratch) if how.with_prevs else ({}, ())
+        again = run_again(run, overrides, how, fresh)
+        return replace(expected.compared(again, tuple(overrides), how.tolerance), steps=steps)
 
 
 def _run_prevs(
-    run: RecordedRun, how: Options
+    run: RecordedRun, how: Options, scratch: Path
 ) -> tuple[dict[str, RecordedRun], tuple[Reran, ...]]:
     """Run the predecessors again, each after its own."""
     found = {prev.lock.run.id: prev for prev in collect.predecessors(run)}
@@ -120,10 +83,11 @@ def _run_prevs(
     steps = []
     for run_id in TopologicalSorter(graph).static_order():
         prev = found[run_id]
-        expected, before = _expected(prev), {key: fresh[key] for key in prev.lock.prevs}
+        expected = Expected.of(prev, scratch, how.say)
+        before = {key: fresh[key] for key in prev.lock.prevs}
         again = run_again(prev, (), replace(how, into=None), before)
         fresh[run_id] = again.run
-        steps.append(_compared(prev, expected, again, how))
+        steps.append(expected.compared(again, (), how.tolerance))
     return fresh, tuple(steps)
 
 
@@ -167,17 +131,6 @@ def run_again(
     return Again(load_run(lock), place.moves, written)
 
 
-def as_json(reran: Reran) -> dict[str, Any]:
-    """The command's JSON document."""
-    more: dict[str, Any] = {"failure": reran.failure} if reran.failure else {}
-    if reran.written:
-        more["written"] = {"path": str(reran.written.folder), "files": list(reran.written.files)}
-    if reran.steps:
-        more["steps"] = [as_json(step) for step in reran.steps]
-    plain = {"path": reran.path, "id": reran.id, **reran.comparison.as_json()}
-    return {**plain, "verdict": reran.verdict, **more}
-
-
 def _notes(
     run: RecordedRun, overrides: Sequence[str], how: Options, place: Stage, again: Command
 ) -> dict[str, Any]:
@@ -214,33 +167,6 @@ def _execute(again: Command, place: Stage, notes: Mapping[str, Any]) -> int:
         stdout=sys.stderr.fileno(),
         check=False,
     ).returncode
-
-
-def _expected(run: RecordedRun) -> dict[str, FileDigest]:
-    return output_files(run) if run.lock.outputs else {}
-
-
-def _compared(
-    run: RecordedRun, expected: Mapping[str, FileDigest], again: Again, how: Options
-) -> Reran:
-    comparison = compare_runs(
-        run, again.run, tolerance=how.tolerance, moved=again.moves, files=expected
-    )
-    return Reran(
-        path=str(again.run.folder),
-        id=again.run.lock.run.id,
-        comparison=comparison,
-        failure=_failure(again.run),
-        written=again.written,
-    )
-
-
-def _failure(run: RecordedRun) -> str | None:
-    ended = run.lock.run
-    if ended.status == COMPLETED:
-        return None
-    said = f": {ended.error.type}: {ended.error.message}" if ended.error else ""
-    return f"{ended.status}{said}"
 
 
 def _others(place: Stage, target: Path) -> Written | None:

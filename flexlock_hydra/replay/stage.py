@@ -25,6 +25,7 @@ from flexlock_hydra.ports.gitlook import written_files
 from flexlock_hydra.ports.gitrepo import GitRepo
 from flexlock_hydra.record import layout
 from flexlock_hydra.record.model import DataEntry
+from flexlock_hydra.replay import lost
 
 COPIED = 256 << 20
 """Bytes of inputs that a rerun copies; beyond them, inputs are links to the recorded data."""
@@ -102,13 +103,16 @@ def stage(
             original_folder(run): str(output),
             **inputs.place(),
         }
+        if output != target:
+            lost.note(folder, output, target)
         yield Stage(tree.root, folder, output, placed, moves, inputs.placed)
 
 
 @contextmanager
 def _beside(target: Path) -> Iterator[Path]:
     """A temporary folder beside another one, which the project's own git does not see."""
-    with tempfile.TemporaryDirectory(prefix=".flexlock-", dir=target.parent) as name:
+    lost.keep_lost(target.parent)
+    with tempfile.TemporaryDirectory(prefix=lost.PREFIX, dir=target.parent) as name:
         Path(name, ".gitignore").write_text("*\n", encoding="utf-8")
         yield Path(name)
 

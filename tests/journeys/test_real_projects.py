@@ -128,24 +128,6 @@ def test_a_run_without_recorded_outputs_runs_again(project: Project) -> None:
 
 
 @pytest.mark.hydra
-def test_a_launched_app_is_refused_before_anything_runs(project: Project) -> None:
-    """A script that calls launch() itself is not started a second time."""
-    project.write(
-        "app.py",
-        "from pathlib import Path\nfrom hydra_zen import launch, make_config\n"
-        "Path('started').write_text(str(Path('started').exists()))\n"
-        "launch(make_config(x=1), lambda cfg: 1, version_base='1.3',"
-        " overrides=['hydra/callbacks=flexlock', 'hydra.run.dir=outputs/a'])\n",
-    )
-    project.commit("launch")
-    project.app()
-    done = project.flexlock("rerun", "outputs/a", check=False)
-    assert done.code == 2
-    assert "launch()" in done.err
-    assert project.path("started").read_text() == "False"
-
-
-@pytest.mark.hydra
 def test_overlapping_runs_in_one_folder_lose_no_lock(project: Project) -> None:
     """A run that ends after a later one took its folder writes its lock aside."""
     source = project.path("app.py").read_text()

@@ -1,0 +1,83 @@
+"""Stages of reruns that were killed: what their jobs wrote is kept, the rest goes."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from flexlock_hydra.capture import process
+from flexlock_hydra.errors import LockError
+from flexlock_hydra.record import layout, lockfile
+from flexlock_hydra.record.model import RUNNING, Process
+
+PREFIX = ".flexlock-"
+"""How the names of stages begin, beside the output directories that come of them."""
+
+_NOTE = "stage.json"
+
+
+@dataclass(frozen=True)
+class _Lost:
+    """Whose stage it was, where in it the outputs are, and the folder that waits for them."""
+
+    owner: Process
+    output: Path
+    target: Path
+
+
+def note(stage: Path, output: Path, target: Path) -> None:
+    """Write down what :func:`keep_lost` must know, should this process be killed."""
+    said = {
+        "process": process.capture().to_dict(),
+        "output": output.relative_to(stage).as_posix(),
+        "target": target.name,
+    }
+    (stage / _NOTE).write_text(json.dumps(said), encoding="utf-8")
+
+
+def keep_lost(beside: Path) -> None:
+    """Finish what killed reruns left in a folder: move the outputs to where they belong."""
+    for stage in beside.glob(f"{PREFIX}*"):
+        lost = _read(stage)
+        if lost is None or _is_at_work(lost):
+            continue
+        mine = stage.with_name(f"{stage.name}-lost")
+        with suppress(FileNotFoundError):  # another rerun was faster
+            stage.rename(mine)
+            output = mine / lost.output.relative_to(stage)
+            if output.is_dir() and _is_free(lost.target):
+                shutil.move(output, lost.target)
+            shutil.rmtree(mine)
+
+
+def _read(stage: Path) -> _Lost | None:
+    """What a stage says of itself; None where it is none, or is just being made."""
+    try:
+        said = json.loads((stage / _NOTE).read_bytes())
+        owner = Process.parse(said["process"])
+        output, target = stage / said["output"], stage.parent / Path(said["target"]).name
+    except (OSError, ValueError, KeyError, TypeError, LockError):
+        return None
+    inside = output.resolve().is_relative_to(stage.resolve())
+    return _Lost(owner, output, target) if inside else None
+
+
+def _is_at_work(lost: _Lost) -> bool:
+    """Whether the rerun or its job may still write."""
+    if process.is_alive(lost.owner) is not False:
+        return True
+    try:
+        job = lockfile.read(lost.output / layout.LOCK)
+    except (LockError, OSError):
+        return False
+    return process.status_now(process.judge(job)) in (RUNNING, process.UNKNOWN)
+
+
+def _is_free(target: Path) -> bool:
+    """Whether nothing is there; the empty folder that was kept free goes."""
+    with suppress(OSError):
+        target.rmdir()
+    return not target.exists()
