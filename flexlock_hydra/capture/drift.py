@@ -11,10 +11,11 @@ from flexlock_hydra.capture.code import Snapshot
 from flexlock_hydra.capture.scope import is_bytecode
 from flexlock_hydra.ports import gitask
 from flexlock_hydra.ports.gitcmd import Started
-from flexlock_hydra.ports.gitlook import Status, read_status
+from flexlock_hydra.ports.gitlook import Status
 from flexlock_hydra.ports.gitrepo import TreeDiff
+from flexlock_hydra.record.model import MAIN
 
-_CLOCK_SLACK = 20_000_000
+CLOCK_SLACK = 20_000_000
 """Nanoseconds by which a file's times may lag behind the clock."""
 _APPENDED_TO = (".log", ".out", ".err", ".csv", ".tsv", ".jsonl", ".ndjson")
 """Logs, and tables of results."""
@@ -27,22 +28,29 @@ Drift = dict[str, list[str]]
 def ask(snapshots: Mapping[str, Snapshot]) -> Iterator[dict[str, Started]]:
     """Have git look at every file of the repositories, beside the caller.
 
+    In the main one at what it does not track, too: a job may have written there.
+
     Raises:
         GitError: git cannot be started.
     """
     with ExitStack() as begun:
         yield {
-            name: begun.enter_context(gitask.status(kept.repo.root, untracked=False))
+            name: begun.enter_context(
+                gitask.status(
+                    kept.repo.root, untracked=name == MAIN, ignored=name == MAIN, folded=True
+                )
+            )
             for name, kept in snapshots.items()
         }
 
 
 def compare(
-    snapshots: Mapping[str, Snapshot], asked: Mapping[str, Started], read: Iterable[str]
+    snapshots: Mapping[str, Snapshot], seen: Mapping[str, Status], read: Iterable[str]
 ) -> Drift:
     """What changed since the snapshots were taken, of all that git sees.
 
     Args:
+        seen: what git sees now, by repository.
         read: absolute paths of files that the job reads as code; of the others, those
             that are new do not count: a job may write where it likes.
 
@@ -52,7 +60,7 @@ def compare(
     files = by_repo(snapshots, read)
     found = {}
     for name, kept in snapshots.items():
-        status = read_status(asked[name])
+        status = seen[name]
         paths = [*status.changed, *kept.again, *touched(kept, files[name])]
         found[name] = _changes(kept, _tree_now(kept, status, paths), files[name])
     return {name: changes for name, changes in found.items() if changes}
@@ -99,7 +107,7 @@ def touched(kept: Snapshot, paths: Iterable[str], since: int | None = None) -> l
     Args:
         since: nanoseconds since the epoch; by default when the snapshot was taken.
     """
-    oldest = kept.taken_at - _CLOCK_SLACK if since is None else since
+    oldest = kept.taken_at - CLOCK_SLACK if since is None else since
     return [path for path in sorted(paths) if _is_touched(path, kept, oldest)]
 
 

@@ -147,7 +147,8 @@ class Recorder:
                 if self.options.outputs.enabled and end.status != INTERRUPTED:
                     run.record_outputs(self._outputs(run, config))
                 choices = value_at(config, "hydra.runtime.choices")
-                watch.look_again(run, _sources(config), choices, asked)
+                chdir = bool(value_at(config, "hydra.job.chdir"))
+                watch.look_again(run, _sources(config), choices, asked, chdir=chdir)
         finally:
             run.finish(end.status, error=end.error, result=end.result)
         self._log_warnings(run, after=known)

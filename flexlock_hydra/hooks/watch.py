@@ -11,13 +11,14 @@ from pathlib import Path
 from site import getuserbase
 from typing import Any
 
-from flexlock_hydra.capture import code, drift, imports, process
+from flexlock_hydra.capture import code, drift, imports, process, strays
 from flexlock_hydra.capture.code import Snapshot
 from flexlock_hydra.capture.scope import Scope
 from flexlock_hydra.errors import FlexlockError
 from flexlock_hydra.hooks.active import ActiveRun
 from flexlock_hydra.ports.gitask import Asked
 from flexlock_hydra.ports.gitcmd import Started
+from flexlock_hydra.ports.gitlook import Status, read_status
 from flexlock_hydra.ports.gitrepo import GitRepo
 from flexlock_hydra.record.model import DRIFTED, MAIN, CodeState
 
@@ -84,11 +85,16 @@ def look_again(
     sources: Iterable[Any],
     choices: Iterable[str],
     asked: Mapping[str, Started] | None,
+    *,
+    chdir: bool = False,
 ) -> None:
     """At a job's end, name what it read as code and no snapshot holds, and what changed.
 
+    Also what it wrote where nothing records it.
+
     Args:
         sources, choices: Hydra's config sources, and the groups of its choices.
+        chdir: whether the job ran in its output directory.
         asked: what git sees of every file; without it only those are looked at that the
             job reads as code.
     """
@@ -103,11 +109,29 @@ def look_again(
         if asked is None:
             drifted = drift.glance(snapshots, read)
         else:
-            drifted = drift.compare(snapshots, asked, read)
+            seen = {name: read_status(each) for name, each in asked.items()}
+            drifted = drift.compare(snapshots, seen, read)
+            run.warn(*_strays(run, seen, read, chdir=chdir))
         for name, reasons in drifted.items():
             run.code_differs(name, reasons, DRIFTED)
     except (FlexlockError, OSError) as error:
         run.code_differs(MAIN, [_not_compared(error)])
+
+
+def _strays(
+    run: ActiveRun, seen: Mapping[str, Status], read: Iterable[str], *, chdir: bool
+) -> list[str]:
+    """What the job wrote beside its output directory, in words."""
+    if MAIN not in seen:
+        return []
+    main = run.code[MAIN]
+    search = strays.Search(
+        kept=main,
+        output_dir=run.folder,
+        inputs=[each.path for each in run.lock.data.values() if not each.is_url],
+        read=frozenset(drift.by_repo({MAIN: main}, read)[MAIN]),
+    )
+    return strays.told(search.find(seen[MAIN]), chdir=chdir)
 
 
 def _not_compared(error: Exception) -> str:
