@@ -27,7 +27,7 @@ _MOST = 2000
 """Names in untracked folders that are looked at, all together: the look must cost little."""
 _OF_OTHERS = frozenset({".git", ".hydra", layout.LOCK, "multirun.yaml", "pyvenv.cfg"})
 """Names of what lies in a folder that another run or a tool writes to."""
-_TOOLS = frozenset({"__pycache__", "node_modules", "site-packages"})
+_TOOLS = frozenset({"node_modules", "site-packages"})
 _LARGE = 1e6
 """Bytes above which a size is told."""
 
@@ -40,9 +40,14 @@ class Written:
     count: int
     size: int
 
+    @property
+    def is_large(self) -> bool:
+        """Whether their size is worth telling."""
+        return self.size >= _LARGE
+
     def __str__(self) -> str:
         facts = [f"{self.count:,} files"] if self.count > 1 else []
-        facts += [f"{self.size / 1e6:,.0f} MB"] if self.size >= _LARGE else []
+        facts += [f"{self.size / 1e6:,.0f} MB"] if self.is_large else []
         return f"{self.path} ({', '.join(facts)})" if facts else self.path
 
 
@@ -63,7 +68,7 @@ class Search:
     read: frozenset[str] = field(default_factory=frozenset)
 
     def find(self, status: Status) -> list[Written]:
-        """Untracked and ignored files that changed, grouped by folders, the largest first."""
+        """Untracked and ignored files that changed, grouped by folders, what is large first."""
         if self.root.is_relative_to(self.output_dir):
             return []
         names = (*status.untracked, *status.ignored)
@@ -71,7 +76,8 @@ class Search:
         inner = self._changed(self._below(name for name in names if name.endswith("/")))
         found = sorted({**dict(files), **dict(inner)}.items())
         groups = groupby(found, key=lambda each: each[0].partition("/")[0])
-        return sorted((_together([*group]) for _, group in groups), key=lambda each: -each.size)
+        written = [_together([*group]) for _, group in groups]
+        return sorted(written, key=lambda each: -each.size if each.is_large else 0)
 
     @property
     def root(self) -> Path:

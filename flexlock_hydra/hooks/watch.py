@@ -118,6 +118,23 @@ def look_again(
         run.code_differs(MAIN, [_not_compared(error)])
 
 
+def strays_of_sweep(
+    snapshots: Mapping[str, Snapshot], folder: Path, *, chdir: bool
+) -> list[str]:
+    """What a sweep's jobs wrote beside its folder, in words."""
+    if MAIN not in snapshots:
+        return []
+    main = {MAIN: snapshots[MAIN]}
+    try:
+        with drift.ask(main) as asked:
+            seen = read_status(asked[MAIN])
+        read = drift.by_repo(main, imports.imported([str(main[MAIN].repo.root)]))[MAIN]
+        found = strays.Search(main[MAIN], folder, read=frozenset(read)).find(seen)
+    except (FlexlockError, OSError) as error:
+        return [f"what the jobs wrote elsewhere was not looked for: {error}"]
+    return strays.told(found, chdir=chdir)
+
+
 def _strays(
     run: ActiveRun, seen: Mapping[str, Status], read: Iterable[str], *, chdir: bool
 ) -> list[str]:
