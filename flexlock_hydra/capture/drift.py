@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 
 from flexlock_hydra.capture import code
 from flexlock_hydra.capture.code import Snapshot
@@ -12,11 +12,13 @@ from flexlock_hydra.capture.scope import is_bytecode
 from flexlock_hydra.ports import gitask
 from flexlock_hydra.ports.gitcmd import Started
 from flexlock_hydra.ports.gitlook import Status
-from flexlock_hydra.ports.gitrepo import TreeDiff
+from flexlock_hydra.ports.gitrepo import GitRepo, TreeDiff
 from flexlock_hydra.record.model import MAIN
 
 CLOCK_SLACK = 20_000_000
 """Nanoseconds by which a file's times may lag behind the clock."""
+_LARGE_INDEX = 4_000_000
+"""Bytes of git's index, some 40,000 files, from which a look at untracked files is left out."""
 _APPENDED_TO = (".log", ".out", ".err", ".csv", ".tsv", ".jsonl", ".ndjson")
 """Logs, and tables of results."""
 
@@ -35,13 +37,16 @@ def ask(snapshots: Mapping[str, Snapshot]) -> Iterator[dict[str, Started]]:
     """
     with ExitStack() as begun:
         yield {
-            name: begun.enter_context(
-                gitask.status(
-                    kept.repo.root, untracked=name == MAIN, ignored=name == MAIN, folded=True
-                )
-            )
+            name: begun.enter_context(_ask(kept.repo, whole=name == MAIN))
             for name, kept in snapshots.items()
         }
+
+
+def _ask(repo: GitRepo, *, whole: bool) -> Started:
+    """``whole``: also at what git does not track, unless so many folders are read long."""
+    with suppress(OSError):
+        whole = whole and os.stat(repo.git_dir / "index").st_size < _LARGE_INDEX
+    return gitask.status(repo.root, untracked=whole, ignored=whole, folded=True)
 
 
 def compare(

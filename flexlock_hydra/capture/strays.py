@@ -25,6 +25,8 @@ from flexlock_hydra.record import layout
 
 _MOST = 2000
 """Names in untracked folders that are looked at, all together: the look must cost little."""
+_UNCHANGED = 40
+"""Folders, to which no name was added, that are read for files that were written again."""
 _OF_OTHERS = frozenset({".git", ".hydra", layout.LOCK, "multirun.yaml", "pyvenv.cfg"})
 """Names of what lies in a folder that another run or a tool writes to."""
 _TOOLS = frozenset({"node_modules", "site-packages"})
@@ -93,34 +95,47 @@ class Search:
         """Those of the files that are newer than the snapshot, and no one else's; with sizes."""
         is_known, streams = self._known.is_data(self.root), redirected()
         for name in names:
-            path = self.root / name
-            info = _look(path)
+            info = self._look(name)
             if info is None or not self._is_new(info) or name in self.read:
                 continue
+            path = self.root / name
             if not (is_known(name) or self._is_apart(name) or is_stream(path, streams)):
                 yield name, info.st_size
 
     def _below(self, folders: Iterable[str]) -> Iterator[str]:
         """Files in folders that git tracks nothing of; in those first that have changed."""
         is_known = self._known.is_data(self.root)
-        waiting: tuple[list[str], list[str]] = [], []
-        left = _MOST
-        self._sort(folders, waiting)
-        while any(waiting) and left > 0:
-            folder = (waiting[0] or waiting[1]).pop()
+        left, unchanged = _MOST, _UNCHANGED
+        fresh, stale = self._sorted(folders)
+        while left > 0 and (fresh or (stale and unchanged > 0)):
+            unchanged -= not fresh
+            folder = (fresh or stale).pop()
             if self._is_apart(folder) or is_known(folder.rstrip("/")):
                 continue
-            entries = _entries(self.root / folder, left)
+            entries = _entries(self._path(folder), left)
             left -= len(entries)
             if _OF_OTHERS.isdisjoint(entry.name for entry in entries):
                 inner = {entry.name for entry in entries if entry.is_dir(follow_symlinks=False)}
-                self._sort((f"{folder}{name}/" for name in sorted(inner)), waiting)
+                more = self._sorted(f"{folder}{name}/" for name in sorted(inner))
+                fresh, stale = fresh + more[0], stale + more[1]
                 yield from (f"{folder}{each.name}" for each in entries if each.name not in inner)
 
-    def _sort(self, folders: Iterable[str], waiting: tuple[list[str], list[str]]) -> None:
+    def _sorted(self, folders: Iterable[str]) -> tuple[list[str], list[str]]:
+        """The folders that changed since the snapshot, and the others."""
+        found: tuple[list[str], list[str]] = [], []
         for folder in folders:
-            info = _look(self.root / folder)
-            waiting[0 if info is not None and self._is_new(info) else 1].append(folder)
+            info = self._look(folder)
+            found[0 if info is not None and self._is_new(info) else 1].append(folder)
+        return found
+
+    def _look(self, name: str) -> os.stat_result | None:
+        try:
+            return os.lstat(self._path(name))
+        except OSError:  # gone meanwhile
+            return None
+
+    def _path(self, name: str) -> str:
+        return f"{self.root}{os.sep}{name}"
 
     def _is_new(self, info: os.stat_result) -> bool:
         return max(info.st_mtime_ns, info.st_ctime_ns) >= self.kept.taken_at - CLOCK_SLACK
@@ -154,14 +169,7 @@ def _together(files: list[tuple[str, int]]) -> Written:
     return Written(path, len(names), sum(size for _, size in files))
 
 
-def _look(path: Path) -> os.stat_result | None:
-    try:
-        return os.lstat(path)
-    except OSError:  # gone meanwhile
-        return None
-
-
-def _entries(folder: Path, most: int) -> list[os.DirEntry[str]]:
+def _entries(folder: str, most: int) -> list[os.DirEntry[str]]:
     try:
         with os.scandir(folder) as entries:
             return list(islice(entries, most))
