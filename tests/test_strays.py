@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from tests.conftest import Project, read_lock, with_callback
@@ -49,7 +51,7 @@ def app(project: Project) -> Project:
 
 def warnings_of(project: Project, do: str, *more: str) -> list[str]:
     """The warnings in the lock of a job that ran a line and printed nothing."""
-    done = project.app(f'do="{do}"', *more)
+    done = project.app(f'do="{do}"', f"hydra.run.dir=outputs/{len(project.locks())}", *more)
     assert (done.out, done.err) == ("", "")
     assert project.lock()["repos"]["main"]["completeness"] == "exact"
     warnings: list[str] = project.lock()["warnings"]
@@ -116,3 +118,78 @@ def test_a_sweep_names_once_what_its_jobs_wrote(app: Project) -> None:
     assert [read_lock(path)["warnings"] for path in app.locks()] == [[], []]
     assert said in app.path("multirun/a/sweep.lock").read_text().replace("\n  ", " ")
     assert said in " ".join(app.flexlock("show", "multirun/a").out.split())
+
+
+NAMED = "named in the config and not recorded, for git does not track it: "
+PATHS = """
+paths:
+  root: ${oc.env:PROJECT_ROOT}
+  data_dir: ${paths.root}/data/
+  log_dir: ${paths.root}/logs/
+  out: ${hydra:runtime.output_dir}
+data: {folder: "${paths.data_dir}", kind: csv, mode: data, empty_dir: weights/none}
+model: {first: weights/first.pt, missing: weights/last.pt}
+many: [results/readme.txt, one.bin, mixed, .venv/lib, ../elsewhere]
+marked: ${snapshot:more/x.csv}
+around: more
+"""
+
+
+@pytest.fixture
+def paths(app: Project) -> Project:
+    """A config that names all kinds of paths: inputs, places to write to, none of these."""
+    app.write("conf/config.yaml", with_callback(f"do: pass\n{PATHS}"))
+    app.write(".gitignore", "outputs/\nmultirun/\ndata/*\nweights/\nlogs/\nmore/\n*.bin\n.venv\n")
+    for name in ("data/a.csv", "logs/old/a", "more/x.csv", "mixed/a.py", "mixed/b.py",
+                 "mixed/c.bin", ".venv/lib/a", "../elsewhere", "one.bin"):
+        app.write(name, "x")
+    app.path("weights/none").mkdir()
+    app.commit("paths")
+    app.env["PROJECT_ROOT"] = str(app.root)
+    return app
+
+
+def test_ignored_paths_in_the_config_are_named(paths: Project) -> None:
+    """One warning names those that may be inputs, and what it tells to write records them."""
+    told = "paths.data_dir: ${snapshot:${paths.root}/data/}"
+    said = (
+        f"{NAMED}paths.data_dir (data), model.first (weights/first.pt), many[1] (one.bin); an input"
+        f" is recorded and pushed where the config says {told}"
+    )
+
+    assert warnings_of(paths, "pass") == [said]
+    assert said in " ".join(paths.flexlock("show", "@latest").out.split())
+    config = paths.path("conf/config.yaml").read_text()
+    paths.write("conf/config.yaml", config.replace("data_dir: ${paths.root}/data/", told[6:]))
+    paths.commit("told")
+    assert warnings_of(paths, "pass", "model=null", "many=null") == []
+    assert paths.lock()["data"]["paths.data_dir"]["path"] == "data"
+
+
+def test_a_large_untracked_file_in_the_config_is_named(app: Project) -> None:
+    """What is left out of the code for its size is an input that nothing records."""
+    app.write("big.pt", b"x" * 2_000_000)
+    app.app("+init=big.pt", "hydra.callbacks.flexlock.max_untracked_mb=1")
+
+    assert app.lock()["warnings"] == [
+        f"{NAMED}init (big.pt); an input is recorded and pushed where the config says "
+        "init: ${snapshot:big.pt}"
+    ]
+
+
+def test_links_and_inner_repositories_are_no_trouble(app: Project, tmp_path: Path) -> None:
+    """Git looks at nothing beyond a link, and refuses to say what an inner repository ignores."""
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "disk" / "x.csv").write_text("x")
+    app.path("linked").symlink_to(tmp_path / "disk")
+    app.write(".gitignore", "outputs/\n/linked\n")
+    app.write("inner/.gitignore", "x.csv\n")
+    app.git("init", "-q", cwd=app.path("inner"))
+    app.git("add", "-A", cwd=app.path("inner"))
+    app.git("commit", "-q", "-m", "inner", cwd=app.path("inner"))
+    app.write("inner/x.csv", "x")
+    app.commit("links")
+    app.app("+table=linked/x.csv", "+other=inner/x.csv")
+
+    assert len(app.lock()["warnings"]) == 1
+    assert app.lock()["warnings"][0].startswith(f"{NAMED}table (linked/x.csv); ")

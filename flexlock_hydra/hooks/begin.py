@@ -19,7 +19,7 @@ from flexlock_hydra.capture.ranks import is_further_rank
 from flexlock_hydra.capture.scope import Scope
 from flexlock_hydra.capture.secrets import Masker, env_names
 from flexlock_hydra.errors import FlexlockError, LockError
-from flexlock_hydra.hooks import active, further, tracking, watch
+from flexlock_hydra.hooks import active, further, tracking, unmarked, watch
 from flexlock_hydra.hooks.active import ActiveRun
 from flexlock_hydra.hooks.again import Rerun
 from flexlock_hydra.hooks.masked import masked_code, masked_entry, masked_job
@@ -223,6 +223,7 @@ def begin(
     resolved = None if config is None else _record_config(run, found, save_config, rerun)
     run.masker = masker.learn(found.unresolved, resolved)
     _mask(run)
+    unmarked.tell(run, found, resolved)
     return run
 
 
