@@ -40,6 +40,7 @@ ROWS = (
     transfer.pull_small_files,
     transfer.push_long_lineage,
     transfer.push_memory,
+    looking.rerun,
     looking.verify,
     looking.start,
 )

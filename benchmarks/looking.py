@@ -6,9 +6,10 @@ import os
 import sys
 import time
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 
-from harness import Bench, Row, small_files
+from harness import ON, Bench, Row, project, small_files
 from transfer import DVC, distinct_files, recorded
 
 SCRIPT = Path(sys.executable).with_name("flexlock-hydra")
@@ -35,6 +36,28 @@ def verify(bench: Bench) -> Iterator[Row]:
     yield Row(
         f"verify of a run with {files:,} x 1 KB unchanged", "`dvc status` there",
         found["ours"], found["dvc"], 0.4 * found["dvc"], "0.4 x",
+    )
+
+
+def rerun(bench: Bench) -> Iterator[Row]:
+    """An app that does nothing, run again in a repository of very many files."""
+    root = project(bench, "again", bench.scale.files, {})
+    app = (sys.executable, "app.py", ON)
+    bench.call(*app, "hydra.run.dir=outputs/a", cwd=root)
+    numbers = count()
+
+    def beside() -> float:
+        place = bench.root / f"tree{next(numbers)}"
+        taken = bench.timed("git", "worktree", "add", "-q", "--detach", place, "HEAD", cwd=root)
+        bench.call("git", "worktree", "remove", "--force", place, cwd=root)
+        return taken + bench.timed(*app, cwd=root)
+
+    ours = (SCRIPT, "rerun", "outputs/a")
+    found = bench.medians(ours=lambda: bench.timed(*ours, cwd=root), other=beside)
+    yield Row(
+        f"rerun of a no-op app, repository of {bench.scale.files:,} files",
+        "the app + `git worktree add`",
+        found["ours"], found["other"], 1.3 * found["other"] + 0.3, "1.3 x + 300 ms",
     )
 
 

@@ -1,4 +1,4 @@
-"""A pipeline of three runs is recorded, pushed, lost, restored twice and run again.
+"""A pipeline of three runs is recorded, pushed, lost, restored twice, run again, reproduced.
 
 Started with the Python of an environment that has flexlock-hydra, DVC and scikit-learn;
 git is taken from PATH. Only temporary folders are written, and removed at the end; no
@@ -69,6 +69,7 @@ def main() -> None:
         compared |= compare_restored("git clone and dvc pull", tag, original, cloned)
         for job in reversed(JOBS):
             compared |= rerun(job, runs[job], pulled, original)
+        compared |= reproduce(tag, home / "git-remote", home / "reproduced", original, runs)
     print(f"reproduced: {len(compared)} files identical")
 
 
@@ -193,6 +194,27 @@ def rerun(job: str, folder: str, restored: Path, original: Path) -> set[Path]:
     if again["verdict"] != "identical":
         raise DemoError(f"rerun of {job}: every file is identical, yet the command says {again}")
     tell("rerun", f"{job} run again in the restored folder: {len(compared)} outputs identical")
+    return compared
+
+
+def reproduce(
+    tag: str, git_remote: Path, target: Path, original: Path, runs: dict[str, str]
+) -> set[Path]:
+    """Run the whole pipeline again from the tag alone; the outputs compared."""
+    where = ("--from", str(git_remote), "--into", str(target))
+    told = flexlock("reproduce", tag, *where, "--with-prevs", cwd=target.parent)
+    if told["verdict"] != "identical":
+        raise DemoError(f"reproduce {tag}: {told}")
+    compared = set()
+    for step, job in zip((*told["steps"], told), JOBS, strict=True):
+        folder, again = original / runs[job], Path(step["path"])
+        files = set(files_below(folder, NOT_REPEATED))
+        compared |= compare(folder, again, files, set(files_below(again, NOT_REPEATED)))
+    history = flexlock("show", tag, cwd=target)["reproduced"]
+    tell(
+        "reproduce",
+        f"from the tag alone, all three runs again: {history[0]['verdict']}, kept in git",
+    )
     return compared
 
 

@@ -42,11 +42,12 @@ def normal(text: str) -> str:
     for pattern, name in (
         (r"\d{8}T\d{6}Z-[0-9a-f]{8}", "ID"),
         (r"\d{4}-\d\d-\d\dT[\d:.]+\+00:00 on \S+", "TIME"),
+        (r"\d{4}-\d\d-\d\dT[\d:.]+\+00:00 (identical|close|differs) on \S+", r"TIME \1 on HOST"),
         (r"\d{4}-\d\d-\d\d/\d\d-\d\d-\d\d", "DAY/TIME"),
         (r"in (\d+ ms|\d+\.\d s)", "in TIME"),
         (r"\b[0-9a-f]{32}\b", "MD5"),
         (r"\b[0-9a-f]{12}\b", "SHA"),
-        (r"CPython [\d.]+\w*, \d+ packages", "PYTHON"),
+        (r"CPython [\d.]+\w*(, \d+ packages)?", "PYTHON"),
         (r"\d+\.\d kB", "N kB"),
         (r"(/[\w.-]+)+/(project|store|restored|origin\.git)", r"/\2"),
         (r"on (main|master),", "on BRANCH,"),
@@ -64,7 +65,9 @@ def write_files(project: Project, document: str) -> None:
 
 
 @pytest.mark.hydra
-@pytest.mark.parametrize("document", ["README.md", "docs/hydra.md", "docs/commands.md"])
+@pytest.mark.parametrize(
+    "document", ["README.md", "docs/hydra.md", "docs/commands.md", "docs/reproduce.md"]
+)
 def test_every_command_prints_what_is_shown(
     document: str, tmp_path: Path, env: dict[str, str]
 ) -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from flexlock_hydra.archive import repos, target
+from flexlock_hydra.archive import repos, target, verdicts
 from flexlock_hydra.archive.audit import Contents, read_contents
 from flexlock_hydra.archive.collect import OUTPUTS
 from flexlock_hydra.archive.fill import (
@@ -210,12 +210,15 @@ def _bring_tag(repo: GitRepo, here: GitRepo | None, tag: str, source: str | None
     url = repo.remote_url("origin") if repo != here and source is None else None
     url = url or _source(here or repo, source, tag)
     ref = f"refs/tags/{tag}"
-    if ref not in remote_refs(repo.root, url, ref):
+    found = remote_refs(repo.root, url, ref, layout.VERDICTS)
+    if ref not in found:
         raise RunNotFoundError(
             f"{redact_url(url)} has no tag {tag}",
             hint=f"See which there are: git ls-remote --tags {redact_url(url)} 'flexlock/*'",
         )
     fetch_refs(repo.root, url, [f"{ref}:{ref}"])
+    if layout.VERDICTS in found:
+        verdicts.join(repo, url, found[layout.VERDICTS])
     return True
 
 

@@ -239,7 +239,8 @@ def _by_id(root: Path, prefix: str, name: str) -> Path:
     if not found:
         raise RunNotFoundError(
             f"no run {name} below {root}",
-            hint="A pushed run comes here with: flexlock-hydra pull TAG",
+            hint="A pushed run comes here with: flexlock-hydra pull TAG; "
+            "and runs again at once with: flexlock-hydra reproduce TAG",
         )
     if len(found) > 1:
         raise RunNotFoundError(

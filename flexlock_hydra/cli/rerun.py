@@ -53,16 +53,17 @@ def command(
     standard error. Exits with 1 when an output differs.
     """
     tolerance = Tolerance(rtol, atol)
-    reran = replay.rerun(find_run(run), overrides, tolerance=tolerance, say=_say, **options)
+    reran = replay.rerun(find_run(run), overrides, tolerance=tolerance, say=say, **options)
     if as_json:
         render.as_json(results.as_json(reran))
     else:
         for each in (*reran.steps, reran):
-            _show(each)
+            show(each)
     ctx.exit(1 if reran.verdict == DIFFERS else 0)
 
 
-def _show(reran: results.Reran) -> None:
+def show(reran: results.Reran) -> None:
+    """A rerun, and how it compares."""
     click.echo(f"rerun {reran.run.lock.run.id} in {reran.run.folder}")
     if reran.overrides:
         click.echo(f"changed: {render.printable(' '.join(reran.overrides))}")
@@ -77,5 +78,6 @@ def _show(reran: results.Reran) -> None:
     compared.show(reran.comparison)
 
 
-def _say(text: str) -> None:
+def say(text: str) -> None:
+    """What the user should know before a job starts."""
     render.warn([text])

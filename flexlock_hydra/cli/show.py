@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import click
 
+from flexlock_hydra.archive import verdicts
 from flexlock_hydra.archive.runs import RecordedRun, RecordedSweep, find_run, find_sweep
 from flexlock_hydra.capture import process
-from flexlock_hydra.cli import render, shown, shown_sweep
+from flexlock_hydra.cli import render, shown, shown_sweep, shown_verdicts
 from flexlock_hydra.cli.names import RUN
+from flexlock_hydra.ports.gitrepo import GitRepo
+from flexlock_hydra.record import layout
 
 
 @click.command("show")
@@ -17,23 +20,26 @@ def command(run: str, as_json: bool) -> None:
     """Show what was recorded of RUN, its status as judged now.
 
     What ran, with which overrides and config groups, on which code, data and Python; what
-    came out of it; the runs that it stands on; and what of all this is not exact.
+    came out of it; the runs that it stands on; and what of all this is not exact. Of a
+    pushed run also how often it was reproduced, where, and with what result.
 
     RUN may be a sweep: its folder or its id. Then sweep.lock is written anew as well.
     """
     sweep = find_sweep(run)
     if sweep is not None:
         _save(sweep)
-        if as_json:
-            render.as_json({**sweep.lock.to_dict(), "path": str(sweep.folder)})
-        else:
-            shown_sweep.show(sweep)
-        return
-    found = find_run(run)
-    if as_json:
-        render.as_json(_plain(found))
+        tag, repo = layout.tag_name(sweep.lock.job, sweep.lock.id), GitRepo.find(sweep.folder)
+        plain = {**sweep.lock.to_dict(), "path": str(sweep.folder)}
     else:
-        shown.show(found, run)
+        found = find_run(run)
+        tag, repo, plain = found.lock.tag, found.repo, _plain(found)
+    history = verdicts.history(repo, tag) if repo else ()
+    if as_json:
+        render.as_json({**plain, "reproduced": [verdict.to_dict() for verdict in history]})
+    elif sweep is not None:
+        shown_sweep.show(sweep, [*shown_verdicts.lines(history)])
+    else:
+        shown.show(found, run, [*shown_verdicts.lines(history)])
 
 
 def _save(sweep: RecordedSweep) -> None:

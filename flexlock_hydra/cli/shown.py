@@ -32,7 +32,7 @@ def show(found: RecordedRun, name: str, reproduced: Sequence[str] = ()) -> None:
         ("data", [*_data(lock)]),
         ("stands on", [*_prevs(lock)]),
         ("not exact", [("-", text) for text in _inexact(lock)]),
-        ("run again", [("-", text) for text in reproduced]),
+        ("reproduced", [("-", text) for text in reproduced]),
     ):
         if lines:
             click.echo(title)

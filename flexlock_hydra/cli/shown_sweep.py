@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import click
 
@@ -13,8 +13,8 @@ from flexlock_hydra.record.model import STATUSES
 from flexlock_hydra.record.sweep import SweepLock
 
 
-def show(found: RecordedSweep) -> None:
-    """The sweep in a few lines, then a table of its jobs."""
+def show(found: RecordedSweep, reproduced: Sequence[str] = ()) -> None:
+    """The sweep in a few lines, then a table of its jobs, and how it was reproduced."""
     lock = found.lock
     shared = _shared(lock)
     unsaid = [override for override in shared if override not in lock.overrides]
@@ -33,9 +33,10 @@ def show(found: RecordedSweep) -> None:
     if lock.jobs:
         click.echo("jobs")
         render.table(list(_rows(lock, shared)))
-    if lock.warnings:
-        click.echo("not exact")
-        render.rows([("-", text) for text in lock.warnings], indent=2)
+    for title, texts in (("not exact", lock.warnings), ("reproduced", reproduced)):
+        if texts:
+            click.echo(title)
+            render.rows([("-", text) for text in texts], indent=2)
 
 
 def _shared(lock: SweepLock) -> tuple[str, ...]:

@@ -1,0 +1,176 @@
+"""The verdicts on tags: one ref in the form of git's notes, which remotes share.
+
+A note stands on a tag's commit and holds one verdict a line. Two histories of the ref are
+joined line by line, so nobody's verdict is lost, and none is counted twice.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+
+from flexlock_hydra.errors import GitError
+from flexlock_hydra.ports.gitcmd import run
+from flexlock_hydra.ports.gitremote import fetch_refs, push_refs, remote_refs
+from flexlock_hydra.ports.gitrepo import GitRepo
+from flexlock_hydra.record import layout
+from flexlock_hydra.record.verdict import Verdict, loads
+
+_OID = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+_LARGEST = 16 << 20
+"""Bytes of a note above which it is not read."""
+_TRIES = 20
+
+Notes = Mapping[str, str]
+"""Commit -> id of the blob with its note."""
+
+
+def history(repo: GitRepo, tag: str) -> tuple[Verdict, ...]:
+    """What came of a tag so far, the oldest first."""
+    known = repo.rev_parse(layout.VERDICTS)
+    commit = repo.rev_parse(f"refs/tags/{tag}^{{commit}}") if known else None
+    note = _notes(repo, known).get(commit or "")
+    found = filter(None, map(loads, _lines(repo, [note])[note])) if note else ()
+    return tuple(sorted((each for each in found if each.tag == tag), key=lambda each: each.when))
+
+
+def keep(repo: GitRepo, verdict: Verdict) -> None:
+    """Add a verdict to those on its tag.
+
+    Raises:
+        GitError: the repository has no such tag, or cannot be written to.
+    """
+    commit = repo.git("rev-parse", "--verify", f"refs/tags/{verdict.tag}^{{commit}}")
+    for attempt in range(_TRIES):
+        known = repo.rev_parse(layout.VERDICTS)
+        note = _notes(repo, known).get(commit)
+        lines = {*(_lines(repo, [note])[note] if note else ()), verdict.dumps()}
+        new = _commit(repo, known, {commit: lines}, [known] if known else [])
+        with suppress(GitError):
+            _move(repo, known, new)
+            return
+        time.sleep(0.02 * attempt)  # another process was faster
+    raise _not_kept(repo)
+
+
+def fetch(repo: GitRepo, url: str) -> None:
+    """Bring the verdicts of a remote, if it has any, beside those that are here.
+
+    Raises:
+        GitError: the remote cannot be reached.
+    """
+    theirs = remote_refs(repo.root, url, layout.VERDICTS).get(layout.VERDICTS)
+    if theirs is not None:
+        join(repo, url, theirs)
+
+
+def join(repo: GitRepo, url: str, theirs: str) -> None:
+    """The same where the remote's commit is known.
+
+    Raises:
+        GitError: the remote cannot be reached, or sent what is not safe.
+    """
+    if not repo.has_object(theirs):
+        fetch_refs(repo.root, url, [layout.VERDICTS])
+    for attempt in range(_TRIES):
+        ours = repo.rev_parse(layout.VERDICTS)
+        with suppress(GitError):
+            _move(repo, ours, _joined(repo, ours, theirs))
+            return
+        time.sleep(0.02 * attempt)
+    raise _not_kept(repo)
+
+
+def publish(repo: GitRepo, url: str) -> None:
+    """Send the verdicts to a remote; those that others sent meanwhile stay.
+
+    Raises:
+        GitError: the remote refused, or cannot be reached.
+    """
+    for attempt in range(_TRIES):
+        fetch(repo, url)
+        ours = repo.git("rev-parse", "--verify", layout.VERDICTS)
+        try:
+            push_refs(repo.root, url, {layout.VERDICTS: ours})
+            return
+        except GitError:
+            there = remote_refs(repo.root, url, layout.VERDICTS).get(layout.VERDICTS)
+            if attempt == _TRIES - 1 or there is None or repo.has_object(there):
+                raise  # nobody was faster: the remote refuses
+        time.sleep(0.02 * attempt)
+
+
+def _notes(repo: GitRepo, treeish: str | None) -> Notes:
+    """The notes of a commit; git spreads them over folders where there are many."""
+    tree = repo.ls_tree(treeish) if treeish else {}
+    found = {path.replace("/", ""): entry for path, entry in tree.items()}
+    return {
+        commit: entry.oid
+        for commit, entry in found.items()
+        if _OID.fullmatch(commit) and entry.mode == "100644"
+    }
+
+
+def _lines(repo: GitRepo, blobs: Iterable[str]) -> dict[str, list[str]]:
+    """The lines of some notes, those that are too large left out."""
+    wanted = list(dict.fromkeys(blobs))
+    found = {oid: "" for oid in wanted}
+    for oid, content in repo.read_blobs(wanted, largest=_LARGEST):
+        found[oid] = content.decode("utf-8", "replace")
+    return {oid: note.splitlines() for oid, note in found.items()}
+
+
+def _joined(repo: GitRepo, ours: str | None, theirs: str) -> str:
+    """A commit with the verdicts of both."""
+    if ours is None or _is_ancestor(repo, ours, theirs):
+        return theirs
+    if _is_ancestor(repo, theirs, ours):
+        return ours
+    mine, other = _notes(repo, ours), _notes(repo, theirs)
+    changed = {commit: oid for commit, oid in other.items() if mine.get(commit) != oid}
+    pairs = {commit: [oid, *filter(None, [mine.get(commit)])] for commit, oid in changed.items()}
+    lines = _lines(repo, [oid for pair in pairs.values() for oid in pair])
+    put = {
+        commit: {line for oid in pair for line in lines[oid]} for commit, pair in pairs.items()
+    }
+    return _commit(repo, ours, put, [ours, theirs])
+
+
+def _commit(
+    repo: GitRepo, base: str | None, put: Mapping[str, Iterable[str]], parents: Iterable[str]
+) -> str:
+    """A commit that has other notes on some commits."""
+    tree = repo.git("mktree", stdin=b"") if base is None else repo.git(
+        "rev-parse", f"{base}^{{tree}}"
+    )
+    spread = [
+        path
+        for path in (repo.ls_tree(tree) if base else {})
+        if "/" in path and path.replace("/", "") in put
+    ]
+    files = {name: "".join(f"{line}\n" for line in sorted(lines)) for name, lines in put.items()}
+    new = repo.edit_tree(tree, {name: text.encode() for name, text in files.items()}, spread)
+    return repo.commit_tree(new, parents, "Verdicts\n", f"{int(time.time())} +0000")
+
+
+def _is_ancestor(repo: GitRepo, one: str, other: str) -> bool:
+    return run(repo.root, "merge-base", "--is-ancestor", one, other).returncode == 0
+
+
+def _move(repo: GitRepo, old: str | None, new: str) -> None:
+    """Point the ref at a commit, unless somebody else has moved it.
+
+    Raises:
+        GitError: somebody has, or it cannot be written.
+    """
+    if old != new:
+        repo.git("update-ref", layout.VERDICTS, new, old or "0" * len(new))
+
+
+def _not_kept(repo: GitRepo) -> GitError:
+    return GitError(
+        f"{layout.VERDICTS} in {repo.root} cannot be written",
+        hint=f"See why: git -C {repo.root} update-ref {layout.VERDICTS} HEAD",
+    )

@@ -1,0 +1,90 @@
+"""``reproduce TAG``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from flexlock_hydra.cli import compared, render
+from flexlock_hydra.cli.names import TAG
+from flexlock_hydra.cli.rerun import say, show
+from flexlock_hydra.replay import reproduce as replay
+from flexlock_hydra.replay.outcome import DIFFERS
+from flexlock_hydra.replay.tolerance import Tolerance
+
+
+@click.command("reproduce", short_help="Restore TAG, run it again, and give a verdict.")
+@click.argument("tag", type=TAG)
+@click.option(
+    "--from",
+    "source",
+    metavar="URL",
+    help="The git repository that has TAG.  [origin, else this one]",
+)
+@click.option(
+    "--into",
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    help="Where TAG is restored, as by pull.  [JOB-ID, beside the repository if this is one]",
+)
+@click.option(
+    "--remote", metavar="R", help="Data remote, where it is not the one that TAG names."
+)
+@click.option(
+    "--cache",
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    help="A folder that keeps what was fetched, for this pull and others.",
+)
+@click.option("--python", metavar="P", help="The interpreter.  [this one]")
+@click.option(
+    "--with-prevs",
+    is_flag=True,
+    help="Run what TAG stands on again before, each step from the new output of the one before.",
+)
+@click.option("--publish", is_flag=True, help="Send the verdict to where TAG came from.")
+@compared.tolerance_options
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@click.pass_context
+def command(
+    ctx: click.Context,
+    /,
+    tag: str,
+    source: str | None,
+    into: Path | None,
+    remote: str | None,
+    cache: Path | None,
+    publish: bool,
+    rtol: float,
+    atol: float,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Reproduce a pushed run or sweep from TAG alone, anywhere, and give a verdict.
+
+    TAG is restored as by pull, each of its jobs runs again from its recorded code, config
+    and data, and what comes out is compared: identical, close or differs. The verdict is
+    kept in git, where show TAG tells it; --publish shares it.
+
+    Exits with 1 when an output differs.
+    """
+    with render.progress("download", quiet=ctx.obj["quiet"], in_bytes=False) as progress:
+        restored = replay.restore(tag, replay.Source(source, into, remote, cache, progress))
+    render.warn([*restored.warnings, *(f"missing: {reason}" for reason in restored.missing)])
+    reproduced = replay.reproduce(
+        restored, tolerance=Tolerance(rtol, atol), say=say, **options
+    )
+    if as_json:
+        render.as_json(replay.as_json(reproduced))
+    else:
+        click.echo(f"restored {reproduced.tag} in {reproduced.path}")
+        for each in reproduced.runs:
+            show(each)
+        click.echo(f"verdict: {reproduced.verdict.verdict}")
+    if publish:
+        url = replay.publish(reproduced, source)
+        if not as_json:
+            click.echo(f"published in {url}")
+    ctx.exit(1 if reproduced.verdict.verdict == DIFFERS else 0)

@@ -1,0 +1,46 @@
+"""How the verdicts on a tag look to people."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+from flexlock_hydra.record.verdict import VERDICTS, Verdict
+
+_NAMED = 3
+_LATEST = 10
+
+
+def lines(history: Sequence[Verdict]) -> Iterator[str]:
+    """How often, with what result; then each of the latest, the newest first."""
+    if not history:
+        return
+    counts = Counter(each.verdict for each in history)
+    tally = ", ".join(f"{name} {counts[name]}" for name in VERDICTS if counts[name])
+    times = "once" if len(history) == 1 else f"{len(history)} times"
+    yield f"{times}: {tally}"
+    for each in [*reversed(history)][:_LATEST]:
+        yield _line(each)
+    if len(history) > _LATEST:
+        yield f"and {len(history) - _LATEST} earlier: flexlock-hydra show TAG --json"
+
+
+def _line(verdict: Verdict) -> str:
+    where, what = verdict.where, verdict.environment
+    by = f" by {where['by']}" if where.get("by") else ""
+    names = verdict.differ[:_NAMED]
+    more = f" and {len(verdict.differ) - _NAMED} more" if len(verdict.differ) > _NAMED else ""
+    named = f": {', '.join(names)}{more}" if names else ""
+    return (
+        f"{verdict.when} {verdict.verdict} on {where.get('host')}{by}, "
+        f"{what.get('python')}, {_packages(verdict)}{named}"
+    )
+
+
+def _packages(verdict: Verdict) -> str:
+    different = verdict.environment.get("different")
+    if verdict.environment.get("same"):
+        return "the same packages"
+    names = list(map(str, different)) if isinstance(different, list) else []
+    more = " and more" if len(names) > _NAMED else ""
+    return f"other {', '.join(names[:_NAMED])}{more}" if names else "other packages"

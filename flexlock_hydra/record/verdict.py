@@ -1,0 +1,83 @@
+"""A verdict on a pushed run: what came of it when it was reproduced, where and in what."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from flexlock_hydra.record.codec import Json
+
+VERDICTS = ("identical", "close", "differs")
+_LONGEST = 1 << 16
+"""Characters of a line above which it is none of ours."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One line of the note on a tag.
+
+    Args:
+        tag: the tag, ``flexlock/<job>/<run id>``.
+        when: ISO 8601, UTC.
+        where: ``host``, ``platform``, and ``by`` as git knows the user.
+        environment: ``python``, ``implementation``, ``packages`` (a hash over all of them),
+            ``same`` (whether they are the recorded ones) and, if not, some names that differ.
+        verdict: ``identical``, ``close`` or ``differs``.
+        files: how many were ``identical``, ``close``, ``differ`` or ``missing``.
+        differ: names of what differs or is missing, the first ones.
+        tolerance: ``rtol`` and ``atol``, by which numbers count as close.
+    """
+
+    tag: str
+    when: str
+    where: Mapping[str, Json]
+    environment: Mapping[str, Json]
+    verdict: str
+    files: Mapping[str, Json] = field(default_factory=dict)
+    differ: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
+    tolerance: Mapping[str, Json] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data, as a command's JSON document shows it."""
+        return {**vars(self), "differ": list(self.differ), "left_out": list(self.left_out)}
+
+    def dumps(self) -> str:
+        """One line of JSON."""
+        return json.dumps(self.to_dict(), sort_keys=True, separators=(",", ":"))
+
+
+def loads(line: str) -> Verdict | None:
+    """The verdict of a line; None where it is none: others write to the same ref."""
+    if len(line) > _LONGEST:
+        return None
+    try:
+        said = json.loads(line)
+        found = Verdict(
+            tag=_text(said["tag"]),
+            when=_text(said["when"]),
+            where=_mapping(said["where"]),
+            environment=_mapping(said["environment"]),
+            verdict=_text(said["verdict"]),
+            files=_mapping(said["files"]),
+            differ=tuple(map(_text, said["differ"])),
+            left_out=tuple(map(_text, said["left_out"])),
+            tolerance=_mapping(said["tolerance"]),
+        )
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None
+    return found if found.verdict in VERDICTS else None
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r} is no text")
+    return value
+
+
+def _mapping(value: Any) -> Mapping[str, Json]:
+    if not isinstance(value, dict):
+        raise TypeError(f"{value!r} is no mapping")
+    return value
