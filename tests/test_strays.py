@@ -34,6 +34,8 @@ if __name__ == "__main__":
 """
 OUTSIDE = "written outside of the output directory, neither recorded nor pushed: "
 HINT = "; write to the output directory"
+OR_THERE = f"{HINT}, or set hydra.job.chdir=true"
+NEXT = "; what git does not ignore counts as code of the next run"
 
 
 @pytest.fixture
@@ -66,7 +68,7 @@ def test_what_a_job_wrote_beside_its_outputs_is_named(app: Project) -> None:
     )
     said = (
         f"{OUTSIDE}last.ckpt (2 MB), results/new.txt, samples/ (2 files), train.log,"
-        f" weights/first.pt{HINT}, or set hydra.job.chdir=true"
+        f" weights/first.pt{OR_THERE}{NEXT}"
     )
 
     assert warnings_of(app, do) == [said]
@@ -98,7 +100,9 @@ def test_a_job_that_runs_in_its_output_directory_is_not_told_to(app: Project) ->
     assert warnings_of(app, "write('last.ckpt')", chdir) == []
     assert app.lock()["outputs"]["nfiles"] > 3
     root = "hydra.utils.get_original_cwd()"
-    assert warnings_of(app, f"write({root} + '/last.ckpt')", chdir) == [f"{OUTSIDE}last.ckpt{HINT}"]
+    assert warnings_of(app, f"write({root} + '/last.ckpt')", chdir) == [
+        f"{OUTSIDE}last.ckpt{HINT}{NEXT}"
+    ]
 
 
 def test_large_folders_do_not_hide_what_was_written(app: Project) -> None:
@@ -107,13 +111,14 @@ def test_large_folders_do_not_hide_what_was_written(app: Project) -> None:
         app.write(f"data/{number % 2}/{number}", "")
 
     assert warnings_of(app, "write('a/new.pt')")[0].startswith(f"{OUTSIDE}a/new.pt;")
+    assert warnings_of(app, "write('weights/new.pt')") == [f"{OUTSIDE}weights/new.pt{OR_THERE}"]
 
 
 def test_a_sweep_names_once_what_its_jobs_wrote(app: Project) -> None:
     """Its own lock says it, its jobs' locks do not; whoever reads it later is told as well."""
     do = """do="write(f'samples/{cfg.n}.csv')\""""
     app.app("-m", do, "+n=1,2", "hydra.sweep.dir=multirun/a")
-    said = f"{OUTSIDE}samples/ (2 files){HINT}, or set hydra.job.chdir=true"
+    said = f"{OUTSIDE}samples/ (2 files){OR_THERE}{NEXT}"
 
     assert [read_lock(path)["warnings"] for path in app.locks()] == [[], []]
     assert said in app.path("multirun/a/sweep.lock").read_text().replace("\n  ", " ")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import groupby, islice
@@ -41,6 +41,8 @@ class Written:
     path: str
     count: int
     size: int
+    is_next_code: bool = False
+    """Whether the next run's snapshot takes one of them for code: git does not ignore it."""
 
     @property
     def is_large(self) -> bool:
@@ -73,12 +75,10 @@ class Search:
         """Untracked and ignored files that changed, grouped by folders, what is large first."""
         if self.root.is_relative_to(self.output_dir):
             return []
-        names = (*status.untracked, *status.ignored)
-        files = self._changed(name for name in names if not name.endswith("/"))
-        inner = self._changed(self._below(name for name in names if name.endswith("/")))
-        found = sorted({**dict(files), **dict(inner)}.items())
-        groups = groupby(found, key=lambda each: each[0].partition("/")[0])
-        written = [_together([*group]) for _, group in groups]
+        code = dict(self._changed(self._unfolded(status.untracked)))
+        found = code | dict(self._changed(self._unfolded(status.ignored)))
+        groups = groupby(sorted(found.items()), key=lambda each: each[0].partition("/")[0])
+        written = [_together(dict(group), code) for _, group in groups]
         return sorted(written, key=lambda each: -each.size if each.is_large else 0)
 
     @property
@@ -101,6 +101,11 @@ class Search:
             path = self.root / name
             if not (is_known(name) or self._is_apart(name) or is_stream(path, streams)):
                 yield name, info.st_size
+
+    def _unfolded(self, names: Iterable[str]) -> Iterator[str]:
+        """Files by their names, and those in folders, whose names end with a slash."""
+        yield from (name for name in names if not name.endswith("/"))
+        yield from self._below(name for name in names if name.endswith("/"))
 
     def _below(self, folders: Iterable[str]) -> Iterator[str]:
         """Files in folders that git tracks nothing of; in those first that have changed."""
@@ -158,15 +163,21 @@ def told(found: list[Written], *, chdir: bool) -> list[str]:
     few = Few()
     for each in found:
         few.add(str(each))
-    where = "write to the output directory" + ("" if chdir else ", or set hydra.job.chdir=true")
-    return [f"written outside of the output directory, neither recorded nor pushed: {few}; {where}"]
+    hint = "write to the output directory" + ("" if chdir else ", or set hydra.job.chdir=true")
+    if any(each.is_next_code for each in found):
+        hint += "; what git does not ignore counts as code of the next run"
+    return [f"written outside of the output directory, neither recorded nor pushed: {few}; {hint}"]
 
 
-def _together(files: list[tuple[str, int]]) -> Written:
+def _together(files: Mapping[str, int], code: Container[str]) -> Written:
     """One for files with the same first folder: named by the innermost that holds all."""
-    names = [name for name, _ in files]
-    path = names[0] if len(names) == 1 else f"{os.path.commonpath(names)}/"
-    return Written(path, len(names), sum(size for _, size in files))
+    path, *more = files
+    return Written(
+        path=f"{os.path.commonpath(files)}/" if more else path,
+        count=len(files),
+        size=sum(files.values()),
+        is_next_code=any(name in code for name in files),
+    )
 
 
 def _entries(folder: str, most: int) -> list[os.DirEntry[str]]:
