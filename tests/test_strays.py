@@ -144,8 +144,8 @@ around: more
 def paths(app: Project) -> Project:
     """A config that names all kinds of paths: inputs, places to write to, none of these."""
     app.write("conf/config.yaml", with_callback(f"do: pass\n{PATHS}"))
-    app.write(".gitignore", "outputs/\nmultirun/\ndata/*\nweights/\nlogs/\nmore/\n*.bin\n.venv\n")
-    for name in ("data/a.csv", "logs/old/a", "more/x.csv", "mixed/a.py", "mixed/b.py",
+    app.write(".gitignore", "outputs/\ndata/**\n!data/**/\nweights/\nlogs/\nmore/\n*.bin\n.venv\n")
+    for name in ("data/raw/a.csv", "logs/old/a", "more/x.csv", "mixed/a.py", "mixed/b.py",
                  "mixed/c.bin", ".venv/lib/a", "../elsewhere", "one.bin"):
         app.write(name, "x")
     app.path("weights/none").mkdir()

@@ -40,8 +40,12 @@ _WRITTEN = re.compile(
 _OF_TOOLS = re.compile(
     r"(?:^|/)(?:\.|[^/]*cache|(?:site-packages|node_modules|[^/]*\.egg-info)(?:/|$))", re.I
 )
-_CHILDREN = 10
-"""Names in a folder that git is asked about: ``data/*`` ignores them and not the folder."""
+_FILES = 10
+"""Files in a folder that git is asked about: ``data/**`` ignores them and not the folder."""
+_MOST = 1000
+"""Names in a folder that are looked at."""
+_FOLDERS = 20
+"""Folders that are read for them."""
 
 _ignored: dict[str, bool] = {}
 """Path -> whether git ignores it, of all that this process asked about."""
@@ -105,7 +109,7 @@ def _candidates(
 
 def _path_test(root: Path, cwd: Path) -> Test:
     """Tells without asking the file system which texts may lead below the root."""
-    heads, prefix = {".", "..", *_names(cwd, most=None)}, f"{root}{os.sep}"
+    heads, prefix = {".", "..", *(entry.name for entry in _entries(cwd))}, f"{root}{os.sep}"
 
     def test(text: str) -> bool:
         head = text.replace(os.sep, "/").partition("/")[0]
@@ -140,7 +144,7 @@ def _may_be_read(key: str, value: str, path: str, root: Path) -> bool:
     if str(place).startswith(f"{sys.prefix}{os.sep}") or not os.path.exists(place):
         return False
     to_write = _TO_WRITE.search(last) or _WRITTEN.search(path)
-    return not place.is_dir() or not (to_write or not _names(place))
+    return not place.is_dir() or not (to_write or not _files_in(place))
 
 
 def _known(run: ActiveRun, main: Snapshot) -> Test:
@@ -170,7 +174,7 @@ def _unrecorded(main: Snapshot, candidates: list[Named]) -> list[Named]:
 
 
 def _mostly(ignored: Iterable[bool]) -> bool:
-    """Whether git ignores a path itself, or most of the names in it."""
+    """Whether git ignores a path itself, or most of the files in it."""
     itself, *inside = ignored
     return itself or 2 * sum(inside) > len(inside)
 
@@ -182,14 +186,25 @@ def _probes(root: Path, path: str) -> list[str]:
         place /= part
         if place.is_symlink():
             return [place.relative_to(root).as_posix()]
-    return [path, *(f"{path}/{name}" for name in _names(place))]
+    return [path, *(file.relative_to(root).as_posix() for file in _files_in(place))]
 
 
-def _names(folder: Path, most: int | None = _CHILDREN) -> list[str]:
-    """The first names in a folder but those of tools; none where it is none."""
+def _files_in(folder: Path) -> list[Path]:
+    """The first files in a folder and those below it; none where it is none."""
+    waiting, found = [folder], list[Path]()
+    for _ in range(_FOLDERS):
+        if not waiting or len(found) >= _FILES:
+            break
+        for entry in _entries(waiting.pop(0)):
+            place = waiting if entry.is_dir(follow_symlinks=False) else found
+            place.append(Path(entry.path))
+    return found[:_FILES]
+
+
+def _entries(folder: Path) -> list[os.DirEntry[str]]:
+    """What lies in a folder, that of tools left out."""
     try:
         with os.scandir(folder) as entries:
-            names = (entry.name for entry in entries if not _OF_TOOLS.search(entry.name))
-            return list(islice(names, most))
+            return [each for each in islice(entries, _MOST) if not _OF_TOOLS.search(each.name)]
     except OSError:
         return []
