@@ -169,6 +169,8 @@ def test_ignored_paths_in_the_config_are_named(paths: Project) -> None:
     paths.commit("told")
     assert warnings_of(paths, "pass", "model=null", "many=null") == []
     assert paths.lock()["data"]["paths.data_dir"]["path"] == "data"
+    absolute = warnings_of(paths, "pass", f"model.first={paths.root}/weights/first.pt", "many=null")
+    assert absolute[0].endswith(" model.first: ${snapshot:weights/first.pt}")
 
 
 def test_a_large_untracked_file_in_the_config_is_named(app: Project) -> None:

@@ -101,6 +101,8 @@ def _candidates(
         if not _may_be_read(key, value, path, root) or is_known(path):
             continue
         text = texts.get(key, value)
+        if os.path.isabs(text):  # what the code computed: elsewhere it is another one
+            text = os.path.relpath(text, run.places.original_cwd).replace(os.sep, "/")
         if path not in named or _REFERENCE.fullmatch(named[path].text):
             named[path] = Named(key, text, path)
     inside = drift.by_repo(run.code, [f"{root}{os.sep}{path}" for path in named])[MAIN]
