@@ -19,6 +19,7 @@ from pathlib import Path
 
 sys.path.append(str(Path(__file__).resolve().parent.parent))  # for the servers of the tests
 
+import comparing  # noqa: E402
 import looking  # noqa: E402
 import recording  # noqa: E402
 import transfer  # noqa: E402
@@ -41,6 +42,8 @@ ROWS = (
     transfer.push_long_lineage,
     transfer.push_memory,
     looking.rerun,
+    comparing.diff,
+    comparing.diff_of_outputs,
     looking.verify,
     looking.start,
 )

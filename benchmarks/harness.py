@@ -8,7 +8,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -105,19 +105,19 @@ class Bench:
             "PYTHONWARNINGS": "ignore",
         }
 
-    def call(self, *words: str | Path, cwd: Path) -> str:
-        """Run a program; its standard output."""
+    def call(self, *words: str | Path, cwd: Path, fine: Container[int] = (0,)) -> str:
+        """Run a program that ends with an exit code that is fine; its standard output."""
         done = subprocess.run(
             [str(word) for word in words], cwd=cwd, env=self.env(), capture_output=True, text=True
         )
-        if done.returncode:
+        if done.returncode not in fine:
             raise SystemExit(f"{words} failed:\n{done.stdout}\n{done.stderr}")
         return done.stdout
 
-    def timed(self, *words: str | Path, cwd: Path) -> float:
+    def timed(self, *words: str | Path, cwd: Path, fine: Container[int] = (0,)) -> float:
         """Seconds that a program runs."""
         start = time.perf_counter()
-        self.call(*words, cwd=cwd)
+        self.call(*words, cwd=cwd, fine=fine)
         return time.perf_counter() - start
 
     def medians(self, **sides: Callable[[], float]) -> dict[str, float]:

@@ -73,7 +73,7 @@ def elsewhere(tmp_path: Path, project: Project) -> Project:
 
 def reproduce(where: Project, tag: str, *words: str | Path, **env: str) -> dict[str, Any]:
     """Reproduce a tag; the command's JSON."""
-    done = where.flexlock("reproduce", tag, "--json", *words, check=False, **env)
+    done = where.flexlock("reproduce", tag, "--json", *words, cwd=None, check=False, **env)
     assert done.code in (0, 1), done.err
     document: dict[str, Any] = done.json
     assert done.code == (document["verdict"] == "differs")

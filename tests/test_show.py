@@ -171,4 +171,4 @@ def test_times_that_it_was_run_again(
     """What is known of later runs of the same has a section at the end."""
     found = find_run("outputs/a", recorded.root)
     shown.show(found, "outputs/a", ["2026-11-26 on node8: identical"])
-    assert capsys.readouterr().out.endswith("run again\n  -  2026-11-26 on node8: identical\n")
+    assert capsys.readouterr().out.endswith("reproduced\n  -  2026-11-26 on node8: identical\n")

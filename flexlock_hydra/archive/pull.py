@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import posixpath
-import re
 import stat
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager
@@ -35,13 +34,12 @@ from flexlock_hydra.ports import gitask, gitcmd, gitlook
 from flexlock_hydra.ports.folder import FolderStore
 from flexlock_hydra.ports.gitcmd import redact_url
 from flexlock_hydra.ports.gitlook import GITLINK
-from flexlock_hydra.ports.gitremote import fetch_refs, remote_refs
+from flexlock_hydra.ports.gitremote import fetch_refs, remote_refs, require_harmless
 from flexlock_hydra.ports.gitrepo import GitRepo
 from flexlock_hydra.ports.inside import Inside
 from flexlock_hydra.ports.store import RemoteSpec, Store, md5_of, open_store
 from flexlock_hydra.record import layout
 
-_RUNS_PROGRAMS = re.compile(r"\s*[\w+.-]*::|\s*-")
 _MISSING = f"{layout.ARCHIVE_DIR}/MISSING"
 
 
@@ -225,8 +223,7 @@ def _bring_tag(repo: GitRepo, here: GitRepo | None, tag: str, source: str | None
 def _source(here: GitRepo | None, source: str | None, tag: str) -> str:
     """The URL to fetch from: what was given, else where this repository has the tag."""
     if source is not None:
-        if _RUNS_PROGRAMS.match(source):
-            raise GitError(f"{redact_url(source)}: this kind of URL can run programs")
+        require_harmless(source)
         local = os.path.expanduser(source)
         return os.path.abspath(local) if os.path.exists(local) else source
     if here is None:

@@ -1,4 +1,4 @@
-"""Find a run: by folder, lock file, id, prefix of an id, ``@latest`` or tag."""
+"""Find a run: by folder, lock file, id, prefix of an id, ``@latest``, tag or FOLDER#NAME."""
 
 from __future__ import annotations
 
@@ -32,6 +32,8 @@ class RecordedRun:
     repo: GitRepo | None
     content: bytes = field(repr=False)
     """The lock's own bytes, as they were read."""
+    tag: str | None = None
+    """The tag in whose tree the lock was found; None where it lies in its folder."""
 
     @property
     def folder(self) -> Path:
@@ -76,7 +78,7 @@ class RecordedSweep:
 
 
 def find_run(name: str | Path, start: Path | None = None) -> RecordedRun:
-    """The run that a name means, seen from the folder ``start``.
+    """The run that a name means, seen from the folder ``start``; FOLDER#NAME: from that one.
 
     Raises:
         RunNotFoundError: there is none, or a prefix that fits several.
@@ -87,6 +89,9 @@ def find_run(name: str | Path, start: Path | None = None) -> RecordedRun:
     lock = _lock_at(path)
     if lock is not None:
         return load_run(lock)
+    place, _, there = str(name).rpartition("#")
+    if place and there and (folder := start / os.path.expanduser(place)).is_dir():
+        return find_run(there, folder)
     root = _search_root(start)
     tag = layout.parse_tag(str(name))
     if str(name) == LATEST:
@@ -211,7 +216,7 @@ def _by_tag(root: Path, tag: str, run_id: str) -> RecordedRun:
         if repo is None or tag not in repo.tags(tag):
             raise
     path, content, lock = _lock_of_tag(repo, tag, run_id)
-    return RecordedRun(root / path, process.judge(lock), root, repo, content)
+    return RecordedRun(root / path, process.judge(lock), root, repo, content, tag)
 
 
 def _lock_of_tag(repo: GitRepo, tag: str, run_id: str) -> tuple[str, bytes, RunLock]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sys
+
 import click
 
-from flexlock_hydra.archive.runs import find_run
-from flexlock_hydra.cli import render
+from flexlock_hydra.archive.elsewhere import finding
+from flexlock_hydra.cli import differences, render
 from flexlock_hydra.cli.names import RUN
 from flexlock_hydra.replay import diff as replay
 
@@ -13,30 +15,30 @@ from flexlock_hydra.replay import diff as replay
 @click.command("diff", short_help="Compare two runs.")
 @click.argument("a", type=RUN)
 @click.argument("b", type=RUN)
+@click.option("--patch", is_flag=True, help="Show the code's differences line by line.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @click.pass_context
-def command(ctx: click.Context, a: str, b: str, as_json: bool) -> None:
+def command(ctx: click.Context, a: str, b: str, patch: bool, as_json: bool) -> None:
     """Compare two runs: config, code, data, environment, result, outputs.
 
-    Exits with 1 when they differ.
+    A and B may be runs of other repositories: FOLDER#RUN, or URL#TAG. Exits with 1 when
+    they differ.
     """
-    sections = replay.diff(find_run(a), find_run(b))
+    from flexlock_hydra.replay import sources
+
+    with finding() as find:
+        old, new = find(a), find(b)
+        sections = replay.diff(old, new)
+        text, without = sources.patch(old, new) if patch else (b"", [])
     if as_json:
-        render.as_json(replay.as_json(sections))
+        document = replay.as_json(sections)
+        more = {"patch": text.decode("utf-8", "replace")} if patch else {}
+        render.as_json({**document, **more})
     else:
-        for name, section in sections.items():
-            _section(name, section)
+        for name, found in sections.items():
+            differences.show(name, found)
+            if name == "code" and text:
+                differences.show_patch(text, on_terminal=sys.stdout.isatty())
+    render.warn(note for found in sections.values() for note in found.notes)
+    render.warn(f"no patch of {name}: its files are not known here" for name in without)
     ctx.exit(1 if any(sections.values()) else 0)
-
-
-def _section(name: str, section: replay.Section) -> None:
-    if not section:
-        click.echo(f"{name}: equal")
-        return
-    click.secho(name, bold=True)
-    for key, change in section.changed.items():
-        click.echo(f"  ~ {key}: {render.brief(change.old)} -> {render.brief(change.new)}")
-    for key, value in section.removed.items():
-        click.echo(f"  - {key}: {render.brief(value)}")
-    for key, value in section.added.items():
-        click.echo(f"  + {key}: {render.brief(value)}")

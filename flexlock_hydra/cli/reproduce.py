@@ -10,6 +10,7 @@ import click
 from flexlock_hydra.cli import compared, render
 from flexlock_hydra.cli.names import TAG
 from flexlock_hydra.cli.rerun import say, show
+from flexlock_hydra.ports.gitcmd import redact_url
 from flexlock_hydra.replay import reproduce as replay
 from flexlock_hydra.replay.outcome import DIFFERS
 from flexlock_hydra.replay.tolerance import Tolerance
@@ -86,5 +87,5 @@ def command(
     if publish:
         url = replay.publish(reproduced, source)
         if not as_json:
-            click.echo(f"published in {url}")
+            click.echo(f"published in {redact_url(url)}")
     ctx.exit(1 if reproduced.verdict.verdict == DIFFERS else 0)

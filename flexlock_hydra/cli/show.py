@@ -5,12 +5,14 @@ from __future__ import annotations
 import click
 
 from flexlock_hydra.archive import verdicts
-from flexlock_hydra.archive.runs import RecordedRun, RecordedSweep, find_run, find_sweep
+from flexlock_hydra.archive.elsewhere import finding
+from flexlock_hydra.archive.runs import RecordedRun, RecordedSweep, find_sweep
 from flexlock_hydra.capture import process
 from flexlock_hydra.cli import render, shown, shown_sweep, shown_verdicts
 from flexlock_hydra.cli.names import RUN
 from flexlock_hydra.ports.gitrepo import GitRepo
 from flexlock_hydra.record import layout
+from flexlock_hydra.record.verdict import Verdict
 
 
 @click.command("show")
@@ -28,18 +30,36 @@ def command(run: str, as_json: bool) -> None:
     sweep = find_sweep(run)
     if sweep is not None:
         _save(sweep)
-        tag, repo = layout.tag_name(sweep.lock.job, sweep.lock.id), GitRepo.find(sweep.folder)
-        plain = {**sweep.lock.to_dict(), "path": str(sweep.folder)}
-    else:
-        found = find_run(run)
-        tag, repo, plain = found.lock.tag, found.repo, _plain(found)
-    history = verdicts.history(repo, tag) if repo else ()
+        _show_sweep(sweep, as_json)
+        return
+    with finding() as find:
+        _show_run(find(run), run, as_json)
+
+
+def _show_sweep(sweep: RecordedSweep, as_json: bool) -> None:
+    tag = layout.tag_name(sweep.lock.job, sweep.lock.id)
+    history = _history(GitRepo.find(sweep.folder), tag)
     if as_json:
-        render.as_json({**plain, "reproduced": [verdict.to_dict() for verdict in history]})
-    elif sweep is not None:
-        shown_sweep.show(sweep, [*shown_verdicts.lines(history)])
+        _print({**sweep.lock.to_dict(), "path": str(sweep.folder)}, history)
     else:
-        shown.show(found, run, [*shown_verdicts.lines(history)])
+        shown_sweep.show(sweep, [*shown_verdicts.lines(history)])
+
+
+def _show_run(found: RecordedRun, name: str, as_json: bool) -> None:
+    history = _history(found.repo, found.lock.tag)
+    if as_json:
+        _print(_plain(found), history)
+    else:
+        shown.show(found, name, [*shown_verdicts.lines(history)])
+
+
+def _history(repo: GitRepo | None, tag: str) -> tuple[Verdict, ...]:
+    return verdicts.history(repo, tag) if repo else ()
+
+
+def _print(plain: dict[str, object], history: tuple[Verdict, ...]) -> None:
+    told = {"reproduced": [verdict.to_dict() for verdict in history]} if history else {}
+    render.as_json({**plain, **told})
 
 
 def _save(sweep: RecordedSweep) -> None:

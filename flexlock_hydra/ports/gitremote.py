@@ -32,11 +32,22 @@ _CHECKED = (
     *(word for name in _HARMLESS for word in ("-c", f"fetch.fsck.{name}=ignore")),
 )
 _BLOCK = 1 << 20
+_RUNS_PROGRAMS = re.compile(r"\s*[\w+.-]*::|\s*-")
 _UNSAFE = re.compile(r"error: object [0-9a-f]+: (.*)")
 _REFUSED = re.compile(
     r"could not read (?:Username|Password)|Authentication failed|Permission denied|"
     r"Host key verification failed|requested URL returned error: 40[13]|terminal prompts disabled"
 )
+
+
+def require_harmless(url: str) -> None:
+    """Refuse what git would take for a program to run, or for an option.
+
+    Raises:
+        GitError: it is.
+    """
+    if _RUNS_PROGRAMS.match(url):
+        raise GitError(f"{redact_url(url)}: this kind of URL can run programs")
 
 
 def remote_refs(root: Path, url: str, *patterns: str) -> dict[str, str]:

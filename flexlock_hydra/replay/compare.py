@@ -10,6 +10,7 @@ from pathlib import Path
 from flexlock_hydra.archive import collect
 from flexlock_hydra.archive.runs import RecordedRun, original_root
 from flexlock_hydra.capture.digest import FileDigest
+from flexlock_hydra.capture.index import Index
 from flexlock_hydra.errors import DataError
 from flexlock_hydra.record.model import Outputs, Run
 from flexlock_hydra.record.volatile import HYDRAS_OWN, RESULT, Volatile
@@ -85,8 +86,10 @@ def compare_runs(
     )
 
 
-def output_files(run: RecordedRun) -> dict[str, FileDigest]:
+def output_files(run: RecordedRun, index: Index | None = None) -> dict[str, FileDigest]:
     """Every output file that was recorded, as it is now; an md5 of ``""``: by size alone.
+
+    ``index``: knows the hashes of files that did not change since they were read.
 
     Raises:
         DataError: the folder is gone or unreadable, or is not what was recorded.
@@ -98,16 +101,11 @@ def output_files(run: RecordedRun) -> dict[str, FileDigest]:
             hint="Run it with hydra.callbacks.flexlock.outputs=true and let it end.",
         )
     by_size = {name: FileDigest("", size) for name, size in (recorded.unhashed or {}).items()}
-    return {**collect.digest_outputs(run, recorded).files, **by_size}
+    return {**collect.digest_outputs(run, recorded, index).files, **by_size}
 
 
-def result_files(run: RecordedRun) -> dict[str, FileDigest]:
-    """The output files that are part of a result: Hydra's own records left out.
-
-    Raises:
-        DataError: the folder is gone or unreadable, or is not what was recorded.
-    """
-    files = output_files(run)
+def without_hydra(files: Files) -> dict[str, FileDigest]:
+    """The files that are part of a result: Hydra's own records left out."""
     records = _hydras(files)
     return {name: file for name, file in files.items() if name not in records}
 
