@@ -16,7 +16,7 @@ from flexlock_hydra.capture.globs import outside
 from flexlock_hydra.capture.index import Index
 from flexlock_hydra.errors import DataError, PushError, RunNotFoundError
 from flexlock_hydra.ports.gitrepo import GitRepo, TreeEntry
-from flexlock_hydra.record import layout
+from flexlock_hydra.record import layout, lockfile
 from flexlock_hydra.record.model import RUNNING, DataEntry, Outputs, Predecessor
 
 OUTPUTS = "outputs"
@@ -29,7 +29,7 @@ def predecessors(run: RecordedRun) -> list[RecordedRun]:
         RunNotFoundError: the lock of one is gone. PushError: it is not the recorded one.
     """
     graph = sorted(run.lock.prevs.items(), reverse=True)
-    return [_predecessor(run, run_id, prev) for run_id, prev in graph]
+    return [predecessor(run, run_id, prev) for run_id, prev in graph]
 
 
 @dataclass(frozen=True)
@@ -226,7 +226,14 @@ class Trees:
         return bool(below) and of_files(below).md5 == entry.md5
 
 
-def _predecessor(run: RecordedRun, run_id: str, prev: Predecessor) -> RecordedRun:
+def predecessor(run: RecordedRun, run_id: str, prev: Predecessor) -> RecordedRun:
+    """A run that another one stands on: its lock lies beside, or in the other one's tag.
+
+    Raises:
+        RunNotFoundError: it is gone. PushError: it is not the recorded one.
+    """
+    if run.tag is not None and run.repo is not None:
+        return _in_tag(run, run.repo, run.tag, run_id, prev)
     for folder in places(run, prev.path):
         for name in (layout.LOCK, layout.superseded_lock(run_id)):
             if (folder / name).is_file():
@@ -239,6 +246,18 @@ def _predecessor(run: RecordedRun, run_id: str, prev: Predecessor) -> RecordedRu
         f"the run.lock of predecessor {prev.job} {run_id} is not in {prev.path}",
         hint="Put that run's folder back, or pull it from its tag.",
     )
+
+
+def _in_tag(
+    run: RecordedRun, repo: GitRepo, tag: str, run_id: str, prev: Predecessor
+) -> RecordedRun:
+    for path, entry in repo.ls_tree(f"refs/tags/{tag}^{{commit}}").items():
+        if layout.is_lock(posixpath.basename(path)):
+            ((_, content),) = repo.read_blobs([entry.oid])
+            if f"sha256:{hashlib.sha256(content).hexdigest()}" == prev.lock:
+                lock = lockfile.loads(content, f"{tag}:{path}")
+                return RecordedRun(run.root / path, lock, run.root, repo, content, tag)
+    raise RunNotFoundError(f"tag {tag} does not hold the run.lock of {prev.job} {run_id}")
 
 
 def _check_lock(run_id: str, prev: Predecessor, sha256: str, folder: Path) -> None:

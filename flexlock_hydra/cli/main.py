@@ -23,6 +23,8 @@ _COMMANDS = {
     "show": "Show what was recorded of RUN.",
     "ls": "List what was pushed.",
     "diff": "Compare two runs.",
+    "why": "Tell why the results of two runs differ.",
+    "graph": "Draw what a run stands on.",
     "push": "Push RUN: a git tag, its data on a DVC remote.",
     "pull": "Restore a pushed run: code, data and locks.",
     "rerun": "Run RUN again, and compare the outputs.",

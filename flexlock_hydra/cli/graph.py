@@ -1,0 +1,35 @@
+"""``graph RUN``."""
+
+from __future__ import annotations
+
+import click
+
+from flexlock_hydra.archive.elsewhere import finding
+from flexlock_hydra.cli import drawn, render
+from flexlock_hydra.cli.names import RUN
+from flexlock_hydra.replay.graph import graph_of
+
+
+@click.command("graph", short_help="Draw what RUN stands on.")
+@click.argument("run", type=RUN)
+@click.option(
+    "--format",
+    "how",
+    metavar="HOW",
+    type=click.Choice(list(drawn.FORMATS)),
+    default="tree",
+    help="tree, mermaid, dot or svg.  [tree]",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+def command(run: str, how: str, as_json: bool) -> None:
+    """Draw what RUN stands on: the runs before it, and the data that no run made.
+
+    tree is for a terminal; mermaid stands in a README of GitHub or GitLab; dot is for
+    Graphviz; svg needs no program.
+    """
+    with finding() as find:
+        graph = graph_of(find(run))
+    if as_json:
+        render.as_json(graph.as_json())
+    else:
+        click.echo(drawn.FORMATS[how](graph), nl=False)
