@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import venv
 from collections.abc import Callable
 from pathlib import Path
 
@@ -242,6 +244,20 @@ def test_code_imported_from_nowhere_is_named(app: Project, tmp_path: Path) -> No
         "partial",
         [f"stray was imported from {tmp_path / 'elsewhere'}, in no recorded repository"],
     )
+
+
+def test_a_program_that_was_installed_is_no_code(app: Project, tmp_path: Path) -> None:
+    """An entry point in an environment's folder of programs, with multiprocessing imported."""
+    venv.create(tmp_path / "venv", symlinks=True)
+    app.write("conf/__init__.py", "")
+    app.commit()
+    (site,) = (tmp_path / "venv").glob("lib/python*/site-packages")
+    (site / "below.pth").write_text("\n".join(path for path in sys.path if path) + "\n")
+    program = tmp_path / "venv" / "bin" / "train"
+    program.write_text("import multiprocessing\nfrom app import main\nmain()\n")
+    app.call(program.with_name("python"), program, PYTHONPATH=str(app.root))
+    main = app.lock()["repos"]["main"]
+    assert (main["completeness"], main["reasons"]) == ("exact", [])
 
 
 @pytest.mark.parametrize(("edit", "said"), [

@@ -15,7 +15,7 @@ import pytest
 
 from flexlock_hydra.capture import code
 from flexlock_hydra.ports.gitrepo import GitRepo
-from tests.conftest import WAIT_FOR_A_SIGNAL, Project, read_lock
+from tests.conftest import WAIT_FOR_A_SIGNAL, Project, read_lock, with_callback
 from tests.trees import snapshot
 
 pytestmark = pytest.mark.usefixtures("own_home")
@@ -91,6 +91,52 @@ def test_a_develop_install_is_recorded(editable: Path, lib: Project, project: Pr
     project.app()
 
     assert project.lock()["repos"]["my-lib"]["path"] == "../lib"
+
+
+@pytest.mark.hydra
+def test_an_editable_install_that_nothing_is_imported_from_stays_out(
+    editable: Path, lib: Project, project: Project, origin: Path, store: Path
+) -> None:
+    """It stands among the packages alone: its code is not pushed, its troubles refuse nothing."""
+    (editable / "Torn-1.0.dist-info").mkdir()
+    (editable / "Torn-1.0.dist-info/direct_url.json").write_text(
+        f'{{"url": "file://{editable.parent}/torn", "dir_info": {{"editable": true}}}}'
+    )
+    (editable.parent / "torn").mkdir()
+    (editable.parent / "torn" / ".git").write_text("gitdir: /nowhere\n")
+    project.write("app.py", APP.replace("import lib\n", "").replace("lib.value", "1"))
+    project.commit()
+    project.app(f"{CALLBACK}.strict=code", "hydra.run.dir=outputs/a")
+    lock = project.lock()
+
+    assert set(lock["repos"]) == {"main"}
+    assert lock["warnings"] == []
+    assert lock["environment"]["packages"]["my-lib"] == f"1.0 (editable: {lib.root})"
+    project.flexlock("push", "outputs/a", "--remote", store)
+    of_lib = lib.git("rev-parse", "HEAD:src/lib.py")
+    assert of_lib not in project.git("rev-list", "--objects", "--all", cwd=origin)
+
+
+@pytest.mark.hydra
+def test_an_editable_install_is_recorded_where_a_job_imports_it_late(
+    editable: Path, lib: Project, project: Project
+) -> None:
+    """Its code is that of the start; a sweep's job that does not import it lacks it."""
+    late = APP.replace("import lib\n", "").replace(
+        "    (Path(", "    if cfg.n == 0:\n        return\n    import lib\n"
+        f"    Path('{lib.root}/src/lib.py').write_text('value = 3')\n    (Path(")
+    project.write("app.py", late)
+    project.write("conf/config.yaml", with_callback("n: 1\n"))
+    project.commit()
+    project.app("hydra.run.dir=outputs/a")
+    entry = project.lock()["repos"]["my-lib"]
+
+    assert lib.git("show", f"{entry['commit']}:src/lib.py") == "value = 2"
+    assert entry["import_paths"] == ["src"]
+    assert entry["reasons"] == ["src/lib.py changed while the job ran"]
+    project.app("-m", "n=0,1", "hydra.sweep.dir=outputs/b")
+    repos = [set(read_lock(path)["repos"]) for path in project.locks()[1:]]
+    assert repos == [{"main"}, {"main", "my-lib"}]
 
 
 @pytest.mark.hydra

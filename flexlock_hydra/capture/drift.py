@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 
 from flexlock_hydra.capture import code
 from flexlock_hydra.capture.code import Snapshot
 from flexlock_hydra.capture.scope import is_bytecode
 from flexlock_hydra.ports import gitask
 from flexlock_hydra.ports.gitcmd import Started
-from flexlock_hydra.ports.gitlook import Status, read_status
-from flexlock_hydra.ports.gitrepo import TreeDiff
+from flexlock_hydra.ports.gitlook import Status
+from flexlock_hydra.ports.gitrepo import GitRepo, TreeDiff
+from flexlock_hydra.record.model import MAIN
 
-_CLOCK_SLACK = 20_000_000
+CLOCK_SLACK = 20_000_000
 """Nanoseconds by which a file's times may lag behind the clock."""
+_LARGE_INDEX = 4_000_000
+"""Bytes of git's index, some 40,000 files, from which a look at untracked files is left out."""
 _APPENDED_TO = (".log", ".out", ".err", ".csv", ".tsv", ".jsonl", ".ndjson")
 """Logs, and tables of results."""
 
@@ -27,22 +30,32 @@ Drift = dict[str, list[str]]
 def ask(snapshots: Mapping[str, Snapshot]) -> Iterator[dict[str, Started]]:
     """Have git look at every file of the repositories, beside the caller.
 
+    In the main one at what it does not track, too: a job may have written there.
+
     Raises:
         GitError: git cannot be started.
     """
     with ExitStack() as begun:
         yield {
-            name: begun.enter_context(gitask.status(kept.repo.root, untracked=False))
+            name: begun.enter_context(_ask(kept.repo, whole=name == MAIN))
             for name, kept in snapshots.items()
         }
 
 
+def _ask(repo: GitRepo, *, whole: bool) -> Started:
+    """``whole``: also at what git does not track, unless so many folders are read long."""
+    with suppress(OSError):
+        whole = whole and os.stat(repo.git_dir / "index").st_size < _LARGE_INDEX
+    return gitask.status(repo.root, untracked=whole, ignored=whole, folded=True)
+
+
 def compare(
-    snapshots: Mapping[str, Snapshot], asked: Mapping[str, Started], read: Iterable[str]
+    snapshots: Mapping[str, Snapshot], seen: Mapping[str, Status], read: Iterable[str]
 ) -> Drift:
     """What changed since the snapshots were taken, of all that git sees.
 
     Args:
+        seen: what git sees now, by repository.
         read: absolute paths of files that the job reads as code; of the others, those
             that are new do not count: a job may write where it likes.
 
@@ -52,7 +65,7 @@ def compare(
     files = by_repo(snapshots, read)
     found = {}
     for name, kept in snapshots.items():
-        status = read_status(asked[name])
+        status = seen[name]
         paths = [*status.changed, *kept.again, *touched(kept, files[name])]
         found[name] = _changes(kept, _tree_now(kept, status, paths), files[name])
     return {name: changes for name, changes in found.items() if changes}
@@ -99,7 +112,7 @@ def touched(kept: Snapshot, paths: Iterable[str], since: int | None = None) -> l
     Args:
         since: nanoseconds since the epoch; by default when the snapshot was taken.
     """
-    oldest = kept.taken_at - _CLOCK_SLACK if since is None else since
+    oldest = kept.taken_at - CLOCK_SLACK if since is None else since
     return [path for path in sorted(paths) if _is_touched(path, kept, oldest)]
 
 

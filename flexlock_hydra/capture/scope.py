@@ -40,7 +40,7 @@ class Scope:
         folders = frozenset(_HYDRA_FOLDERS) | _inside(root, self.folders)
         is_data = self.is_data(root)
         return lambda path: (
-            _is_under(path, folders) or is_data(path) or _is_hydras(path) or is_bytecode(path)
+            _is_under(path, folders) or is_data(path) or is_hydras(path) or is_bytecode(path)
         )
 
     def is_data(self, root: Path) -> Callable[[str], bool]:
@@ -69,7 +69,7 @@ def pick(root: Path, untracked: Sequence[str], scope: Scope) -> Picked:
     """The untracked files that are code, of all that git does not ignore."""
     folders = _output_folders(root, untracked, scope.folders)
     is_data = scope.is_data(root)
-    streams = _streams()
+    streams = redirected()
     files, repos, reasons, left_out = [], [], [], set()
     for path in untracked:
         place = path.rstrip("/")  # of a repository inside this one
@@ -78,15 +78,15 @@ def pick(root: Path, untracked: Sequence[str], scope: Scope) -> Picked:
         if (
             _is_under(place, folders)
             or is_data(place)
-            or _is_hydras(path)
-            or any(_matches(path, glob) for glob in scope.ignore)
+            or is_hydras(path)
+            or any(matches(path, glob) for glob in scope.ignore)
         ):
             if path.endswith(_MAY_BE_READ):
                 left_out.add(path)
             continue
         if place != path:
             repos.append(place)
-        elif _is_stream(root / path, streams):
+        elif is_stream(root / path, streams):
             continue
         elif reason := _left_out(root, path, scope.size_limit):
             reasons.append(reason)
@@ -95,7 +95,7 @@ def pick(root: Path, untracked: Sequence[str], scope: Scope) -> Picked:
     return Picked(tuple(files), tuple(repos), tuple(reasons), frozenset(left_out))
 
 
-def _streams() -> list[os.stat_result]:
+def redirected() -> list[os.stat_result]:
     """The files that this process's output goes to: ``> train.log`` is no code."""
     found = []
     for fd in (1, 2):
@@ -104,7 +104,8 @@ def _streams() -> list[os.stat_result]:
     return [each for each in found if stat.S_ISREG(each.st_mode)]
 
 
-def _is_stream(path: Path, streams: Sequence[os.stat_result]) -> bool:
+def is_stream(path: Path, streams: Sequence[os.stat_result]) -> bool:
+    """Whether a path is one of the files that this process's output goes to."""
     if not streams:
         return False
     with suppress(OSError):
@@ -150,7 +151,7 @@ def _is_under(path: str, folders: frozenset[str]) -> bool:
     return path in folders or any(str(up) in folders for up in PurePosixPath(path).parents)
 
 
-def _is_hydras(path: str) -> bool:
+def is_hydras(path: str) -> bool:
     """Whether Hydra or this package wrote a file, wherever it stands."""
     pure = PurePosixPath(path)
     return pure.name in _RUN_MARKS or layout.is_own_file(pure.name) or pure.parent.name == ".hydra"
@@ -160,7 +161,7 @@ def is_bytecode(path: str) -> bool:
     return path.endswith((".pyc", ".pyo")) or "__pycache__/" in path
 
 
-def _matches(path: str, glob: str) -> bool:
+def matches(path: str, glob: str) -> bool:
     """gitignore's everyday rules: a bare name matches at any depth, a folder all in it."""
     glob = glob.rstrip("/")
     pure = PurePosixPath(path)

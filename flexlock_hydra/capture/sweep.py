@@ -23,8 +23,8 @@ _RESULT_LIMIT = 1000
 def observe(lock: SweepLock, folder: Path) -> SweepLock:
     """The sweep as its process and its jobs, below its folder, are now.
 
-    Jobs whose folders are gone stay as they were recorded. Whether a process of another
-    host lives cannot be told from here: what it runs stays ``running``.
+    Jobs whose folders are gone stay as they were recorded, and so do warnings. Whether a
+    process of another host lives cannot be told from here: what it runs stays ``running``.
     """
     known = {job.run: job for job in lock.jobs}
     warnings = []
@@ -37,7 +37,8 @@ def observe(lock: SweepLock, folder: Path) -> SweepLock:
         if found.lock.job.sweep is not None and found.lock.job.sweep.id == lock.id:
             known[found.lock.run.id] = _job(found, folder)
     jobs = tuple(sorted(known.values(), key=_order))
-    seen = replace(lock, njobs=len(jobs), jobs=jobs, warnings=tuple(sorted(warnings)))
+    told = tuple(dict.fromkeys((*lock.warnings, *sorted(warnings))))
+    seen = replace(lock, njobs=len(jobs), jobs=jobs, warnings=told)
     return replace(seen, status=_status(seen))
 
 

@@ -70,16 +70,18 @@ def dot(graph: Graph) -> str:
 
 def svg(graph: Graph) -> str:
     """A picture; what stands further back is further left."""
-    boxes = _placed(graph)
+    boxes, depths = _placed(graph), graph.depths()
+    edges = [(boxes[old], boxes[new], depths[old] - depths[new]) for old, new in graph.edges()]
+    furthest = max((steps for *_, steps in edges), default=1)
     width = max(x + w for x, _, w, _ in boxes.values()) + _GAP
-    height = max(y + h for _, y, _, h in boxes.values()) + _GAP
+    height = max(y + h for _, y, _, h in boxes.values()) + _GAP + (furthest - 1) * _GAP / 2
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width:.0f}" height="{height:.0f}" '
         f'viewBox="0 0 {width:.0f} {height:.0f}" font-family="sans-serif" font-size="12">',
         '<defs><marker id="to" viewBox="0 0 8 8" refX="8" refY="4" markerWidth="7" '
         'markerHeight="7" orient="auto"><path d="M0 0L8 4L0 8z" fill="#667"/></marker></defs>',
-        *(_edge(boxes[old], boxes[new]) for old, new in graph.edges()),
         *(_box(graph.vertices[key], *box) for key, box in boxes.items()),
+        *(_edge(*edge) for edge in edges),
         "</svg>",
     ]
     return "".join(f"{part}\n" for part in parts)
@@ -138,13 +140,21 @@ def _short(text: str) -> str:
     return text if len(text) <= _LONGEST else f"...{text[-_LONGEST + 3:]}"
 
 
-def _edge(old: tuple[float, ...], new: tuple[float, ...]) -> str:
-    start, end = old[0] + old[2], new[0]
-    y, y_end = old[1] + old[3] / 2, new[1] + new[3] / 2
-    middle = (start + end) / 2
+def _edge(old: tuple[float, ...], new: tuple[float, ...], steps: int) -> str:
+    """An arrow from one side to the next column's, or below what lies between."""
+    if steps == 1:
+        x, x_end = old[0] + old[2], new[0]
+        y, y_end = old[1] + old[3] / 2, new[1] + new[3] / 2
+        middle = (x + x_end) / 2
+        bend = f"{middle:.0f} {y:.0f} {middle:.0f} {y_end:.0f}"
+    else:
+        x, x_end = old[0] + old[2] / 2, new[0] + new[2] / 2
+        y, y_end = old[1] + old[3], new[1] + new[3]
+        depth = max(y, y_end) + steps * _GAP / 2
+        bend = f"{x:.0f} {depth:.0f} {x_end:.0f} {depth:.0f}"
     return (
-        f'<path d="M{start:.0f} {y:.0f}C{middle:.0f} {y:.0f} {middle:.0f} {y_end:.0f} '
-        f'{end:.0f} {y_end:.0f}" fill="none" stroke="#667" marker-end="url(#to)"/>'
+        f'<path d="M{x:.0f} {y:.0f}C{bend} {x_end:.0f} {y_end:.0f}" fill="none" '
+        'stroke="#667" marker-end="url(#to)"/>'
     )
 
 

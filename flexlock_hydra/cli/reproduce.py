@@ -39,6 +39,9 @@ from flexlock_hydra.replay.tolerance import Tolerance
     type=click.Path(path_type=Path),
     help="A folder that keeps what was fetched, for this pull and others.",
 )
+@click.option(
+    "--resolved", is_flag=True, help="Run from the resolved config: no resolver is called."
+)
 @click.option("--python", metavar="P", help="The interpreter.  [this one]")
 @click.option(
     "--with-prevs",

@@ -17,12 +17,12 @@ from flexlock_hydra.capture.places import Places
 from flexlock_hydra.errors import DataError
 from flexlock_hydra.hooks import tracking
 from flexlock_hydra.hooks.again import Relocation
-from flexlock_hydra.hooks.masked import masked_entry
+from flexlock_hydra.hooks.masked import masked_code, masked_entry
 from flexlock_hydra.hooks.tracking import Owner
 from flexlock_hydra.hooks.written import WrittenLock
 from flexlock_hydra.record.codec import Json
 from flexlock_hydra.record.layout import utc_now
-from flexlock_hydra.record.model import COMPLETED, FAILED, INTERRUPTED, RUNNING, Failure
+from flexlock_hydra.record.model import COMPLETED, FAILED, INTERRUPTED, RUNNING, CodeState, Failure
 
 if TYPE_CHECKING:  # loaded where there is something to hash
     from flexlock_hydra.capture.beside import Answer
@@ -98,6 +98,8 @@ class ActiveRun(WrittenLock):
     """Whether the config is being walked: then no path is computed anew."""
     code: Mapping[str, Snapshot] = field(default_factory=dict)
     """The snapshots of its repositories, for a look at its end."""
+    idle: Mapping[str, CodeState] = field(default_factory=dict)
+    """Repositories of editable installs that nothing was imported from so far."""
     looked: Inputs | None = None
     """The inputs, where there are any."""
     outputs: OutputFolder | None = None
@@ -114,6 +116,28 @@ class ActiveRun(WrittenLock):
 
         self.looked = self.looked or Inputs()
         return self.looked
+
+    @property
+    def read_code(self) -> dict[str, Snapshot]:
+        """The snapshots of the repositories that are recorded."""
+        return {name: kept for name, kept in self.code.items() if name in self.lock.repos}
+
+    def take_up(self) -> None:
+        """Record those of the idle repositories that something was imported from meanwhile."""
+        if not self.idle:
+            return
+        from flexlock_hydra.hooks import further
+
+        with self.mutex:
+            snapshots = {name: self.code[name] for name in self.idle}
+            unused = further.unused(snapshots, snapshots)
+            fresh = {
+                name: masked_code(further.with_imports(state, snapshots[name]), self.masker)
+                for name, state in self.idle.items()
+                if name not in unused
+            }
+            self.idle = {name: state for name, state in self.idle.items() if name in unused}
+            self.lock = replace(self.lock, repos={**self.lock.repos, **fresh})
 
     def see(self, given: str, name: str | None, config_key: str, original: Any = None) -> Any:
         """Record a path that the config names, once; then return it as given.
@@ -264,6 +288,7 @@ class ActiveRun(WrittenLock):
         """
         tracking.leave(self)
         _ended.append(self)
+        self.take_up()
         self.stop(status)
         assert self.ended is not None
         ended, duration = self.ended

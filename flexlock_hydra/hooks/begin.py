@@ -12,14 +12,14 @@ from typing import Any
 
 from omegaconf import Container
 
-from flexlock_hydra.capture import code, environment, process
+from flexlock_hydra.capture import code, environment, imports, process
 from flexlock_hydra.capture.code import Snapshot
 from flexlock_hydra.capture.places import Places, record_path
 from flexlock_hydra.capture.ranks import is_further_rank
 from flexlock_hydra.capture.scope import Scope
 from flexlock_hydra.capture.secrets import Masker, env_names
 from flexlock_hydra.errors import FlexlockError, LockError
-from flexlock_hydra.hooks import active, tracking, watch
+from flexlock_hydra.hooks import active, further, tracking, unmarked, watch
 from flexlock_hydra.hooks.active import ActiveRun
 from flexlock_hydra.hooks.again import Rerun
 from flexlock_hydra.hooks.masked import masked_code, masked_entry, masked_job
@@ -54,6 +54,14 @@ class Start:
     repos: Mapping[str, CodeState]
     warnings: tuple[str, ...] = ()
     code: Mapping[str, Snapshot] = field(default_factory=dict)
+    installed: frozenset[str] = frozenset()
+    """Names of repositories that count where something was imported from them."""
+
+    @property
+    def repos_read(self) -> dict[str, CodeState]:
+        """The repositories without those of editable installs that nothing was imported from."""
+        unused = further.unused(self.code, self.installed)
+        return {name: state for name, state in self.repos.items() if name not in unused}
 
 
 def observe_start(
@@ -84,8 +92,8 @@ def observe_start(
             warnings.append(f"code not recorded: {cwd} is in no git repository (try: git init)")
     except (FlexlockError, OSError) as error:
         warnings.append(f"code not recorded: {error}")
-    others, unfound = watch.further_repos(repos or {}, repo, editable=editable)
-    found = {MAIN: repo, **others} if repo else others
+    others = further.find(repos or {}, repo, editable=editable)
+    found = {MAIN: repo, **others.repos} if repo else others.repos
     snapshots, failed = watch.take(found, cwd, scope, begun)
     root = repo.root if repo else cwd
     states = watch.states(snapshots, root)
@@ -96,8 +104,9 @@ def observe_start(
         cwd=str(cwd),
         root=str(root),
         repos=states,
-        warnings=(*warnings, *unfound, *failed),
+        warnings=(*warnings, *others.warnings, *others.told(failed)),
         code=snapshots,
+        installed=frozenset(others.installed),
     )
 
 
@@ -154,7 +163,7 @@ def observe_task(start: Start, source: Path, scope: Scope) -> Start:
         start,
         repos=watch.states(snapshots, repo.root),
         root=str(repo.root),
-        warnings=tuple(failed),
+        warnings=tuple(failed.values()),
         code=snapshots,
     )
 
@@ -194,7 +203,7 @@ def begin(
             parent=rerun.parent,
         ),
         job=job,
-        repos=start.repos,
+        repos=start.repos_read,
         environment=environment.capture(
             places.root, read.union(variables), masker, _folders(start)
         ),
@@ -208,11 +217,13 @@ def begin(
         raise_on_data=raise_on_data,
         relocate=rerun.relocation,
         code=start.code,
+        idle={name: state for name, state in start.repos.items() if name not in lock.repos},
     )
     active.enter(run)
     resolved = None if config is None else _record_config(run, found, save_config, rerun)
     run.masker = masker.learn(found.unresolved, resolved)
     _mask(run)
+    unmarked.tell(run, found, resolved)
     return run
 
 
@@ -311,7 +322,7 @@ def _command(cwd: Path, main: Path | None, root: Path) -> Command:
         module=spec.name if spec else None,
         file=record_path(main, root) if main else None,
         call=_launch_call(),
-        import_paths=tuple(watch.import_paths(root)),
+        import_paths=tuple(imports.import_paths(root)),
     )
 
 

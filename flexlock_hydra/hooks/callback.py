@@ -60,7 +60,7 @@ class FlexlockCallback(Callback):
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         """Write the sweep's own lock."""
         if self._recorder is not None:
-            self._recorder.multirun_end()
+            self._recorder.multirun_end(config)
 
     def on_job_start(self, config: DictConfig, *, task_function: Any, **kwargs: Any) -> None:
         """Write the job's lock with status ``running``."""

@@ -92,12 +92,18 @@ class Recorder:
             reason = f"{layout.SWEEP_LOCK} not written: {error}"
             self.start = replace(self.start, warnings=(*self.start.warnings, reason))
 
-    def multirun_end(self) -> None:
-        """Write the sweep's own lock, built from those of its jobs."""
+    def multirun_end(self, config: DictConfig) -> None:
+        """Write the sweep's own lock, built from those of its jobs.
+
+        What they wrote elsewhere is looked for once, not after each.
+        """
         if self.sweep is not None:
             from flexlock_hydra.hooks import sweep
 
-            sweep.end(self.sweep)
+            code = self.start.code if self.start else {}
+            folder, chdir = Path(self.sweep.dir), _changes_folder(config)
+            strays = watch.strays_of_sweep(code, folder, chdir=chdir)
+            sweep.end(self.sweep, warnings=map(self.masker.text, strays))
 
     def job_start(self, config: DictConfig, task_function: Any) -> None:
         """Write the lock with status ``running``.
@@ -140,13 +146,16 @@ class Recorder:
         Git looks at the code meanwhile.
         """
         known = len(run.lock.warnings)
+        run.take_up()
         try:
             with watch.asked_again(run, closely=self.sweep is None) as asked:
                 run.stop(end.status)
                 if self.options.outputs.enabled and end.status != INTERRUPTED:
                     run.record_outputs(self._outputs(run, config))
                 choices = value_at(config, "hydra.runtime.choices")
-                watch.look_again(run, _sources(config), choices, asked)
+                watch.look_again(
+                    run, _sources(config), choices, asked, chdir=_changes_folder(config)
+                )
         finally:
             run.finish(end.status, error=end.error, result=end.result)
         self._log_warnings(run, after=known)
@@ -252,7 +261,7 @@ class Recorder:
     def _refuse_inexact_code(self) -> None:
         if self.options.strict not in (Strict.code, Strict.all) or self.start is None:
             return
-        states = self.start.repos
+        states = self.start.repos_read
         gaps = [reason for each in states.values() for reason in each.reasons]
         reasons = [*self.start.warnings, *gaps]
         exact = all(each.completeness == EXACT for each in states.values())
@@ -290,6 +299,11 @@ def _hand_on_draws(config: DictConfig) -> None:
 
 def _output_dir(config: DictConfig) -> Path:
     return Path(value_at(config, "hydra.runtime.output_dir"))
+
+
+def _changes_folder(config: DictConfig) -> bool:
+    """Whether jobs run in their output directories."""
+    return bool(value_at(config, "hydra.job.chdir"))
 
 
 def _sources(config: DictConfig) -> Any:

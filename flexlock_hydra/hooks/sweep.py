@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -53,11 +53,12 @@ def begin(identity: Sweep, config: DictConfig, masker: Masker) -> None:
     active.at_exit(_cut_off)
 
 
-def end(identity: Sweep, status: str = COMPLETED) -> None:
+def end(identity: Sweep, status: str = COMPLETED, warnings: Iterable[str] = ()) -> None:
     """Write the lock of a sweep that ended, built from its jobs' locks.
 
     Args:
         status: what it is where no job failed or was interrupted.
+        warnings: what else is to be told of it.
     """
     lock = _open.pop(identity.dir, None)
     if lock is None:
@@ -68,6 +69,7 @@ def end(identity: Sweep, status: str = COMPLETED) -> None:
         seen,
         status=sweep.outcome(seen.jobs, status),
         ended=layout.utc_now().isoformat(),
+        warnings=(*seen.warnings, *warnings),
     )
     try:
         with lockfile.alone(folder):

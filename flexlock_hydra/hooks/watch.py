@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping
@@ -12,74 +11,32 @@ from pathlib import Path
 from site import getuserbase
 from typing import Any
 
-from flexlock_hydra.capture import code, drift, process
+from flexlock_hydra.capture import code, drift, imports, process, strays
 from flexlock_hydra.capture.code import Snapshot
-from flexlock_hydra.capture.packages import editable_installs, finder_homes
 from flexlock_hydra.capture.scope import Scope
 from flexlock_hydra.errors import FlexlockError
 from flexlock_hydra.hooks.active import ActiveRun
 from flexlock_hydra.ports.gitask import Asked
 from flexlock_hydra.ports.gitcmd import Started
+from flexlock_hydra.ports.gitlook import Status, read_status
 from flexlock_hydra.ports.gitrepo import GitRepo
 from flexlock_hydra.record.model import DRIFTED, MAIN, CodeState
 
 _YAML = (".yaml", ".yml")
 _NO_CONFIG = frozenset({"outputs", "multirun", "node_modules", "__pycache__"})
-_OWN_PACKAGES = frozenset({"flexlock_hydra", "hydra_plugins"})
-
 _BOOT_NS = 20_000_000
 """Nanoseconds after which a Python that starts imports a module of its user's, at the earliest."""
 
 _NOTHING: Mapping[Path, Asked] = {}
 
-_PYTHONS_OWN = f"{Path(os.__file__).parents[1]}{os.sep}"
-"""Where the standard library lies: ``lib``, with its extension modules and its zip file."""
-
 _ignored: dict[str, bool] = {}
 """File -> whether git ignores it, of all that this process asked about."""
-
-_looked_at: set[str] = set()
-_own_modules: dict[str, str] = {}
-"""Name -> file of the imported modules that no installation brought, of those looked at."""
-
-
-def further_repos(
-    asked: Mapping[str, str], main: GitRepo | None, *, editable: bool
-) -> tuple[dict[str, GitRepo], list[str]]:
-    """Repositories beside the main one: those asked for, and those of editable installs.
-
-    Each once; those inside the main one are recorded with it. Also, in words, what is
-    in no repository although it was asked for.
-    """
-    found: dict[str, GitRepo] = {}
-    warnings = []
-    folders = [(name, Path(os.path.abspath(path)), True) for name, path in asked.items()]
-    if editable:
-        installed = editable_installs().items()
-        folders += [(name, path, False) for name, path in installed if name not in asked]
-    roots = {main.root} if main else set()
-    for name, folder, must in folders:
-        place = _repo_folder(folder)
-        if place in roots:
-            continue
-        try:
-            repo = code.find_repo(place) if place else None
-        except FlexlockError as error:
-            warnings.append(f"repository {name} not recorded: {error}")
-            continue
-        if repo is not None and repo.root not in roots:
-            roots.add(repo.root)
-            key = repo.root.name if name == asked.get(name) else name
-            found[_free_name(key, found)] = repo
-        elif repo is None and must:
-            warnings.append(f"repository {name} not recorded: {folder} is in no git repository")
-    return found, warnings
 
 
 def take(
     repos: Mapping[str, GitRepo], cwd: Path, scope: Scope, begun: Mapping[Path, Asked] = _NOTHING
-) -> tuple[dict[str, Snapshot], list[str]]:
-    """Snapshots of all repositories and of those inside them, by name; what went wrong.
+) -> tuple[dict[str, Snapshot], dict[str, str]]:
+    """Snapshots of all repositories and of those inside them, by name; what went wrong, too.
 
     Args:
         begun: looks that were asked for already, by the repositories' roots.
@@ -92,10 +49,10 @@ def take(
             if each.repo.root not in roots:
                 roots.add(each.repo.root)
                 snapshots[key] = each
-    return snapshots, [
-        f"{'code' if name == MAIN else f'repository {name}'} not recorded: {error}"
+    return snapshots, {
+        name: f"{'code' if name == MAIN else f'repository {name}'} not recorded: {error}"
         for name, error in failed.items()
-    ]
+    }
 
 
 def states(snapshots: Mapping[str, Snapshot], main: Path) -> dict[str, CodeState]:
@@ -105,19 +62,19 @@ def states(snapshots: Mapping[str, Snapshot], main: Path) -> dict[str, CodeState
     for name, kept in snapshots.items():
         found[name] = kept.state.with_reasons(early.get(name, ()))
         if not kept.repo.root.is_relative_to(main):
-            paths = tuple(import_paths(kept.repo.root))
+            paths = tuple(imports.import_paths(kept.repo.root))
             found[name] = replace(found[name], import_paths=paths)
     return found
 
 
 @contextmanager
 def asked_again(run: ActiveRun, *, closely: bool) -> Iterator[Mapping[str, Started] | None]:
-    """Git looks at every file once more; closely or not at all."""
+    """Git looks at every file of what is recorded once more; closely or not at all."""
     with ExitStack() as begun:
         found = None
         if closely:
             try:
-                found = begun.enter_context(drift.ask(run.code))
+                found = begun.enter_context(drift.ask(run.read_code))
             except FlexlockError as error:
                 run.code_differs(MAIN, [_not_compared(error)])
         yield found
@@ -128,99 +85,79 @@ def look_again(
     sources: Iterable[Any],
     choices: Iterable[str],
     asked: Mapping[str, Started] | None,
+    *,
+    chdir: bool = False,
 ) -> None:
     """At a job's end, name what it read as code and no snapshot holds, and what changed.
 
+    Also what it wrote where nothing records it.
+
     Args:
         sources, choices: Hydra's config sources, and the groups of its choices.
+        chdir: whether the job ran in its output directory.
         asked: what git sees of every file; without it only those are looked at that the
             job reads as code.
     """
-    if not run.code:
+    if not (snapshots := run.read_code):
         return
-    roots = [str(kept.repo.root) for kept in run.code.values()]
-    read = [*imported(roots), *config_files(sources, choices, roots)]
+    roots = [str(kept.repo.root) for kept in snapshots.values()]
+    read = [*imports.imported(roots), *config_files(sources, choices, roots)]
     try:
-        for name, reasons in _left_out_of(run.code, read).items():
+        for name, reasons in _left_out_of(snapshots, read).items():
             run.code_differs(name, reasons)
-        run.code_differs(MAIN, foreign_imports(roots))
+        run.code_differs(MAIN, imports.foreign(roots))
         if asked is None:
-            drifted = drift.glance(run.code, read)
+            drifted = drift.glance(snapshots, read)
         else:
-            drifted = drift.compare(run.code, asked, read)
+            seen = {name: read_status(each) for name, each in asked.items()}
+            drifted = drift.compare(snapshots, seen, read)
+            run.warn(*_strays(run, seen, read, chdir=chdir))
         for name, reasons in drifted.items():
             run.code_differs(name, reasons, DRIFTED)
     except (FlexlockError, OSError) as error:
         run.code_differs(MAIN, [_not_compared(error)])
 
 
+def strays_of_sweep(
+    snapshots: Mapping[str, Snapshot], folder: Path, *, chdir: bool
+) -> list[str]:
+    """What a sweep's jobs wrote beside its folder, in words."""
+    if MAIN not in snapshots:
+        return []
+    main = {MAIN: snapshots[MAIN]}
+    try:
+        with drift.ask(main) as asked:
+            seen = read_status(asked[MAIN])
+        read = drift.by_repo(main, imports.imported([str(main[MAIN].repo.root)]))[MAIN]
+        found = strays.Search(main[MAIN], folder, read=frozenset(read)).find(seen)
+    except (FlexlockError, OSError) as error:
+        return [f"what the jobs wrote elsewhere was not looked for: {error}"]
+    return strays.told(found, chdir=chdir)
+
+
+def _strays(
+    run: ActiveRun, seen: Mapping[str, Status], read: Iterable[str], *, chdir: bool
+) -> list[str]:
+    """What the job wrote beside its output directory, in words."""
+    if MAIN not in seen:
+        return []
+    main = run.code[MAIN]
+    search = strays.Search(
+        kept=main,
+        output_dir=run.folder,
+        inputs=[each.path for each in run.lock.data.values() if not each.is_url],
+        read=frozenset(drift.by_repo({MAIN: main}, read)[MAIN]),
+    )
+    return strays.told(search.find(seen[MAIN]), chdir=chdir)
+
+
 def _not_compared(error: Exception) -> str:
     return f"code not compared at the job's end: {error}"
 
 
-def imported(roots: Iterable[str]) -> list[str]:
-    """Files of the imported modules that lie below a root, installed ones left out."""
-    prefixes = tuple(f"{root}{os.sep}" for root in roots)
-    return [file for _, file in module_files(prefixes)]
-
-
-def module_files(prefixes: tuple[str, ...]) -> list[tuple[str, str]]:
-    """Imported modules whose files begin with a prefix, installed ones left out: name, file."""
-    for name in sys.modules.keys() - _looked_at:
-        _looked_at.add(name)
-        file = getattr(sys.modules.get(name), "__file__", None)
-        if isinstance(file, str) and not _is_installed(file):
-            _own_modules[name] = file
-    return [(name, file) for name, file in _own_modules.items() if file.startswith(prefixes)]
-
-
-def import_paths(root: Path) -> Iterator[str]:
-    """Where modules of a repository are imported from, relative to its root.
-
-    Entries of ``sys.path``, and the folders of packages that an editable install's
-    finder brought without one.
-    """
-    entries = [Path(entry or ".").absolute() for entry in sys.path]
-    entries += finder_homes()
-    entries += [
-        package_home(name, Path(file))
-        for name, file in module_files((f"{root}{os.sep}",))
-        if name != "__main__"
-    ]
-    for path in dict.fromkeys(entries):
-        if path.is_relative_to(root) and not _is_installed(str(path)):
-            yield path.relative_to(root).as_posix()
-
-
-def package_home(name: str, file: Path) -> Path:
-    """The folder that holds a module's top-level package, by the module's name."""
-    depth = name.count(".") + (file.name == "__init__.py")
-    return file.parents[min(depth, len(file.parents) - 1)]  # a module may have any name
-
-
-def foreign_imports(roots: Iterable[str]) -> list[str]:
-    """Entries of ``sys.path`` that modules came from and that nothing records."""
-    known = tuple(f"{root}{os.sep}" for root in roots)
-    paths = {os.path.abspath(entry or os.curdir) for entry in sys.path}
-    entries = {
-        path
-        for path in paths
-        if not _is_installed(path) and not f"{path}{os.sep}".startswith(known)
-    }
-    found: dict[str, str] = {}
-    for name, file in module_files(tuple(f"{entry}{os.sep}" for entry in entries)):
-        top = name.partition(".")[0]
-        if top not in _OWN_PACKAGES and name != "__main__":
-            home = str(package_home(name, Path(file)))
-            if home in entries:
-                found.setdefault(home, top)
-    return [f"{top} was imported from {home}, in no recorded repository"
-            for home, top in sorted(found.items())]
-
-
 def foreign_script(script: Path | None, snapshots: Mapping[str, Snapshot]) -> list[str]:
     """A script that nothing records; none where it is a program that was installed."""
-    if script is None or _is_installed(str(script)):
+    if script is None or imports.is_installed(str(script)):
         return []
     installed = (sys.prefix, sys.base_prefix, os.path.dirname(sys.executable), getuserbase())
     known = [*map(Path, installed), *(kept.repo.root for kept in snapshots.values())]
@@ -238,7 +175,8 @@ def early_imports(snapshots: Mapping[str, Snapshot]) -> dict[str, list[str]]:
     started = process.started_ns()
     if started is None:
         return {}
-    files = drift.by_repo(snapshots, imported(str(kept.repo.root) for kept in snapshots.values()))
+    roots = [str(kept.repo.root) for kept in snapshots.values()]
+    files = drift.by_repo(snapshots, imports.imported(roots))
     return {
         name: code.name_each(
             drift.touched(kept, files[name], started + _BOOT_NS),
@@ -318,22 +256,3 @@ def _loaded_dotenv(snapshots: Mapping[str, Snapshot]) -> list[str]:
         if equals
     )
     return [str(path)] if loaded else []
-
-
-def _repo_folder(folder: Path) -> Path | None:
-    """The nearest folder with a ``.git``, found without a process."""
-    return next((up for up in (folder, *folder.parents) if (up / ".git").exists()), None)
-
-
-def _free_name(name: str, taken: Iterable[str]) -> str:
-    names = {MAIN, *taken}
-    numbered = (f"{name}#{number}" for number in range(2, 1 << 30))
-    return name if name not in names else next(other for other in numbered if other not in names)
-
-
-@functools.cache
-def _is_installed(path: str) -> bool:
-    """Whether a file or folder belongs to Python itself or to an installed distribution."""
-    parts = Path(path).parts
-    installed = "site-packages" in parts or "dist-packages" in parts
-    return installed or path.startswith(_PYTHONS_OWN)

@@ -71,10 +71,15 @@ def place(folder: Path) -> Started:
     return start(folder, "rev-parse", "--show-toplevel", "--absolute-git-dir")
 
 
-def status(folder: Path, *, untracked: bool = True, ignored: bool = False) -> Started:
-    """Ask what differs from HEAD and the index; nothing of the user's is written."""
-    which = "all" if untracked else "no"
-    also = "traditional" if ignored else "no"
+def status(
+    folder: Path, *, untracked: bool = True, ignored: bool = False, folded: bool = False
+) -> Started:
+    """Ask what differs from HEAD and the index; nothing of the user's is written.
+
+    ``folded``: a folder that git tracks nothing of is named instead of the files in it.
+    """
+    which = ("normal" if folded else "all") if untracked else "no"
+    also = ("matching" if folded else "traditional") if ignored else "no"
     return start(
         folder,
         "status",

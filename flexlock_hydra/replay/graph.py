@@ -72,7 +72,8 @@ def graph_of(run: RecordedRun) -> Graph:
     lock = run.lock
     root = lock.run.id
     status = process.status_now(lock)
-    vertices = {root: Vertex(root, RUN, lock.job.name, (status, root, record_path(run.folder, run.root)))}
+    folder = record_path(run.folder, run.root)
+    vertices = {root: Vertex(root, RUN, lock.job.name, (status, root, folder))}
     taken = {root: [run_id for run_id, prev in lock.prevs.items() if prev.direct]}
     made = {name for prev in lock.prevs.values() for name in prev.via}
     inputs = {root: {name: entry for name, entry in lock.data.items() if name not in made}}

@@ -1,0 +1,104 @@
+"""Where the modules that this process has imported come from."""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from flexlock_hydra.capture.packages import finder_homes
+
+_OWN_PACKAGES = frozenset({"flexlock_hydra", "hydra_plugins"})
+_SCRIPT = frozenset({"__main__", "__mp_main__"})
+"""The script's module; multiprocessing gives it the second name wherever it is imported."""
+
+_PYTHONS_OWN = f"{Path(os.__file__).parents[1]}{os.sep}"
+"""Where the standard library lies: ``lib``, with its extension modules and its zip file."""
+
+_looked_at: set[str] = set()
+_own_modules: dict[str, str] = {}
+"""Name -> file of the imported modules that no installation brought, of those looked at."""
+
+
+def imported(roots: Iterable[str]) -> list[str]:
+    """Files of the imported modules that lie below a root, installed ones left out."""
+    prefixes = tuple(f"{root}{os.sep}" for root in roots)
+    return [file for _, file in module_files(prefixes)]
+
+
+def is_used(root: Path) -> bool:
+    """Whether a module that lies below a folder was imported; links in its path are followed."""
+    prefix = f"{root}{os.sep}"
+    return any(
+        file.startswith(prefix) or f"{_real(os.path.dirname(file))}{os.sep}".startswith(prefix)
+        for _, file in module_files(("",))
+    )
+
+
+def module_files(prefixes: tuple[str, ...]) -> list[tuple[str, str]]:
+    """Imported modules whose files begin with a prefix, installed ones left out: name, file."""
+    for name in sys.modules.keys() - _looked_at:
+        _looked_at.add(name)
+        file = getattr(sys.modules.get(name), "__file__", None)
+        if isinstance(file, str) and not is_installed(file):
+            _own_modules[name] = file
+    return [(name, file) for name, file in _own_modules.items() if file.startswith(prefixes)]
+
+
+def import_paths(root: Path) -> Iterator[str]:
+    """Where modules of a repository are imported from, relative to its root.
+
+    Entries of ``sys.path``, and the folders of packages that an editable install's
+    finder brought without one.
+    """
+    entries = [Path(entry or ".").absolute() for entry in sys.path]
+    entries += finder_homes()
+    entries += [
+        package_home(name, Path(file))
+        for name, file in module_files((f"{root}{os.sep}",))
+        if name not in _SCRIPT
+    ]
+    for path in dict.fromkeys(entries):
+        if path.is_relative_to(root) and not is_installed(str(path)):
+            yield path.relative_to(root).as_posix()
+
+
+def package_home(name: str, file: Path) -> Path:
+    """The folder that holds a module's top-level package, by the module's name."""
+    depth = name.count(".") + (file.name == "__init__.py")
+    return file.parents[min(depth, len(file.parents) - 1)]  # a module may have any name
+
+
+def foreign(roots: Iterable[str]) -> list[str]:
+    """Entries of ``sys.path`` that modules came from and that nothing records."""
+    known = tuple(f"{root}{os.sep}" for root in roots)
+    paths = {os.path.abspath(entry or os.curdir) for entry in sys.path}
+    entries = {
+        path
+        for path in paths
+        if not is_installed(path) and not f"{path}{os.sep}".startswith(known)
+    }
+    found: dict[str, str] = {}
+    for name, file in module_files(tuple(f"{entry}{os.sep}" for entry in entries)):
+        top = name.partition(".")[0]
+        if top not in _OWN_PACKAGES and name not in _SCRIPT:
+            home = str(package_home(name, Path(file)))
+            if home in entries:
+                found.setdefault(home, top)
+    return [f"{top} was imported from {home}, in no recorded repository"
+            for home, top in sorted(found.items())]
+
+
+@functools.cache
+def is_installed(path: str) -> bool:
+    """Whether a file or folder belongs to Python itself or to an installed distribution."""
+    parts = Path(path).parts
+    installed = "site-packages" in parts or "dist-packages" in parts
+    return installed or path.startswith(_PYTHONS_OWN)
+
+
+@functools.cache
+def _real(folder: str) -> str:
+    return os.path.realpath(folder)

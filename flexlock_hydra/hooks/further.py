@@ -1,0 +1,101 @@
+"""Repositories beside the main one: those asked for, and those of editable installs.
+
+Of the latter a job has to do with those alone that it imports a module from: others are
+looked at when it starts, for it may import from them later, and are not recorded.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from flexlock_hydra.capture import code, imports
+from flexlock_hydra.capture.code import Snapshot
+from flexlock_hydra.capture.packages import editable_installs
+from flexlock_hydra.errors import FlexlockError
+from flexlock_hydra.ports.gitrepo import GitRepo
+from flexlock_hydra.record.model import MAIN, CodeState
+
+
+@dataclass
+class Further:
+    """Repositories by name, and in words what was asked for and is in none."""
+
+    repos: dict[str, GitRepo] = field(default_factory=dict)
+    installed: set[str] = field(default_factory=set)
+    """Names of those that editable installs alone bring."""
+    warnings: list[str] = field(default_factory=list)
+
+    def told(self, failed: Mapping[str, str]) -> list[str]:
+        """What of the failures by repository is to be told, of those that anything reads."""
+        return [
+            text
+            for name, text in failed.items()
+            if name not in self.installed or imports.is_used(self.repos[name].root)
+        ]
+
+
+def find(asked: Mapping[str, str], main: GitRepo | None, *, editable: bool) -> Further:
+    """Repositories beside the main one, each once; those inside it are recorded with it."""
+    found = Further()
+    folders = [(name, Path(os.path.abspath(path)), True) for name, path in asked.items()]
+    if editable:
+        installed = editable_installs().items()
+        folders += [(name, path, False) for name, path in installed if name not in asked]
+    roots = {main.root} if main else set()
+    for name, folder, must in folders:
+        place = _repo_folder(folder)
+        if place in roots:
+            continue
+        try:
+            repo = code.find_repo(place) if place else None
+        except FlexlockError as error:
+            if must or imports.is_used(folder):
+                found.warnings.append(f"repository {name} not recorded: {error}")
+            continue
+        if repo is not None and repo.root not in roots:
+            roots.add(repo.root)
+            key = repo.root.name if name == asked.get(name) else name
+            key = _free_name(key, found.repos)
+            found.repos[key] = repo
+            if not must:
+                found.installed.add(key)
+        elif repo is None and must:
+            found.warnings.append(
+                f"repository {name} not recorded: {folder} is in no git repository"
+            )
+    return found
+
+
+def unused(snapshots: Mapping[str, Snapshot], installed: Collection[str]) -> set[str]:
+    """Names of the editable installs' repositories that no module was imported from so far.
+
+    A repository inside of one counts as that.
+    """
+    roots = {name: snapshots[name].repo.root for name in installed if name in snapshots}
+    idle = {name: root for name, root in roots.items() if not imports.is_used(root)}
+    return {
+        name
+        for name, kept in snapshots.items()
+        if (outer := idle.get(name.partition("/")[0])) and kept.repo.root.is_relative_to(outer)
+    }
+
+
+def with_imports(state: CodeState, kept: Snapshot) -> CodeState:
+    """The state with where modules are imported from by now; None is said of one inside main."""
+    if state.import_paths is None:
+        return state
+    return replace(state, import_paths=tuple(imports.import_paths(kept.repo.root)))
+
+
+def _repo_folder(folder: Path) -> Path | None:
+    """The nearest folder with a ``.git``, found without a process."""
+    return next((up for up in (folder, *folder.parents) if (up / ".git").exists()), None)
+
+
+def _free_name(name: str, taken: Iterable[str]) -> str:
+    names = {MAIN, *taken}
+    numbered = (f"{name}#{number}" for number in range(2, 1 << 30))
+    return name if name not in names else next(other for other in numbered if other not in names)
