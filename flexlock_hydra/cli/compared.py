@@ -45,7 +45,7 @@ def show(compared: Comparison) -> None:
     for name in compared.missing:
         _line("missing", name, "red")
     if compared.both_failed is not None:
-        _line(BOTH_FAILED, compared.both_failed, "red")
+        _line(BOTH_FAILED, compared.both_failed.partition("\n")[0], "red")
     for outcome in compared.close:
         _line("close", str(outcome), "yellow")
     for pattern, left in compared.by_pattern().items():
