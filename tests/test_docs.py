@@ -105,7 +105,8 @@ def test_every_command_prints_what_is_shown(
 def test_links_between_documents() -> None:
     """Every relative link leads to a file."""
     for document in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
-        for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", document.read_text(encoding="utf-8")):
+        text = document.read_text(encoding="utf-8")
+        for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", text):
             assert (document.parent / target).exists(), f"{document.name}: {target}"
 
 
