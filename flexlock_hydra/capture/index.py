@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 CACHE_VARIABLE = "FLEXLOCK_CACHE"
-"""Names the folder that holds the index, in place of the user's cache folder."""
+"""Names the folder that holds the index and more, in place of the user's cache folder."""
 
 _WAIT = 2.0
 """Seconds to wait for other writers before a write is given up."""
@@ -40,15 +40,20 @@ CREATE TABLE IF NOT EXISTS files (
 """
 
 
-def index_path() -> Path:
-    """This machine's index: a home folder may be shared, a database should not be."""
+def cache_folder() -> Path:
+    """What may be removed at any time lies here."""
     folder = os.environ.get(CACHE_VARIABLE)
-    host = re.sub(r"[^\w.-]", "_", socket.gethostname()) or "host"
     if not folder:
         import platformdirs
 
         folder = platformdirs.user_cache_dir("flexlock-hydra", appauthor=False)
-    return Path(folder, f"hashes-1-{host}.sqlite")
+    return Path(folder)
+
+
+def index_path() -> Path:
+    """This machine's index: a home folder may be shared, a database should not be."""
+    host = re.sub(r"[^\w.-]", "_", socket.gethostname()) or "host"
+    return cache_folder() / f"hashes-1-{host}.sqlite"
 
 
 @dataclass

@@ -9,7 +9,7 @@ import click
 
 from flexlock_hydra.cli import compared, render
 from flexlock_hydra.cli.names import TAG
-from flexlock_hydra.cli.rerun import say, show
+from flexlock_hydra.cli.rerun import say, show, tell
 from flexlock_hydra.ports.gitcmd import redact_url
 from flexlock_hydra.replay import reproduce as replay
 from flexlock_hydra.replay.outcome import DIFFERS
@@ -42,7 +42,14 @@ from flexlock_hydra.replay.tolerance import Tolerance
 @click.option(
     "--resolved", is_flag=True, help="Run from the resolved config: no resolver is called."
 )
-@click.option("--python", metavar="P", help="The interpreter.  [this one]")
+@click.option(
+    "--python",
+    metavar="P",
+    help="The interpreter, or the folder of its environment.  [this one]",
+)
+@click.option(
+    "--env", is_flag=True, help="Make the recorded environment again by uv, and run in it."
+)
 @click.option(
     "--with-prevs",
     is_flag=True,
@@ -78,7 +85,7 @@ def command(
         restored = replay.restore(tag, replay.Source(source, into, remote, cache, progress))
     render.warn([*restored.warnings, *(f"missing: {reason}" for reason in restored.missing)])
     reproduced = replay.reproduce(
-        restored, tolerance=Tolerance(rtol, atol), say=say, **options
+        restored, tolerance=Tolerance(rtol, atol), say=say, tell=tell, **options
     )
     if as_json:
         render.as_json(replay.as_json(reproduced))

@@ -13,6 +13,7 @@ from flexlock_hydra.cli.names import RUN
 from flexlock_hydra.replay import reran as results
 from flexlock_hydra.replay import rerun as replay
 from flexlock_hydra.replay.outcome import DIFFERS
+from flexlock_hydra.replay.wanted import few
 from flexlock_hydra.replay.tolerance import Tolerance
 
 
@@ -28,7 +29,14 @@ from flexlock_hydra.replay.tolerance import Tolerance
 @click.option(
     "--current-code", is_flag=True, help="Run the code as it is now instead of the recorded."
 )
-@click.option("--python", metavar="P", help="The interpreter.  [this one]")
+@click.option(
+    "--python",
+    metavar="P",
+    help="The interpreter, or the folder of its environment.  [this one]",
+)
+@click.option(
+    "--env", is_flag=True, help="Make the recorded environment again by uv, and run in it."
+)
 @click.option(
     "--with-prevs",
     is_flag=True,
@@ -53,7 +61,9 @@ def command(
     standard error. Exits with 1 when an output differs.
     """
     tolerance = Tolerance(rtol, atol)
-    reran = replay.rerun(find_run(run), overrides, tolerance=tolerance, say=say, **options)
+    reran = replay.rerun(
+        find_run(run), overrides, tolerance=tolerance, say=say, tell=tell, **options
+    )
     if as_json:
         render.as_json(results.as_json(reran))
     else:
@@ -69,6 +79,9 @@ def show(reran: results.Reran) -> None:
         click.echo(f"changed: {render.printable(' '.join(reran.overrides))}")
     if reran.failure:
         click.echo(f"the rerun {render.printable(reran.failure)}")
+    if made := reran.environment:
+        state = "the same" if made.same else f"not the same: {few(made.differences)}"
+        click.echo(render.printable(f"environment: {state}, in {made.folder}"))
     if written := reran.written:
         count = render.plural(len(written.files), "file")
         click.echo(
@@ -81,3 +94,9 @@ def show(reran: results.Reran) -> None:
 def say(text: str) -> None:
     """What the user should know before a job starts."""
     render.warn([text])
+
+
+def tell(text: str) -> None:
+    """What takes long, when it begins."""
+    if not click.get_current_context().obj["quiet"]:
+        click.echo(render.printable(text), err=True)

@@ -59,15 +59,23 @@ class Command:
 
 
 def command(
-    run: RecordedRun, overrides: Sequence[str], stage: Stage, python: str
+    run: RecordedRun,
+    overrides: Sequence[str],
+    stage: Stage,
+    python: str,
+    *,
+    inherit: bool = True,
 ) -> Command:
     """The command that runs a job again in a stage.
+
+    Args:
+        inherit: import from this environment's ``PYTHONPATH`` as well.
 
     Raises:
         RerunError: it was no job that can be started again, or secrets are needed.
     """
     lock = run.lock
-    env, notes = _environment(lock, stage)
+    env, notes = _environment(lock, stage, inherit)
     cwd, program = _cwd(lock, stage.root), [python, *_program(lock, stage.root, python)]
     wanted = [*_overrides(run, overrides, stage), *_hydra_arguments(lock, stage)]
     if lock.job.command.call is None:
@@ -186,7 +194,9 @@ def _cwd(lock: RunLock, root: Path) -> Path:
     return root if relative.startswith("..") else root / relative
 
 
-def _environment(lock: RunLock, stage: Stage) -> tuple[dict[str, str], tuple[str, ...]]:
+def _environment(
+    lock: RunLock, stage: Stage, inherit: bool
+) -> tuple[dict[str, str], tuple[str, ...]]:
     """This environment, with the variables that make the result as they were."""
     wanted = {**_threads(lock), **_read_by_config(lock, stage), **_fixed(lock)}
     env = {name: value for name, value in os.environ.items() if wanted.get(name, "") is not None}
@@ -197,7 +207,7 @@ def _environment(lock: RunLock, stage: Stage) -> tuple[dict[str, str], tuple[str
         for name, value in sorted(wanted.items())
         if name in os.environ and value != os.environ[name]
     ]
-    env["PYTHONPATH"] = os.pathsep.join(_import_paths(lock, stage))
+    env["PYTHONPATH"] = os.pathsep.join(_import_paths(lock, stage, inherit))
     return env, tuple(notes)
 
 
@@ -239,9 +249,9 @@ def _threads(lock: RunLock) -> dict[str, str | None]:
     return dict.fromkeys(_THREADS, str(count)) if count != here else {}
 
 
-def _import_paths(lock: RunLock, stage: Stage) -> Iterator[str]:
+def _import_paths(lock: RunLock, stage: Stage, inherit: bool) -> Iterator[str]:
     for name, place in stage.repos.items():
         yield from (str(place / entry) for entry in lock.repos[name].import_paths or ())
     yield from (str(stage.root / entry) for entry in lock.job.command.import_paths)
-    if inherited := os.environ.get("PYTHONPATH"):
+    if inherit and (inherited := os.environ.get("PYTHONPATH")):
         yield inherited

@@ -14,6 +14,7 @@ from flexlock_hydra.errors import DataError
 from flexlock_hydra.record import layout
 from flexlock_hydra.record.model import COMPLETED, Outputs
 from flexlock_hydra.replay.compare import compare_runs, output_files
+from flexlock_hydra.replay.environment import Environment
 from flexlock_hydra.replay.outcome import DIFFERS, Comparison, Outcome, worst
 from flexlock_hydra.replay.tolerance import Tolerance
 
@@ -35,6 +36,8 @@ class Again:
     run: RecordedRun
     moves: Mapping[str, str]
     written: Written | None
+    environment: Environment | None = None
+    """What was made for it."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,8 @@ class Reran:
     """What was changed on purpose."""
     written: Written | None = None
     """What it wrote beside its output directory, which was kept and not compared."""
+    environment: Environment | None = None
+    """What was made for it to run in."""
     steps: tuple[Reran, ...] = ()
     """Those of its predecessors, in their order, where they were run again."""
 
@@ -132,7 +137,7 @@ class Expected:
         if gone:
             unknown = Outcome(ALL_OUTPUTS, DIFFERS, reason="the recorded ones are gone")
             found = replace(found, differing=(*found.differing, unknown))
-        return Reran(again.run, found, overrides, again.written)
+        return Reran(again.run, found, overrides, again.written, again.environment)
 
 
 def as_json(reran: Reran) -> dict[str, Any]:
@@ -140,6 +145,8 @@ def as_json(reran: Reran) -> dict[str, Any]:
     more: dict[str, Any] = {"failure": reran.failure} if reran.failure else {}
     if reran.written:
         more["written"] = {"path": str(reran.written.folder), "files": list(reran.written.files)}
+    if reran.environment:
+        more["environment"] = reran.environment.as_json()
     if reran.steps:
         more["steps"] = [as_json(step) for step in reran.steps]
     plain = {

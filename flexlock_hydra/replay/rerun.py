@@ -22,6 +22,7 @@ from flexlock_hydra.ports import gitcmd
 from flexlock_hydra.record import layout
 from flexlock_hydra.replay.command import Command, command
 from flexlock_hydra.replay.compare import moved_folders
+from flexlock_hydra.replay.environment import chosen
 from flexlock_hydra.replay.reran import Again, Expected, Reran, Written
 from flexlock_hydra.replay.stage import Stage, stage
 from flexlock_hydra.replay.tolerance import Tolerance
@@ -36,20 +37,24 @@ class Options:
         resolved: run from the resolved config; no resolver is called then.
         current_code: run the working tree as it is now; a config that differs by it is said
             and does not stop the rerun.
-        python: the interpreter; this one without it.
+        python: the interpreter, or the folder of its environment; this one without it.
+        env: in the recorded environment, which is made again; not with ``python``.
         with_prevs: run the predecessors again before, each from what the rerun of its own
             predecessors wrote.
         tolerance: how far apart numbers may be that count as close.
         say: hears, in words, what the user should know before the job starts.
+        tell: hears, in words, what takes long.
     """
 
     into: Path | None = None
     resolved: bool = False
     current_code: bool = False
     python: str | None = None
+    env: bool = False
     with_prevs: bool = False
     tolerance: Tolerance = Tolerance()
     say: Callable[[str], None] = field(default=lambda text: None)
+    tell: Callable[[str], None] = field(default=lambda text: None)
 
 
 def rerun(run: RecordedRun, overrides: Sequence[str] = (), **options: Any) -> Reran:
@@ -120,9 +125,10 @@ def run_again(
             hint="Run it again without --resolved.",
         )
     commit = _current_commit(run) if how.current_code else None
+    within = chosen(run, python=how.python, env=how.env, say=how.say, tell=how.tell)
     with _new_folder(run, how.into) as target:
         with stage(run, target, commit=commit, fresh=fresh) as place:
-            words = command(run, overrides, place, how.python or sys.executable)
+            words = command(run, overrides, place, within.python, inherit=not how.env)
             for note in words.notes:
                 how.say(note)
             try:
@@ -137,7 +143,7 @@ def run_again(
                 "a lock",
                 hint="What it said stands above.",
             )
-    return Again(load_run(lock), place.moves, written)
+    return Again(load_run(lock), place.moves, written, within.environment)
 
 
 def _notes(
