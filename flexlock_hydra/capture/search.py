@@ -4,9 +4,23 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 _NOT_SEARCHED = frozenset({"node_modules", "__pycache__", "site-packages"})
+_VIRTUAL_ENVIRONMENT = "pyvenv.cfg"
+
+
+@dataclass(frozen=True)
+class Looked:
+    """A folder that was looked into, with the files that were wanted of it."""
+
+    folder: str
+    files: tuple[os.DirEntry[str], ...]
+    is_repo: bool
+    """Whether it is the root of a repository or of a working tree."""
+    error: OSError | None = None
+    """Why it could not be looked into."""
 
 
 def files_below(
@@ -16,16 +30,45 @@ def files_below(
 
     ``last_first``: the folders whose names sort last come first; of dates the newest.
     """
-    for folder, folders, files in os.walk(root):
-        folders[:] = sorted(
-            (
-                name
-                for name in folders
-                if not name.startswith(".")
-                and name not in _NOT_SEARCHED
-                and not os.path.exists(os.path.join(folder, name, "pyvenv.cfg"))
-            ),
-            reverse=last_first,
-        )
-        for name in filter(wanted, files):
-            yield Path(folder, name)
+    for looked in look_below(root, wanted, last_first=last_first):
+        for entry in looked.files:
+            yield Path(entry.path)
+
+
+def look_below(
+    root: Path, wanted: Callable[[str], bool], *, last_first: bool = False
+) -> Iterator[Looked]:
+    """The same, folder by folder, those too that hold none or cannot be looked into."""
+    folders = [os.fspath(root)]
+    while folders:
+        folder = folders.pop()
+        try:
+            with os.scandir(folder) as scanned:
+                entries = list(scanned)
+        except OSError as error:
+            yield Looked(folder, (), False, error)
+            continue
+        names = {entry.name for entry in entries}
+        if _VIRTUAL_ENVIRONMENT in names and folder != os.fspath(root):
+            continue
+        files = tuple(entry for entry in entries if wanted(entry.name) and _is_file(entry))
+        yield Looked(folder, files, ".git" in names)
+        below = (entry.path for entry in entries if _is_searched(entry))
+        folders.extend(sorted(below, reverse=not last_first))
+
+
+def _is_searched(entry: os.DirEntry[str]) -> bool:
+    name = entry.name
+    return (
+        entry.is_dir(follow_symlinks=False)
+        and not name.startswith(".")
+        and name not in _NOT_SEARCHED
+    )
+
+
+def _is_file(entry: os.DirEntry[str]) -> bool:
+    """Whether it is one, or leads to one: whoever opens a pipe waits for its writer."""
+    try:
+        return entry.is_file()
+    except OSError:
+        return False

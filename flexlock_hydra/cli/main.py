@@ -21,7 +21,7 @@ TERMINATED = 143
 
 _COMMANDS = {
     "show": "Show what was recorded of RUN.",
-    "ls": "List what was pushed.",
+    "ls": "List runs, or what was pushed.",
     "diff": "Compare two runs.",
     "push": "Push RUN: a git tag, its data on a DVC remote.",
     "pull": "Restore a pushed run: code, data and locks.",
