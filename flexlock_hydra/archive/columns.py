@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
+from operator import attrgetter
 from typing import Any
 
 from flexlock_hydra.archive.catalog import Listed
 from flexlock_hydra.errors import FlexlockError
-from flexlock_hydra.record.codec import Json
 
 SHOWN = ("id", "path", "job", "status", "started", "duration", "overrides", "result", "tag")
 """The keys of a run in JSON, and of a data frame."""
@@ -76,15 +77,19 @@ def _hint(name: str) -> str:
     return f"A key of the config is config.{name}. {known}" if name.isidentifier() else known
 
 
-def value(run: Listed, column: Column) -> Any:
-    """What a run has in a column, or MISSING."""
+def getter(column: Column) -> Callable[[Listed], Any]:
+    """What tells the value of a run in a column, or MISSING."""
+    name, keys = column
+    return partial(_value, column) if keys else attrgetter(name)
+
+
+def _value(column: Column, run: Listed) -> Any:
     name, keys = column
     found = getattr(run, name)
     for i, key in enumerate(keys):
         if isinstance(found, Mapping):
-            whole = ".".join(map(str, keys[i:]))
-            if str(key) not in found:
-                return found.get(whole, MISSING)  # a key with dots in it
+            if str(key) not in found:  # it may be one key with dots in it
+                return found.get(".".join(map(str, keys[i:])), MISSING)
             found = found[str(key)]
         elif isinstance(found, (list, tuple)) and str(key).isdigit() and int(key) < len(found):
             found = found[int(key)]
@@ -98,7 +103,7 @@ def parts(columns: Collection[Column]) -> set[str]:
     return {name for name, _ in columns} & set(PARTS)
 
 
-def plain(run: Listed) -> dict[str, Json]:
+def plain(run: Listed) -> dict[str, Any]:
     """A run as JSON has it."""
     return {name: getattr(run, name) for name in SHOWN}
 

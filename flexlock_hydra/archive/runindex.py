@@ -16,10 +16,13 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from flexlock_hydra.capture.index import cache_file, connect, remove
-from flexlock_hydra.record.brief import Brief
-from flexlock_hydra.record.codec import Json
+
+if TYPE_CHECKING:
+    from flexlock_hydra.record.brief import Brief
+    from flexlock_hydra.record.codec import Json
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS locks (

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from flexlock_hydra.archive import columns as named
-from flexlock_hydra.archive import where as conditions
 from flexlock_hydra.archive.catalog import Listed, catalog
 from flexlock_hydra.archive.columns import Column
 from flexlock_hydra.errors import RunNotFoundError
+
+if TYPE_CHECKING:
+    from flexlock_hydra.archive.where import Condition
 
 STARTED: Column = ("started", ())
 
@@ -44,7 +47,7 @@ def search(
     Raises:
         ColumnError: the condition is none. RunNotFoundError: there is no such folder.
     """
-    condition = conditions.parse(where) if where is not None else None
+    condition = _condition(where) if where is not None else None
     needed = [sort, *columns, *(condition.columns if condition else ())]
     found = catalog(
         map(_checked, folders), parts=named.parts(needed), processes=processes
@@ -54,9 +57,16 @@ def search(
     return Search(tuple(_sorted(met, sort, descending)), len(found.runs), found.warnings)
 
 
+def _condition(text: str) -> Condition:
+    from flexlock_hydra.archive import where
+
+    return where.parse(text)
+
+
 def _sorted(runs: list[Listed], column: Column, descending: bool) -> list[Listed]:
     """Those that have nothing in the column come last, in either order."""
-    keys = [(named.order(named.value(run, column)), run) for run in runs]
+    value = named.getter(column)
+    keys = [(named.order(value(run)), run) for run in runs]
     have = sorted(
         ((key, run) for key, run in keys if key != named.LAST),
         key=lambda pair: pair[0],

@@ -46,6 +46,7 @@ class Condition:
     tree: ast.expr
     columns: tuple[Column, ...]
     """What it asks of a run."""
+    getters: tuple[Callable[[Listed], Any], ...]
     evaluator: _Evaluator
 
     def holds(self, run: Listed) -> bool:
@@ -54,7 +55,7 @@ class Condition:
         Raises:
             ColumnError: it asks for too much.
         """
-        self.evaluator.names = _Values(run, self.columns)
+        self.evaluator.names = _Values(run, self.getters)
         try:
             return bool(self.evaluator.eval(self.text, self.tree))
         except InvalidExpression as error:
@@ -80,7 +81,8 @@ def parse(text: str) -> Condition:
         if isinstance(error, ColumnError):
             raise
         raise _refused("it cannot be parsed") from error
-    return Condition(text, tree, tuple(found.columns), _Evaluator())
+    columns = tuple(found.columns)
+    return Condition(text, tree, columns, tuple(map(named.getter, columns)), _Evaluator())
 
 
 def _refused(reason: str) -> ColumnError:
@@ -149,11 +151,11 @@ def _key(value: Any) -> str | int:
 class _Values:
     """The values of a run by the numbers of their columns."""
 
-    def __init__(self, run: Listed, columns: tuple[Column, ...]) -> None:
-        self.run, self.columns = run, columns
+    def __init__(self, run: Listed, getters: tuple[Callable[[Listed], Any], ...]) -> None:
+        self.run, self.getters = run, getters
 
     def __getitem__(self, number: str) -> Any:
-        return named.value(self.run, self.columns[int(number)])
+        return self.getters[int(number)](self.run)
 
 
 class _Evaluator(SimpleEval):  # type: ignore[misc]

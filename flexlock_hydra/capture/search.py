@@ -48,22 +48,22 @@ def look_below(
         except OSError as error:
             yield Looked(folder, (), False, error)
             continue
-        names = {entry.name for entry in entries}
-        if _VIRTUAL_ENVIRONMENT in names and folder != os.fspath(root):
-            continue
-        files = tuple(entry for entry in entries if wanted(entry.name) and _is_file(entry))
-        yield Looked(folder, files, ".git" in names)
-        below = (entry.path for entry in entries if _is_searched(entry))
-        folders.extend(sorted(below, reverse=not last_first))
-
-
-def _is_searched(entry: os.DirEntry[str]) -> bool:
-    name = entry.name
-    return (
-        entry.is_dir(follow_symlinks=False)
-        and not name.startswith(".")
-        and name not in _NOT_SEARCHED
-    )
+        files, below, is_repo = [], [], False
+        for entry in entries:
+            name = entry.name
+            if entry.is_dir(follow_symlinks=False):
+                if not name.startswith(".") and name not in _NOT_SEARCHED:
+                    below.append(entry.path)
+            elif wanted(name) and _is_file(entry):
+                files.append(entry)
+            if name == ".git":
+                is_repo = True
+            elif name == _VIRTUAL_ENVIRONMENT and folder != os.fspath(root):
+                break
+        else:
+            yield Looked(folder, tuple(files), is_repo)
+            below.sort(reverse=not last_first)
+            folders += below
 
 
 def _is_file(entry: os.DirEntry[str]) -> bool:

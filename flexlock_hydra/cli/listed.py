@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import sys
 import unicodedata
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime, timezone
 from typing import Any
 
@@ -17,7 +16,6 @@ from flexlock_hydra.archive import columns
 from flexlock_hydra.archive.catalog import Listed
 from flexlock_hydra.archive.columns import MISSING, Column
 from flexlock_hydra.cli import render
-from flexlock_hydra.record.model import RUNNING
 
 USUAL = ("id", "job", "status", "when", "took", "overrides", "result", "tag")
 _COLUMN_OF = {"when": "started", "took": "duration"}
@@ -40,26 +38,27 @@ def parse(name: str) -> Column:
 
 def table(runs: Sequence[Listed], names: Sequence[str]) -> None:
     """A line a run, no longer than the terminal is wide."""
-    told = [(_FORMS.get(name, _text), parse(name)) for name in names]
-    rows = [
-        [render.printable(form(run, columns.value(run, column))) for form, column in told]
-        for run in runs
-    ]
-    _shorten(rows, names, [run.id for run in runs])
-    cells = [[render.printable(name) for name in names], *rows]
+    most = render.columns() + 1  # the rest would be cut
+    cells = []
+    for name in names:
+        form, value = _FORMS.get(name, _text), columns.getter(parse(name))
+        texts = (form(run, value(run))[:most] for run in runs)
+        cells.append([render.printable(text) for text in (name, *texts)])
+    _shorten(cells, names, [run.id for run in runs])
     widths = _fitted(cells, names)
-    head, *lines = (_line(row, widths) for row in cells)
+    padded = (_padded(column, width) for column, width in zip(cells, widths))
+    head, *lines = (_GAP.join(row).rstrip() for row in zip(*padded))
     click.secho(head, bold=True)
     click.echo("\n".join(lines))
 
 
 def as_csv(runs: Iterable[Listed], names: Sequence[str]) -> None:
     """A line a run; values that are no text or number as JSON."""
-    told = [parse(name) for name in names]
+    values = [columns.getter(parse(name)) for name in names]
     writer = csv.writer(sys.stdout, lineterminator="\n")
     writer.writerow(names)
     for run in runs:
-        writer.writerow([_plain(columns.value(run, column)) for column in told])
+        writer.writerow([_plain(value(run)) for value in values])
 
 
 def _plain(value: Any) -> Any:
@@ -68,28 +67,29 @@ def _plain(value: Any) -> Any:
     return json.dumps(value) if isinstance(value, (list, tuple, dict, bool)) else value
 
 
-def _shorten(rows: Sequence[list[str]], names: Sequence[str], ids: Sequence[str]) -> None:
+def _shorten(cells: list[list[str]], names: Sequence[str], ids: Sequence[str]) -> None:
     """Say tags and ids in short where the table is too wide with them whole."""
-    if _total(_widths([names, *rows])) > render.columns() and "tag" in names:
+    if _total(map(_widest, cells)) > render.columns() and "tag" in names:
         at = names.index("tag")
-        for row in rows:
-            row[at] = "yes" if row[at] else ""
-    if _total(_widths([names, *rows])) > render.columns() and "id" in names:
+        cells[at] = ["tag", *("yes" if tag else "" for tag in cells[at][1:])]
+    if _total(map(_widest, cells)) > render.columns() and "id" in names:
         at, length = names.index("id"), _unique(ids)
-        for row in rows:
-            row[at] = row[at][:length]
+        cells[at] = [text[:length] for text in cells[at]]
 
 
 def _unique(ids: Sequence[str]) -> int:
     """Characters that tell all ids apart."""
-    pairs = zip(found := sorted(set(ids)), found[1:])
-    longest = max((len(os.path.commonprefix(pair)) for pair in pairs), default=0)
-    return max(longest + 1, _TO_THE_SECOND)
+    found = sorted(set(ids))
+    length = _TO_THE_SECOND
+    for one, other in zip(found, found[1:]):
+        while one[:length] == other[:length]:
+            length += 1
+    return length
 
 
 def _fitted(cells: Sequence[Sequence[str]], names: Sequence[str]) -> list[int]:
     """The widths of columns; the widest of those that may be cut give way first."""
-    widths = _widths(cells)
+    widths = [*map(_widest, cells)]
     may = [i for i, name in enumerate(names) if name in _CUT or name not in _FORMS]
     while may and _total(widths) > render.columns():
         widest = max(may, key=lambda i: widths[i])
@@ -99,32 +99,43 @@ def _fitted(cells: Sequence[Sequence[str]], names: Sequence[str]) -> list[int]:
     return widths
 
 
-def _widths(cells: Sequence[Sequence[str]]) -> list[int]:
-    return [max(map(_width, column)) for column in zip(*cells)]
+def _total(widths: Iterable[int]) -> int:
+    each = [*widths]
+    return sum(each) + len(_GAP) * (len(each) - 1)
 
 
-def _total(widths: Sequence[int]) -> int:
-    return sum(widths) + len(_GAP) * (len(widths) - 1)
+def _widest(column: Sequence[str]) -> int:
+    return max(map(len if _is_narrow(column) else _width, column))
 
 
-def _line(row: Sequence[str], widths: Sequence[int]) -> str:
-    cells = (_cell(text, width) for text, width in zip(row, widths))
-    return _GAP.join(cells).rstrip()
+def _padded(column: Sequence[str], width: int) -> Iterator[str]:
+    """The cells of a column, each as wide as it is, what is longer cut."""
+    if _is_narrow(column):
+        for text in column:
+            yield text.ljust(width) if len(text) <= width else f"{text[: width - 1]}…"
+        return
+    for text in column:
+        if _width(text) > width:
+            while _width(text) >= width:
+                text = text[:-1]
+            text += "…"
+        yield text + " " * (width - _width(text))
 
 
-def _cell(text: str, width: int) -> str:
-    if text.isascii() and len(text) <= width:
-        return text.ljust(width)
-    if _width(text) > width:
-        while _width(text) >= width:
-            text = text[: width - 1] if len(text) >= width else text[:-1]
-        text += "…"
-    return text + " " * (width - _width(text))
+def _is_narrow(column: Sequence[str]) -> bool:
+    """Whether each character surely takes one column of a terminal."""
+    text = "".join(column)
+    if text.isascii():
+        return True
+    try:
+        return bool(text.encode("latin-1"))
+    except UnicodeEncodeError:
+        return False
 
 
 def _width(text: str) -> int:
     """Columns of a terminal."""
-    return len(text) if text.isascii() else sum(map(_char_width, text))
+    return sum(map(_char_width, text))
 
 
 def _char_width(char: str) -> int:
@@ -134,14 +145,14 @@ def _char_width(char: str) -> int:
 
 
 def _text(run: Listed, value: Any) -> str:
-    if value is MISSING or value is None:
-        return ""
     if isinstance(value, str):
         return value
+    if value is MISSING or value is None:
+        return ""
     if isinstance(value, float):
         return f"{value:.6g}"
     if isinstance(value, dict):
-        return " ".join(f"{key}={_text(run, item)}" for key, item in value.items())
+        return " ".join([f"{key}={_text(run, item)}" for key, item in value.items()])
     return json.dumps(value, ensure_ascii=False)
 
 
@@ -164,7 +175,7 @@ def _took(run: Listed, value: float | None) -> str:
     if value is not None:
         return render.duration(value)
     try:
-        return render.duration(_seconds_since(run.started)) if run.status == RUNNING else ""
+        return render.duration(_seconds_since(run.started)) if run.status == "running" else ""
     except ValueError:
         return ""
 

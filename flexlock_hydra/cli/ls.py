@@ -72,6 +72,9 @@ def _local(
     as_csv: bool,
     as_json: bool,
 ) -> None:
+    import gc
+
+    gc.disable()  # very many small objects are made, and all of them are needed to the end
     from flexlock_hydra.archive import columns, search
     from flexlock_hydra.cli import listed
 
