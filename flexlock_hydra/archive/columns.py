@@ -109,8 +109,8 @@ def plain(run: Listed) -> dict[str, Any]:
 
 
 def order(found: Any) -> tuple[Any, ...]:
-    """A key that sorts values of any kind: numbers, texts, the rest; the absent last."""
-    if found is MISSING or found is None or found != found:
+    """A key that sorts values of any kind: numbers, texts, the rest; what is absent last."""
+    if found is MISSING or found is None or found != found or found in ("", [], {}):
         return LAST
     if isinstance(found, (bool, int, float)):
         return (0, found)

@@ -21,7 +21,8 @@ USUAL = ("id", "job", "status", "when", "took", "overrides", "result", "tag")
 _COLUMN_OF = {"when": "started", "took": "duration"}
 _CUT = ("job", "path", "overrides", "result", "tag")
 """Columns that may be cut, with all those that keys follow."""
-_LEAST = 6
+_LEAST = 3
+"""Columns of a terminal that a cell is cut to at most."""
 _GAP = "  "
 _TO_THE_SECOND = 16
 """Characters of an id."""
@@ -172,12 +173,19 @@ def _when(run: Listed, value: str) -> str:
 
 def _took(run: Listed, value: float | None) -> str:
     """The duration; of what still runs, so far."""
-    if value is not None:
+    if value is None:
+        if run.status != "running":
+            return ""
+        try:
+            value = _seconds_since(run.started)
+        except ValueError:
+            return ""
+    if value < 59.95:
         return render.duration(value)
-    try:
-        return render.duration(_seconds_since(run.started)) if run.status == "running" else ""
-    except ValueError:
-        return ""
+    for limit, unit, name in ((3600, 60, "min"), (48 * 3600, 3600, "h")):
+        if value < limit:
+            return f"{value / unit:.3g} {name}"
+    return f"{value / 86400:.3g} d"
 
 
 def _seconds_since(moment: str) -> float:

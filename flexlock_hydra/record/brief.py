@@ -104,7 +104,7 @@ def _of_pieces(pieces: Mapping[str, bytes]) -> Brief:
             _main_path(pieces["repos"]),
         ),
         config=_section(pieces.get("config", b"")),
-        world=f'{{"data": {world[0]}, "environment": {world[1]}}}',
+        world=f'{{"data":{world[0]},"environment":{world[1]}}}',
     )
 
 
