@@ -193,9 +193,10 @@ def _harm(path: Path, harm: str) -> None:
             db.execute("CREATE TABLE locks (a, b)")
     elif harm == "rows":
         with sqlite3.connect(path) as db:
-            db.execute("UPDATE locks SET config = x'00', world = x'0102030405'")
-            db.execute("UPDATE locks SET shown = '{}' WHERE rowid % 2")
-            db.execute("UPDATE locks SET sum = 'x' WHERE rowid % 5 = 1")
+            db.execute("UPDATE locks SET config = x'000102030405' WHERE rowid % 5 = 0")
+            db.execute("UPDATE locks SET world = x'' WHERE rowid % 5 = 1")
+            db.execute("UPDATE locks SET shown = '{}' WHERE rowid % 5 = 2")
+            db.execute("UPDATE locks SET sum = 'x' WHERE rowid % 5 = 3")
     else:
         for at in random.Random(1).sample(range(100, len(content)), 200):
             content[at] ^= 0x5A
