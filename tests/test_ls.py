@@ -66,8 +66,8 @@ def test_a_sweep(project: Project) -> None:
     sweep = next(project.root.rglob("sweep.lock")).parent
     found = project.flexlock("ls", "--json").json
     assert sorted(each["overrides"] for each in found) == [["lr=1"], ["lr=2"]]
-    env = {"FLEXLOCK_REMOTE": str(project.root.parent / "store")}
-    tag = project.flexlock("push", sweep, "--json", **env).json["tag"]
+    store = str(project.root.parent / "store")
+    tag = project.flexlock("push", sweep, "--json", FLEXLOCK_REMOTE=store).json["tag"]
     assert {each["tag"] for each in project.flexlock("ls", "--json").json} == {tag}
 
 

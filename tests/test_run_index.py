@@ -201,7 +201,7 @@ def _harm(path: Path, harm: str) -> None:
         for at in random.Random(1).sample(range(100, len(content)), 200):
             content[at] ^= 0x5A
         kinds = {"text": b"no database", "empty": b"", "cut": content[:5000], "bits": content}
-        path.write_bytes(kinds[harm])
+        path.write_bytes(bytes(kinds[harm]))
 
 
 def test_a_locked_index(

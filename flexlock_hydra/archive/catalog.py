@@ -242,7 +242,8 @@ class _Around:
         tags = self._tags_of(repo) if repo else None
         if not tags:
             return None
-        names = (layout.tag_name(shown["job"], each) for each in (shown["id"], shown["sweep"] or ""))
+        ids = (shown["id"], shown["sweep"] or "")
+        names = (layout.tag_name(shown["job"], each) for each in ids)
         return next((name for name in names if name in tags), None)
 
     def _tags_of(self, repo: str) -> frozenset[str]:
