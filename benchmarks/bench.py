@@ -42,6 +42,7 @@ ROWS = (
     transfer.push_memory,
     looking.rerun,
     looking.verify,
+    looking.ls,
     looking.start,
 )
 
