@@ -6,10 +6,10 @@ import json
 import os
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from flexlock_hydra.archive import runindex
 from flexlock_hydra.archive.runindex import Row, RunIndex
@@ -31,8 +31,7 @@ _WORKERS = 8
 _COLUMNS = {"config": "config", "data": "world", "environment": "world"}
 
 
-@dataclass(frozen=True)
-class Listed:
+class Listed(NamedTuple):
     """A run, its status judged now."""
 
     id: str
@@ -48,7 +47,7 @@ class Listed:
     """The tag of the run, or of its sweep, where its repository has one."""
     num: int | None
     sweep: str | None
-    row: Row = field(repr=False)
+    row: Row
 
     @property
     def config(self) -> Json:
@@ -74,8 +73,7 @@ class Catalog:
     warnings: tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class _Found:
+class _Found(NamedTuple):
     """A lock file, with its stat and the root of the repository around it."""
 
     path: str

@@ -16,7 +16,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from flexlock_hydra.capture.index import cache_file, connect, remove
 
@@ -34,8 +34,7 @@ PARTS = ("config", "world")
 """Columns that are read for those who ask for them."""
 
 
-@dataclass(frozen=True)
-class Row:
+class Row(NamedTuple):
     """A lock as the index knows it; of the parts those that were asked for."""
 
     stamp: bytes

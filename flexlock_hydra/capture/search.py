@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 _NOT_SEARCHED = frozenset({"node_modules", "__pycache__", "site-packages"})
 _VIRTUAL_ENVIRONMENT = "pyvenv.cfg"
 
 
-@dataclass(frozen=True)
-class Looked:
+class Looked(NamedTuple):
     """A folder that was looked into, with the files that were wanted of it."""
 
     folder: str

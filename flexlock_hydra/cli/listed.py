@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import sys
+import time
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime, timezone
@@ -43,8 +44,9 @@ def table(runs: Sequence[Listed], names: Sequence[str]) -> None:
     cells = []
     for name in names:
         form, value = _FORMS.get(name, _text), columns.getter(parse(name))
-        texts = (form(run, value(run))[:most] for run in runs)
-        cells.append([render.printable(text) for text in (name, *texts)])
+        texts = [name, *(form(run, value(run))[:most] for run in runs)]
+        is_clean = "".join(texts).isprintable()  # one look is faster than one for each text
+        cells.append(texts if is_clean else [render.printable(text) for text in texts])
     _shorten(cells, names, [run.id for run in runs])
     widths = _fitted(cells, names)
     padded = (_padded(column, width) for column, width in zip(cells, widths))
@@ -190,8 +192,7 @@ def _took(run: Listed, value: float | None) -> str:
 
 def _seconds_since(moment: str) -> float:
     then = datetime.fromisoformat(moment)
-    then = then if then.tzinfo else then.replace(tzinfo=timezone.utc)
-    return (datetime.now(timezone.utc) - then).total_seconds()
+    return time.time() - (then if then.tzinfo else then.replace(tzinfo=timezone.utc)).timestamp()
 
 
 _FORMS: dict[str, Callable[[Listed, Any], str]] = {
