@@ -45,6 +45,7 @@ ROWS = (
     comparing.diff,
     comparing.diff_of_outputs,
     looking.verify,
+    looking.ls,
     looking.start,
 )
 

@@ -48,9 +48,10 @@ class Scale:
     objects: int = 10_000
     predecessors: int = 200
     crowd: int = 1_000_000
+    runs: int = 10_000
 
 
-TRIAL = Scale(1, 200, 400, 300, 5 * 10**6, 200_000, 500, 3, 300, 3, 2000)
+TRIAL = Scale(1, 200, 400, 300, 5 * 10**6, 200_000, 500, 3, 300, 3, 2000, 50)
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import statistics
 import sys
 import time
 from collections.abc import Iterator
@@ -59,6 +61,34 @@ def rerun(bench: Bench) -> Iterator[Row]:
         "the app + `git worktree add`",
         found["ours"], found["other"], 1.3 * found["other"] + 0.3, "1.3 x + 300 ms",
     )
+
+
+def ls(bench: Bench) -> Iterator[Row]:
+    """Very many runs, listed without an index, and with one that must be looked through."""
+    root = recorded(bench, "listed", lambda data: distinct_files(data, 10))
+    lock = (root / "outputs" / "a" / "run.lock").read_bytes()
+    run_id = lock.partition(b"id: ")[2].split()[0]
+    for number in range(bench.scale.runs - 1):
+        folder = root / "outputs" / f"day{number % 30}" / str(number)
+        (folder / ".hydra").mkdir(parents=True)
+        other = run_id[:-8] + f"{number:08x}".encode()
+        (folder / "run.lock").write_bytes(lock.replace(run_id, other))
+        (folder / "app.log").touch()
+    words = (SCRIPT, "ls")
+
+    def cold() -> float:
+        shutil.rmtree(bench.root / "home" / ".cache" / "flexlock-hydra", ignore_errors=True)
+        return bench.timed(*words, cwd=root)
+
+    def warm() -> float:
+        return bench.timed(*words, cwd=root)
+
+    time.sleep(3)  # the index keeps no lock that changed a moment ago
+    first = statistics.median(cold() for _ in range(min(bench.scale.rounds, 3)))
+    again = statistics.median(warm() for _ in range(bench.scale.rounds))
+    work = f"ls of {bench.scale.runs:,} runs"
+    yield Row(f"{work}, first time", "", first, 0, 10, "10 s")
+    yield Row(f"{work}, again", "", again, 0, 0.5, "0.5 s")
 
 
 def start(bench: Bench) -> Iterator[Row]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from flexlock_hydra.hooks.when_imported import when_imported as _when_imported
 
 if TYPE_CHECKING:
+    from flexlock_hydra.archive.frame import runs as runs
     from flexlock_hydra.archive.pull import pull as pull
     from flexlock_hydra.archive.push import push as push
     from flexlock_hydra.archive.runs import find_run as find_run
@@ -33,6 +34,7 @@ _PUBLIC = {
     "push": "archive.push:push",
     "read_lock": "record.lockfile:read",
     "rerun": "replay.rerun:rerun",
+    "runs": "archive.frame:runs",
     "snapshot": "hooks.snapshot:snapshot",
 }
 
@@ -46,6 +48,7 @@ __all__ = [
     "push",
     "read_lock",
     "rerun",
+    "runs",
     "snapshot",
 ]
 

@@ -51,3 +51,7 @@ class TargetError(FlexlockError):
 
 class RerunError(FlexlockError):
     """A run that cannot be run again faithfully."""
+
+
+class ExtraError(FlexlockError, ImportError):
+    """A package that one of the extras installs is missing."""

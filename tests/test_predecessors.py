@@ -305,7 +305,7 @@ def test_the_pieces_of_a_lock_say_what_the_whole_says(result: object, root: Path
         environment=replace(lock.environment, variables={"A": "x\nprevs:\n"}),
     )
     content = lockfile.dumps(lock)
-    pieces = summary._of_pieces(summary._cut(content), True)
+    pieces = summary._of_pieces(summary.cut(content), True)
     whole = summary._of_lock(lockfile.loads(content))
 
     assert replace(pieces, run=replace(pieces.run, process=lock.run.process)) == whole

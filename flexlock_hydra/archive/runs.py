@@ -12,13 +12,15 @@ from pathlib import Path
 from flexlock_hydra.capture import process
 from flexlock_hydra.capture.places import record_path
 from flexlock_hydra.capture.search import files_below
-from flexlock_hydra.errors import CodeError, RunNotFoundError
+from flexlock_hydra.errors import CodeError, LockError, RunNotFoundError
 from flexlock_hydra.ports.gitrepo import GitRepo
 from flexlock_hydra.record import layout, lockfile, sweep
 from flexlock_hydra.record.model import RUNNING, RunLock
 from flexlock_hydra.record.sweep import SweepLock
 
 LATEST = "@latest"
+_NAMED = 10
+"""Runs that are named where a prefix fits more."""
 _ID_PREFIX = re.compile(r"\d{4}[0-9TZ]*(-[0-9a-f]*)?")
 
 
@@ -248,11 +250,25 @@ def _by_id(root: Path, prefix: str, name: str) -> Path:
             "and runs again at once with: flexlock-hydra reproduce TAG",
         )
     if len(found) > 1:
+        newest = sorted(found, reverse=True)
+        lines = [_candidate(run_id, found[run_id]) for run_id in newest[:_NAMED]]
+        if len(newest) > _NAMED:
+            lines.append(f"and {len(newest) - _NAMED} more: flexlock-hydra ls")
         raise RunNotFoundError(
-            f"{name} fits {len(found)} runs: {', '.join(sorted(found)[:5])}",
+            "\n  ".join((f"{name} fits {len(found)} runs", *lines)),
             hint="Type more of the id.",
         )
     return next(iter(found.values()))
+
+
+def _candidate(run_id: str, path: Path) -> str:
+    """The id, job and start of one of the runs that a prefix fits."""
+    try:
+        lock = lockfile.read(path)
+    except (LockError, RunNotFoundError):
+        return f"{run_id}  (its lock cannot be read)"
+    job, started = (repr(text[:60])[1:-1] for text in (lock.job.name, lock.run.started[:19]))
+    return f"{run_id}  {job}  {started.replace('T', ' ')} UTC"
 
 
 def original_root(lock: RunLock) -> str:

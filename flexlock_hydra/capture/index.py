@@ -40,6 +40,17 @@ CREATE TABLE IF NOT EXISTS files (
 """
 
 
+def index_path() -> Path:
+    """This machine's index of hashes."""
+    return cache_file("hashes-1")
+
+
+def cache_file(name: str) -> Path:
+    """A database of this machine: a home folder may be shared, a database should not be."""
+    host = re.sub(r"[^\w.-]", "_", socket.gethostname()) or "host"
+    return cache_folder() / f"{name}-{host}.sqlite"
+
+
 def cache_folder() -> Path:
     """What may be removed at any time lies here."""
     folder = os.environ.get(CACHE_VARIABLE)
@@ -48,12 +59,6 @@ def cache_folder() -> Path:
 
         folder = platformdirs.user_cache_dir("flexlock-hydra", appauthor=False)
     return Path(folder)
-
-
-def index_path() -> Path:
-    """This machine's index: a home folder may be shared, a database should not be."""
-    host = re.sub(r"[^\w.-]", "_", socket.gethostname()) or "host"
-    return cache_folder() / f"hashes-1-{host}.sqlite"
 
 
 @dataclass
@@ -74,7 +79,7 @@ class Index:
             index = cls(None, path)
             with index._guard():
                 path.parent.mkdir(parents=True, exist_ok=True)
-                index.db = _connect(path)
+                index.db = connect(path, _SCHEMA)
             if index.db is not None:
                 return index
         return cls(None, path)
@@ -113,7 +118,7 @@ class Index:
             if isinstance(error, sqlite3.DatabaseError) and not isinstance(
                 error, (sqlite3.OperationalError, sqlite3.ProgrammingError)
             ):
-                _remove(self.path)
+                remove(self.path)
 
 
 @dataclass(frozen=True)
@@ -204,14 +209,19 @@ def look_through(path: Path) -> tuple[str, int]:
     return ("" if said == "ok" else f"is damaged ({said})", rows)
 
 
-def _connect(path: Path) -> sqlite3.Connection:
+def connect(path: Path, schema: str) -> sqlite3.Connection:
+    """Open a database whose readers notice what a power cut tore, by checksums of their own.
+
+    Raises:
+        sqlite3.Error: it is damaged, or cannot be written to.
+    """
     db = sqlite3.connect(path, timeout=_WAIT, isolation_level=None, check_same_thread=False)
     try:
-        # A row that a power cut tears is not believed, so no write need wait for the disk.
+        # No write need wait for the disk.
         db.execute("PRAGMA synchronous = OFF")
         if db.execute("PRAGMA journal_mode").fetchone() != ("wal",):
             db.execute("PRAGMA journal_mode = WAL")
-        db.executescript(_SCHEMA)
+        db.executescript(schema)
     except sqlite3.Error:
         db.close()
         raise
@@ -237,8 +247,8 @@ def _forget_unused(db: sqlite3.Connection, before: int) -> None:
     db.execute("DELETE FROM roots WHERE used < ?", (before,))
 
 
-def _remove(path: Path) -> None:
-    """The log goes first: beside a new database it would be taken for its own."""
+def remove(path: Path) -> None:
+    """Delete a database. Its log goes first: a new database would take it for its own."""
     for suffix in ("-wal", "-shm", ""):
         with contextlib.suppress(OSError):
             os.unlink(f"{path}{suffix}")

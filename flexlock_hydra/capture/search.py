@@ -5,8 +5,21 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 _NOT_SEARCHED = frozenset({"node_modules", "__pycache__", "site-packages"})
+_VIRTUAL_ENVIRONMENT = "pyvenv.cfg"
+
+
+class Looked(NamedTuple):
+    """A folder that was looked into, with the files that were wanted of it."""
+
+    folder: str
+    files: tuple[os.DirEntry[str], ...]
+    is_repo: bool
+    """Whether it is the root of a repository or of a working tree."""
+    error: OSError | None = None
+    """Why it could not be looked into."""
 
 
 def files_below(
@@ -16,16 +29,45 @@ def files_below(
 
     ``last_first``: the folders whose names sort last come first; of dates the newest.
     """
-    for folder, folders, files in os.walk(root):
-        folders[:] = sorted(
-            (
-                name
-                for name in folders
-                if not name.startswith(".")
-                and name not in _NOT_SEARCHED
-                and not os.path.exists(os.path.join(folder, name, "pyvenv.cfg"))
-            ),
-            reverse=last_first,
-        )
-        for name in filter(wanted, files):
-            yield Path(folder, name)
+    for looked in look_below(root, wanted, last_first=last_first):
+        for entry in looked.files:
+            yield Path(entry.path)
+
+
+def look_below(
+    root: Path, wanted: Callable[[str], bool], *, last_first: bool = False
+) -> Iterator[Looked]:
+    """The same, folder by folder, those too that hold none or cannot be looked into."""
+    folders = [os.fspath(root)]
+    while folders:
+        folder = folders.pop()
+        try:
+            with os.scandir(folder) as scanned:
+                entries = list(scanned)
+        except OSError as error:
+            yield Looked(folder, (), False, error)
+            continue
+        files, below, is_repo = [], [], False
+        for entry in entries:
+            name = entry.name
+            if entry.is_dir(follow_symlinks=False):
+                if not name.startswith(".") and name not in _NOT_SEARCHED:
+                    below.append(entry.path)
+            elif wanted(name) and _is_file(entry):
+                files.append(entry)
+            if name == ".git":
+                is_repo = True
+            elif name == _VIRTUAL_ENVIRONMENT and folder != os.fspath(root):
+                break
+        else:
+            yield Looked(folder, tuple(files), is_repo)
+            below.sort(reverse=not last_first)
+            folders += below
+
+
+def _is_file(entry: os.DirEntry[str]) -> bool:
+    """Whether it is one, or leads to one: whoever opens a pipe waits for its writer."""
+    try:
+        return entry.is_file()
+    except OSError:
+        return False

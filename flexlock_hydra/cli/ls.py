@@ -1,30 +1,121 @@
-"""``ls --remote``."""
+"""``ls``: the runs here, or what was pushed."""
 
 from __future__ import annotations
 
-import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from flexlock_hydra.archive import listing
 from flexlock_hydra.cli import render
 
+if TYPE_CHECKING:
+    from flexlock_hydra.archive.listing import Listed
 
-@click.command("ls", short_help="List what was pushed.")
+_LOCAL = ("where", "sort", "columns", "as_csv")
+
+
+@click.command("ls", short_help="List runs, or what was pushed.")
+@click.argument("folders", nargs=-1, metavar="[DIR]...", type=click.Path(path_type=Path))
+@click.option("--where", metavar="EXPR", help="List those alone for which it holds.")
+@click.option("--sort", metavar="[-]COLUMN", help="By which column; with -, the largest first.")
+@click.option("--columns", metavar="A,B,...", help="Which columns, config.KEY and result.KEY too.")
+@click.option("--csv", "as_csv", is_flag=True, help="Print comma-separated values.")
 @click.option("--remote", "on_remote", is_flag=True, help="List the tags of the remotes.")
 @click.option("--data-remote", metavar="R", help="Which data remote.  [as for push]")
 @click.option("--git-remote", metavar="G", help="Which git remote.  [origin]")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@click.pass_context
 def command(
-    on_remote: bool, data_remote: str | None, git_remote: str | None, as_json: bool
+    ctx: click.Context,
+    folders: tuple[Path, ...],
+    where: str | None,
+    sort: str | None,
+    columns: str | None,
+    as_csv: bool,
+    on_remote: bool,
+    data_remote: str | None,
+    git_remote: str | None,
+    as_json: bool,
 ) -> None:
-    """List what was pushed, the newest first: date, size, tag, and who pushed it.
+    """List the runs below DIR (the project, without any), the newest first.
 
-    "no git tag": another repository's, or half deleted. "no data here": its data is on
-    another data remote.
+    EXPR is a condition such as: config.lr > 0.05 and status == "completed"
+
+    With --remote, list what was pushed: date, size, tag, and who pushed it. "no git tag":
+    another repository's, or half deleted. "no data here": its data is on another data remote.
     """
-    if not on_remote:
-        raise click.UsageError("Say what to list: --remote")
+    _refuse_mixed(ctx, on_remote)
+    if on_remote:
+        _pushed(data_remote, git_remote, as_json)
+    elif as_csv and as_json:
+        raise click.UsageError("Take one of --csv and --json.")
+    else:
+        _local(folders, where, sort or "-started", columns, as_csv, as_json)
+
+
+def _refuse_mixed(ctx: click.Context, on_remote: bool) -> None:
+    """Options of one list that were given for the other."""
+    other = ("folders", *_LOCAL) if on_remote else ("data_remote", "git_remote")
+    for parameter in ctx.command.params:
+        if parameter.name in other and ctx.params[parameter.name]:
+            name = parameter.opts[0] if parameter.name != "folders" else "DIR"
+            raise click.UsageError(f"{name} does {'not' if on_remote else 'only'} go with --remote")
+
+
+def _local(
+    folders: Sequence[Path],
+    where: str | None,
+    sort: str,
+    names: str | None,
+    as_csv: bool,
+    as_json: bool,
+) -> None:
+    import gc
+
+    gc.disable()  # very many small objects are made, and all of them are needed to the end
+    from flexlock_hydra.archive import columns, search
+    from flexlock_hydra.cli import listed
+
+    shown = _names(names) if names else listed.USUAL
+    key = listed.parse(sort.removeprefix("-"))
+    found = search.search(
+        folders or [search.here()],
+        where=where,
+        sort=key,
+        descending=sort.startswith("-"),
+        columns=() if as_json else [listed.parse(name) for name in shown],
+        processes=True,
+    )
+    render.warn(found.warnings)
+    if as_json:
+        render.as_json([columns.plain(run) for run in found.runs])
+    elif as_csv:
+        listed.as_csv(found.runs, shown if names else columns.SHOWN)
+    elif found.runs:
+        listed.table(found.runs, shown)
+    else:
+        click.echo(_nothing(found.seen, folders))
+
+
+def _names(text: str) -> list[str]:
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    if not names:
+        raise click.UsageError("--columns names none")
+    return names
+
+
+def _nothing(seen: int, folders: Sequence[Path]) -> str:
+    if seen:
+        return f"none of {render.plural(seen, 'run')} meets the condition"
+    where = ", ".join(render.printable(str(folder)) for folder in folders) or "here"
+    return f"no runs below {where}" if folders else f"no runs {where}"
+
+
+def _pushed(data_remote: str | None, git_remote: str | None, as_json: bool) -> None:
+    from flexlock_hydra.archive import listing
+
     found = listing.ls(render.remotes(data_remote, git_remote))
     if as_json:
         render.as_json([vars(each) for each in found])
@@ -32,17 +123,16 @@ def command(
     if not found:
         click.echo("no tags")
         return
-    width = shutil.get_terminal_size().columns
     longest = max(len(_size(each)) for each in found)
     for each in found:
         date = each.date[:16].replace("T", " ")
         line = f"{date}  {_size(each):>{longest}}  {each.tag}"
         by = render.printable(each.by or "")
-        fits = len(line) + len(by) + 2 <= width
+        fits = len(line) + len(by) + 2 <= render.columns()
         click.echo(f"{line}  {by}".rstrip() if fits else line)
 
 
-def _size(each: listing.Listed) -> str:
+def _size(each: Listed) -> str:
     if not each.code:
         return "no git tag"
     return "no data here" if each.bytes is None else render.size(each.bytes)

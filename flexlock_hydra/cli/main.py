@@ -21,7 +21,7 @@ TERMINATED = 143
 
 _COMMANDS = {
     "show": "Show what was recorded of RUN.",
-    "ls": "List what was pushed.",
+    "ls": "List runs, or what was pushed.",
     "diff": "Compare two runs.",
     "why": "Tell why the results of two runs differ.",
     "graph": "Draw what a run stands on.",

@@ -100,6 +100,8 @@ def one_line(text: str, limit: int) -> str:
 
 def printable(text: str) -> str:
     """A text on one line, with what would steer a terminal as Python writes it: ``\\n``."""
+    if text.isprintable():
+        return text
     return "".join(
         char if char.isprintable() else char.encode("unicode_escape").decode() for char in text
     )

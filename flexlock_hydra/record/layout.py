@@ -44,8 +44,8 @@ def superseded_lock(run_id: str) -> str:
 def is_lock(name: str) -> bool:
     """Whether a file name is that of a lock, current or superseded."""
     return name == LOCK or (
-        name.startswith("run.")
-        and name.endswith(".lock")
+        name.endswith(".lock")
+        and name.startswith("run.")
         and RUN_ID.fullmatch(name[4:-5]) is not None
     )
 

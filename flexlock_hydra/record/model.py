@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import field, replace
 from fnmatch import fnmatchcase
 from pathlib import PurePosixPath, PureWindowsPath
@@ -316,6 +316,18 @@ class RunLock(Node):
     def tag(self) -> str:
         """The name of the git tag that a push gives this run."""
         return layout.tag_name(self.job.name, self.run.id)
+
+    def _repr_html_(self) -> str:
+        """What Jupyter shows: https://ipython.readthedocs.io/en/stable/config/integrating.html."""
+        from flexlock_hydra.record.page import page
+
+        return page(self)
+
+    def __rich_repr__(self) -> Iterator[tuple[str, str]]:
+        """What rich shows: https://rich.readthedocs.io/en/stable/pretty.html."""
+        from flexlock_hydra.record.page import facts
+
+        return ((name.replace(" ", "_"), text) for name, text in facts(self) if text)
 
 
 def is_left_out(name: str, names: Container[str], only: Iterable[str] | None) -> bool:

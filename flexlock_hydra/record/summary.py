@@ -100,7 +100,7 @@ def loads(content: bytes, where: str = "run.lock", *, more: bool = False) -> Sum
             goes unnoticed.
     """
     try:
-        return _of_pieces(_cut(content), more)
+        return _of_pieces(cut(content), more)
     except (LockError, *lockfile.YAML_ERRORS):  # its own words come from reading it whole
         return _of_lock(lockfile.loads(content, where))
 
@@ -109,7 +109,7 @@ def _of_pieces(pieces: Mapping[str, bytes], more: bool) -> Summary:
     run_keys, job_keys = (_MORE_RUN_KEYS, _MORE_JOB_KEYS) if more else (_RUN_KEYS, _JOB_KEYS)
     if f"status: {RUNNING}".encode() in pieces["run"]:
         run_keys |= {"process"}
-    run, job = _with_keys(pieces["run"], run_keys), _with_keys(pieces["job"], job_keys)
+    run, job = with_keys(pieces["run"], run_keys), with_keys(pieces["job"], job_keys)
     text = b"".join((pieces["format"], run, job, pieces.get("outputs", b"")))
     plain = lockfile.load_plain(text)
     return Summary(
@@ -142,7 +142,7 @@ def _of_lock(lock: RunLock) -> Summary:
     )
 
 
-def _cut(content: bytes) -> dict[str, bytes]:
+def cut(content: bytes) -> dict[str, bytes]:
     """Top-level key -> its lines.
 
     Raises:
@@ -165,7 +165,7 @@ def _pieces(text: bytes, key: re.Pattern[bytes]) -> dict[str, bytes]:
     return pieces
 
 
-def _with_keys(section: bytes, wanted: frozenset[str]) -> bytes:
+def with_keys(section: bytes, wanted: frozenset[str]) -> bytes:
     """A section with some of its keys alone."""
     head, _, body = section.partition(b"\n")
     pieces = _pieces(b"\n" + body, _INNER)

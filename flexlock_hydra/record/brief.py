@@ -1,0 +1,163 @@
+"""Of a run.lock, what a list of runs shows of it and may be asked for.
+
+Read in pieces like a :mod:`summary`: the sections that many runs share are parsed once.
+"""
+
+from __future__ import annotations
+
+import json
+import posixpath
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+from flexlock_hydra.errors import LockError
+from flexlock_hydra.record import lockfile, summary
+from flexlock_hydra.record.codec import Json, Node
+from flexlock_hydra.record.model import (
+    MAIN,
+    RUNNING,
+    Overrides,
+    Process,
+    RunLock,
+    Sweep,
+    check_run_ids,
+    check_status,
+)
+
+_RUN_KEYS = frozenset({"id", "status", "started", "duration", "result"})
+_JOB_KEYS = frozenset({"name", "overrides", "num", "sweep", "command"})
+
+
+class RunBrief(Node):
+    """Of a run, what a list shows; ``process`` where it may still live."""
+
+    id: str
+    status: str
+    started: str
+    duration: float | None = None
+    process: Process | None = None
+    result: Json = None
+
+    def __post_init__(self) -> None:
+        check_run_ids(self.id, where="run.id ")
+        check_status(self.status)
+
+
+class CommandBrief(Node):
+    """Of a command, where it was started."""
+
+    cwd: str
+
+
+class JobBrief(Node):
+    """Of a job, what a list shows."""
+
+    name: str
+    overrides: Overrides = field(default_factory=Overrides)
+    num: int | None = None
+    sweep: Sweep | None = None
+    command: CommandBrief
+
+
+@dataclass(frozen=True)
+class Brief:
+    """A lock in texts, each JSON: what every list shows, and what it may be asked for."""
+
+    shown: str
+    """``{id, job, status, started, duration, overrides, result, num, sweep, process, root}``;
+    ``root`` is the repository's where the run was recorded."""
+    config: str
+    world: str
+    """``{data, environment}``."""
+
+
+def loads(content: bytes, where: str = "run.lock") -> Brief:
+    """What a list needs of a lock.
+
+    Raises:
+        LockError: as reading the whole lock does. Damage in a section that is not needed
+            goes unnoticed.
+    """
+    try:
+        return _of_pieces(summary.cut(content))
+    except (LockError, *lockfile.YAML_ERRORS):  # its own words come from reading it whole
+        lock = lockfile.loads(content, where)
+    try:
+        return _of_lock(lock)
+    except (ValueError, TypeError, RecursionError) as error:  # e.g. a number of 5000 digits
+        raise LockError(f"{where} holds a value that is none of JSON: {error}") from error
+
+
+def _of_pieces(pieces: Mapping[str, bytes]) -> Brief:
+    keys = _RUN_KEYS
+    if f"status: {RUNNING}".encode() in pieces["run"]:
+        keys |= {"process"}
+    run = summary.with_keys(pieces["run"], keys)
+    job = summary.with_keys(pieces["job"], _JOB_KEYS)
+    plain = lockfile.load_plain(b"".join((pieces["format"], run, job)))
+    world = [_section(pieces[key]) for key in ("data", "environment")]
+    return Brief(
+        shown=_shown(
+            RunBrief.parse(plain["run"], "run"),
+            JobBrief.parse(plain["job"], "job"),
+            _main_path(pieces["repos"]),
+        ),
+        config=_section(pieces.get("config", b"")),
+        world=f'{{"data":{world[0]},"environment":{world[1]}}}',
+    )
+
+
+def _of_lock(lock: RunLock) -> Brief:
+    plain = lock.to_dict()
+    return Brief(
+        shown=_shown(
+            RunBrief.parse(plain["run"], "run"),
+            JobBrief.parse(plain["job"], "job"),
+            lock.code.path if lock.code else None,
+        ),
+        config=_text(plain.get("config")),
+        world=_text({"data": plain["data"], "environment": plain["environment"]}),
+    )
+
+
+def _shown(run: RunBrief, job: JobBrief, path: str | None) -> str:
+    cwd = job.command.cwd
+    shown = {
+        "id": run.id,
+        "job": job.name,
+        "status": run.status,
+        "started": run.started,
+        "duration": run.duration,
+        "overrides": job.overrides.task,
+        "result": run.result,
+        "num": job.num,
+        "sweep": job.sweep.id if job.sweep else None,
+        "process": run.process.to_dict() if run.process and run.status == RUNNING else None,
+        "root": None if path is None else posixpath.normpath(posixpath.join(cwd, path)),
+    }
+    return _text(shown)
+
+
+@lru_cache(maxsize=256)
+def _main_path(section: bytes) -> str | None:
+    """Where the main repository lies, seen from the working folder."""
+    repos = lockfile.load_yaml(section)["repos"]
+    path = repos[MAIN]["path"] if MAIN in repos else None
+    if path is not None and not isinstance(path, str):
+        raise LockError("repos.main.path should be text")
+    return path
+
+
+@lru_cache(maxsize=256)
+def _section(lines: bytes) -> str:
+    """The value of a top-level key; runs of an app share most of them."""
+    if not lines:
+        return "null"
+    (value,) = lockfile.load_yaml(lines).values()
+    return _text(value)
+
+
+def _text(value: Json) -> str:
+    """JSON; a date or bytes, which YAML has and JSON has not, as text."""
+    return json.dumps(value, separators=(",", ":"), skipkeys=True, default=str)
