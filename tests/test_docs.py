@@ -51,6 +51,8 @@ def normal(text: str) -> str:
         (r"\d+\.\d kB", "N kB"),
         (r"(/[\w.-]+)+/(project|store|restored|origin\.git)", r"/\2"),
         (r"on (main|master),", "on BRANCH,"),
+        (r"\d+ (s|min) ago +\d+(\.\d)? m?s ", "AGO TOOK "),
+        (r"when +took +", "when took "),
     ):
         text = re.sub(pattern, name, text)
     return text.strip()
@@ -71,6 +73,7 @@ def write_files(project: Project, document: str) -> None:
         "README.md",
         "docs/commands.md",
         "docs/compare.md",
+        "docs/find.md",
         "docs/hydra.md",
         "docs/reproduce.md",
     ],
