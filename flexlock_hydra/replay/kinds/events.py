@@ -102,14 +102,22 @@ def _read(path: Path) -> tuple[dict[str, Any], list[Any]]:
 
 
 def _records(file: IO[bytes]) -> Iterator[bytes]:
-    """The records of a file; one that was cut off at its end is none, as TensorBoard has it."""
+    """The records of a file; one that was cut off at its end is none, as TensorBoard has it.
+
+    Raises:
+        UnreadableError: it has bytes and no whole record.
+    """
+    found = 0
     while len(head := file.read(12)) == 12:
         length = int.from_bytes(head[:8], "little")
         if length > _LARGEST:
             raise UnreadableError("no event file")
         record = file.read(length)
         if len(record) < length or len(file.read(4)) < 4:
+            if not found:
+                raise UnreadableError("no event file")
             return
+        found += 1
         yield record
 
 

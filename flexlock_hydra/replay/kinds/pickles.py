@@ -207,6 +207,8 @@ def _set_item(stack: _Stack, _: Any) -> None:
 
 def _stack_global(stack: _Stack, _: Any) -> None:
     name, module = stack.pop(), stack.pop()
+    if not (isinstance(name, str) and isinstance(module, str)):
+        raise UnreadableError("a name that is no text")
     if max(len(name), len(module)) > _LONGEST_NAME:
         raise UnreadableError("a name that is too long")
     stack.values.append(f"{module} {name}")
