@@ -40,7 +40,7 @@ def helpers():
 
 @hydra.main(version_base=None, config_path="conf", config_name="config")
 def main(cfg):
-    Path("ready").write_text(" ".join(map(str, helpers())))
+    Path(".ready").write_text(" ".join(map(str, helpers())))
 BODY
 
 
@@ -83,7 +83,7 @@ def start(project: Project, *overrides: str) -> subprocess.Popen[bytes]:
         stderr=subprocess.STDOUT,
         start_new_session=True,
     )
-    until(lambda: project.path("ready").exists() and project.path("ready").read_text() != "")
+    until(lambda: project.path(".ready").exists() and project.path(".ready").read_text() != "")
     return process
 
 
@@ -97,7 +97,7 @@ def until(true: Any, seconds: float = 30) -> None:
 
 def helper_pids(project: Project) -> list[int]:
     """The processes that hash for the task that runs."""
-    return [int(pid) for pid in project.path("ready").read_text().split()]
+    return [int(pid) for pid in project.path(".ready").read_text().split()]
 
 
 def is_running(pid: int) -> bool:
@@ -356,7 +356,7 @@ def test_data_that_changes_during_the_job(project: Project, body: str, names: st
 
 
 @pytest.mark.parametrize("body", ["Path('data/a.csv').chmod(0o600)", "os.utime('data/a.csv')",
-                                  "os.link('data/a.csv', 'other')"])
+                                  "os.link('data/a.csv', '.other')"])
 def test_equal_bytes_are_no_change(project: Project, body: str) -> None:
     """A new mode, date or link of a file is no change of the data."""
     project.write("data/a.csv", "1")

@@ -63,10 +63,11 @@ KEYS = {
     "run": "id status started ended duration process error result parent",
     "run/process": "host pid boot_id pid_namespace start_ticks scheduler",
     "run/error": "type message traceback",
-    "job": "name overrides choices config_name config_sources num sweep command hydra id volatile",
+    "job": "name overrides choices config_name config_sources num sweep command hydra id volatile "
+           "output_dir",
     "job/overrides": "task hydra",
     "job/sweep": "id dir",
-    "job/command": "executable argv cwd module file task import_paths",
+    "job/command": "executable argv cwd module file task call import_paths",
     "repos/main": "path remote branch head commit tree dirty completeness reasons import_paths",
     "data/training_data": "path hash size nfiles config_key",
     f"prevs/{PREV_ID}": "job path direct via status stale lock repos data prevs",

@@ -417,7 +417,9 @@ def test_rerun_with_another_value(project: Project) -> None:
     assert differ.json["config"]["changed"] == {"lr": {"old": 0.1, "new": 0.9}}
     assert differ.json["code"] == {"added": {}, "removed": {}, "changed": {}}
     assert set(differ.json["outputs"]["changed"]) == {"model.txt"}
-    assert differ.json["result"]["changed"] == {"result.lr": {"old": 0.1, "new": 0.9}}
+    assert differ.json["result"]["changed"] == {
+        "lr": {"old": 0.1, "new": 0.9, "delta": 0.8, "percent": 800.0}
+    }
 
 
 STARTER = '''
