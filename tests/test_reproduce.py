@@ -80,6 +80,29 @@ def reproduce(where: Project, tag: str, *words: str | Path, **env: Any) -> dict[
     return document
 
 
+NAMELESS = ["unshare", "--user", "--map-user=12345", "--map-group=12345"]
+"""What goes before a command that runs as a number which no user has, as in containers."""
+
+
+@pytest.mark.hydra
+@pytest.mark.skipif(
+    not sys.platform.startswith("linux") or subprocess.run([*NAMELESS, "true"]).returncode != 0,
+    reason="no user namespaces",
+)
+def test_a_user_without_a_name(project: Project, origin: Path, store: Path) -> None:
+    """Who has neither a name in git nor in the system pushes and reproduces, named by number."""
+    project.write("conf/config.yaml", CONFIG)
+    project.commit("callback")
+    project.app("hydra.run.dir=outputs/a")
+    anonymous = {**project.env, "USER": "", "LOGNAME": "", "GIT_COMMITTER_NAME": ""}
+    ours = [*NAMELESS, project.python, "-m", "flexlock_hydra"]
+    for words in (["push", "outputs/a", "--remote", str(store)], ["reproduce"]):
+        words += project.git("tag").split()
+        subprocess.run([*ours, *words], cwd=project.root, env=anonymous, check=True)
+    history = project.flexlock("show", project.git("tag"), "--json").json["reproduced"]
+    assert [verdict["where"]["by"] for verdict in history] == ["uid 12345"]
+
+
 def noted(repo: Path) -> dict[str, list[dict[str, Any]]]:
     """The verdicts of a repository as git shows notes: commit -> lines."""
     shown = subprocess.run(

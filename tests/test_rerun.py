@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -438,7 +439,7 @@ from hydra.core.hydra_config import HydraConfig
 def main(cfg):
     out = Path(HydraConfig.get().runtime.output_dir)
     (out / "begun.txt").write_text("begun")
-    raise {"a": ValueError, "b": KeyError}[os.environ["KIND"]](f"no model in {out}")
+    raise {"a": ValueError, "b": KeyError}[os.environ["KIND"]](f"no model in {out}:\\nnone")
 
 
 if __name__ == "__main__":
@@ -453,7 +454,8 @@ def test_a_run_that_failed_and_fails_again(project: Project) -> None:
     project.call(project.python, "app.py", "hydra.run.dir=outputs/a", KIND="a", check=False)
     same = project.flexlock("rerun", "outputs/a", KIND="a", check=False)
     assert same.code == 1
-    assert "both failed: ValueError: no model in " in same.out
+    assert re.search("the rerun failed: ValueError: no model in /.*: none\nboth failed: .*: none\n",
+                     same.out)
     assert "differs" not in same.out and same.out.endswith("identical: 1 file\n")
     said = again(project, KIND="a")
     assert (said["verdict"], said["differ"], said["identical"]) == ("differs", ["both failed"], 1)

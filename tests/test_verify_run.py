@@ -188,6 +188,16 @@ def test_in_a_pulled_folder(recorded: Project, tmp_path: Path) -> None:
     assert len(lines) == 1 and lines[0].startswith("data table: data/table.csv changed")
 
 
+def test_a_tag_that_is_not_pulled(recorded: Project, tmp_path: Path) -> None:
+    """Of a tag in a bare clone the data is missing by name, and it says what to type next."""
+    tag = push(recorded)["tag"]
+    recorded.git("clone", "-q", str(tmp_path / "origin.git"), str(tmp_path / "clone"))
+    there = Project(tmp_path / "clone", recorded.env)
+    done = there.flexlock("verify", tag, check=False)
+    assert done.code == 1 and "data table: data/table.csv is missing" in done.out
+    assert f"{tag} is not pulled here: flexlock-hydra pull TAG" in done.err
+
+
 def test_a_further_repository(recorded: Project, tmp_path: Path) -> None:
     """Of a named repository the recorded commit must be there too."""
     lib = Project(tmp_path / "lib", recorded.env)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import json
 import os
 import socket
@@ -10,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from flexlock_hydra.archive.plan import with_parents
+from flexlock_hydra.archive.user import user_name
 from flexlock_hydra.errors import GitError, PushError
 from flexlock_hydra.ports.gitcmd import redact_url
 from flexlock_hydra.ports.gitremote import fetch_refs
@@ -133,7 +133,7 @@ def note_who(store: Store, repo: GitRepo, tag: str) -> None:
     """Write down, beside the manifest, who pushed a tag first: no tag object can say so."""
     name = layout.pushed_path(tag)
     if store.read_file(name) is None:
-        who = os.environ.get("GIT_COMMITTER_NAME") or repo.config("user.name") or getpass.getuser()
+        who = user_name(repo)
         email = os.environ.get("GIT_COMMITTER_EMAIL") or repo.config("user.email")
         said = {
             "by": f"{who} <{email}>" if email else who,

@@ -18,6 +18,7 @@ from flexlock_hydra.replay.outcome import (
 )
 from flexlock_hydra.replay.tolerance import Tolerance
 
+LONGEST_ERROR = 300
 _NAMED = 3
 _LONGEST_KEY = 60
 _Command = TypeVar("_Command", bound=Callable[..., Any])
@@ -45,7 +46,7 @@ def show(compared: Comparison) -> None:
     for name in compared.missing:
         _line("missing", name, "red")
     if compared.both_failed is not None:
-        _line(BOTH_FAILED, compared.both_failed.partition("\n")[0], "red")
+        _line(BOTH_FAILED, render.one_line(compared.both_failed, LONGEST_ERROR), "red")
     for outcome in compared.close:
         _line("close", str(outcome), "yellow")
     for pattern, left in compared.by_pattern().items():

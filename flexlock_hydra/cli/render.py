@@ -95,7 +95,7 @@ def _wrapped(text: str, width: int, *, within: bool = False) -> list[str]:
 
 def one_line(text: str, limit: int) -> str:
     """A message of any number of lines on one, without its colours, cut where it must be."""
-    return brief(" ".join(_ESCAPES.sub("", text).split()), limit)
+    return brief(printable(" ".join(_ESCAPES.sub("", text).split())), limit)
 
 
 def printable(text: str) -> str:

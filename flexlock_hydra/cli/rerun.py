@@ -78,7 +78,7 @@ def show(reran: results.Reran) -> None:
     if reran.overrides:
         click.echo(f"changed: {render.printable(' '.join(reran.overrides))}")
     if reran.failure:
-        click.echo(f"the rerun {render.printable(reran.failure)}")
+        click.echo(f"the rerun {render.one_line(reran.failure, compared.LONGEST_ERROR)}")
     if made := reran.environment:
         state = "the same" if made.same else f"not the same: {few(made.differences)}"
         click.echo(render.printable(f"environment: {state}, in {made.folder}"))

@@ -100,7 +100,13 @@ def _here(ctx: click.Context, name: str, looked: dict[str, bool]) -> list[Found]
     found = find_subject(name)
     if isinstance(found, RecordedSweep):
         return _verified(ctx, replay.locks_of(found), looked)
-    return [("", replay.verify(found, **looked))]
+    checks = replay.verify(found, **looked)
+    if found.tag and not all(check.ok for check in checks):
+        click.echo(
+            f"{found.tag} is not pulled here: flexlock-hydra pull TAG brings it, "
+            "flexlock-hydra verify TAG --remote asks its remotes", err=True,
+        )
+    return [("", checks)]
 
 
 def _below(ctx: click.Context, folders: tuple[str, ...], looked: dict[str, bool]) -> list[Found]:

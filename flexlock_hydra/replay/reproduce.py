@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import getpass
 import hashlib
-import os
 import socket
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -15,6 +13,7 @@ from flexlock_hydra.archive import verdicts
 from flexlock_hydra.archive.pull import Pulled, pull
 from flexlock_hydra.archive.runs import RecordedRun, find_run
 from flexlock_hydra.archive.tagged import read_tagged
+from flexlock_hydra.archive.user import user_name
 from flexlock_hydra.capture import packages
 from flexlock_hydra.errors import RunNotFoundError
 from flexlock_hydra.ports.gitrepo import GitRepo
@@ -185,12 +184,10 @@ def _names(again: Iterable[Reran], of: Callable[[Reran], Iterable[str]]) -> Iter
 
 
 def _where(run: RecordedRun) -> dict[str, Json]:
-    repo = run.repo
-    by = os.environ.get("GIT_COMMITTER_NAME") or (repo.config("user.name") if repo else None)
     return {
         "host": socket.gethostname(),
         "platform": run.lock.environment.platform,
-        "by": by or getpass.getuser(),
+        "by": user_name(run.repo),
     }
 
 
