@@ -328,6 +328,22 @@ def test_moved_paths_are_told(tmp_path: Path) -> None:
     assert [(str(each), each.by) for each in outcome.left_out] == [("a.txt:lines", "paths")]
 
 
+@pytest.mark.parametrize(("old", "new", "verdict"), [
+    ("<app.Model object at 0x7f00423b9b90>", "<app.Model object at 0x7faaf8>", "identical"),
+    ("<M at 0x1> in outputs/a", "<M at 0x2> in /new/1", "identical"),
+    ("<app.Model object at 0x1>", "<app.Other object at 0x2>", "differs"),
+    ("seen at 0x1, lr 0.1", "seen at 0x2, lr 0.1", "differs"),
+    ("id 0x1>", "id 0x2>", "differs"),
+])
+def test_addresses_in_memory(old: str, new: str, verdict: str, tmp_path: Path) -> None:
+    """Where an object was in memory is no part of a result, and that is told."""
+    documents = [json.dumps({"repr": text}) for text in (old, new)]
+    outcome = compared(tmp_path, "a.json", *documents, Rules(moved=MOVED))
+    assert outcome.verdict == verdict
+    left_out = [(str(each), each.by) for each in outcome.left_out]
+    assert left_out == ([("a.json:repr", "addresses")] if verdict == "identical" else [])
+
+
 def test_every_default_is_documented() -> None:
     """The page on what counts as the same names each file and key that does not."""
     page = Path(__file__).parents[1].joinpath("docs/reproduce.md").read_text()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -13,6 +14,7 @@ from flexlock_hydra.record.volatile import Volatile
 from flexlock_hydra.replay.moved import Moved
 from flexlock_hydra.replay.outcome import (
     ABSENT,
+    ADDRESSES,
     CLOSE,
     DIFFERS,
     IDENTICAL,
@@ -31,6 +33,7 @@ _SHOWN = 10
 _BRIEF = 80
 _LONGEST_PLACE = 200
 """Characters of a value, and of where it is, that are told."""
+_ADDRESS = re.compile(r"(?<=\bat )0x[0-9A-Fa-f]+(?=>|$)")
 _BUDGET = 5_000_000
 """Values of one file that are looked at."""
 
@@ -164,11 +167,13 @@ class Judge:
             self.deviates(where, old, new, share)
 
     def text(self, where: str, old: str, new: str, key: str) -> None:
-        """Two texts at one place; ``key`` is told where they name the same moved path."""
+        """Two texts at one place; ``key`` is told where they name the same moved path or object."""
         if old == new:
             return
         if self.rules.moved.same(old, new):
             self.leaves_out(key, PATHS)
+        elif self.rules.moved.same(*(_ADDRESS.sub("", text) for text in (old, new))):
+            self.leaves_out(key, ADDRESSES)
         else:
             self.differs(where, old, new)
 

@@ -25,6 +25,8 @@ ABSENT = "absent"
 
 PATHS = "paths"
 """Told as the reason why texts count as equal that name the runs' own folders."""
+ADDRESSES = "addresses"
+"""The same where they name Python's objects by where these were in memory."""
 
 
 @dataclass(frozen=True)
