@@ -337,8 +337,8 @@ def test_moved_paths_are_told(tmp_path: Path) -> None:
 ])
 def test_addresses_in_memory(old: str, new: str, verdict: str, tmp_path: Path) -> None:
     """Where an object was in memory is no part of a result, and that is told."""
-    documents = [json.dumps({"repr": text}) for text in (old, new)]
-    outcome = compared(tmp_path, "a.json", *documents, Rules(moved=MOVED))
+    before, after = (json.dumps({"repr": text}) for text in (old, new))
+    outcome = compared(tmp_path, "a.json", before, after, Rules(moved=MOVED))
     assert outcome.verdict == verdict
     left_out = [(str(each), each.by) for each in outcome.left_out]
     assert left_out == ([("a.json:repr", "addresses")] if verdict == "identical" else [])

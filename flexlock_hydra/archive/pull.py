@@ -3,80 +3,29 @@
 from __future__ import annotations
 
 import os
-import posixpath
 import stat
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Collection
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from flexlock_hydra.archive import repos, target, verdicts
-from flexlock_hydra.archive.audit import Contents, read_contents
-from flexlock_hydra.archive.collect import OUTPUTS
-from flexlock_hydra.archive.fill import (
-    COPY,
-    HARDLINK,
-    LINKS,
-    SYMLINK,
-    Filled,
-    Filler,
-    Shape,
-    check_sizes,
-)
-from flexlock_hydra.archive.plan import is_under, join, with_parents
-from flexlock_hydra.archive.repos import Further
-from flexlock_hydra.archive.remote import choose_git_remote, named_remote, with_settings
-from flexlock_hydra.archive.tagged import Tagged, check_files, check_place, read_tagged
+from flexlock_hydra.archive import target
+from flexlock_hydra.archive.fetch import fetch_tag, source_of
+from flexlock_hydra.archive.fill import HARDLINK, SYMLINK, Filled, Filler, check_sizes
+from flexlock_hydra.archive.remote import named_remote, with_settings
+from flexlock_hydra.archive.selection import Options, Selection, further
+from flexlock_hydra.archive.tagged import Tagged, read_tagged
 from flexlock_hydra.archive.target import Target
-from flexlock_hydra.errors import DataError, FlexlockError, GitError, RunNotFoundError, TargetError
+from flexlock_hydra.errors import FlexlockError, GitError, RunNotFoundError, TargetError
 from flexlock_hydra.ports import gitask, gitcmd, gitlook
 from flexlock_hydra.ports.folder import FolderStore
-from flexlock_hydra.ports.gitcmd import redact_url
-from flexlock_hydra.ports.gitlook import GITLINK
-from flexlock_hydra.ports.gitremote import fetch_refs, remote_refs, require_harmless
 from flexlock_hydra.ports.gitrepo import GitRepo
 from flexlock_hydra.ports.inside import Inside
 from flexlock_hydra.ports.store import RemoteSpec, Store, md5_of, open_store
 from flexlock_hydra.record import layout
 
 _MISSING = f"{layout.ARCHIVE_DIR}/MISSING"
-
-
-@dataclass(frozen=True)
-class Options:
-    """How a pull goes.
-
-    Args:
-        source: git URL or folder that has the tag; without it this repository and its
-            ``origin``.
-        into: a new or empty folder, one that an earlier pull of the tag began, or the root
-            of a clean repository; ``<job>-<run id>`` without it.
-        worktree: a linked worktree of this repository instead of a clone.
-        link: ``copy``, ``reflink``, ``hardlink`` or ``symlink``: how files come from the
-            cache, or from a data remote that is a folder.
-        cache: a folder of objects, in DVC's form, shared by pulls.
-        remote: the data remote, where it is another one by now than the tag names.
-        only: names of the data, as their locks have them, that are fetched.
-        data: whether data is fetched at all.
-        outputs: whether the outputs are.
-        progress: hears of the download, in objects: done, and in all.
-    """
-
-    source: str | None = None
-    into: Path | None = None
-    worktree: bool = False
-    link: str = COPY
-    cache: Path | None = None
-    remote: str | None = None
-    only: tuple[str, ...] = ()
-    data: bool = True
-    outputs: bool = True
-    progress: Callable[[int, int], None] = lambda done, total: None
-
-    def __post_init__(self) -> None:
-        if self.link not in LINKS:
-            raise TargetError(f"no kind of link {self.link}", hint=f"There is: {', '.join(LINKS)}")
 
 
 @dataclass(frozen=True)
@@ -95,7 +44,7 @@ def pull(tag: str, **options: Any) -> Pulled:
     """Restore a pushed run or sweep.
 
     Args:
-        options: see :class:`Options`.
+        options: see :class:`flexlock_hydra.archive.selection.Options`.
 
     Raises:
         RunNotFoundError: no such tag. TargetError: the folder is not free, or the tag
@@ -109,7 +58,7 @@ def restore_for_drill(repo: GitRepo, tag: str, store: Store) -> tuple[str, ...]:
     """Restore a tag that a new repository has, from the store alone; which code is missing."""
     options = Options()
     tagged = read_tagged(repo, tag)
-    wanted = _Wanted.of(tagged, options, store)
+    wanted = Selection.of(tagged, options, store)
     wanted.check()
     repo.check_out("drill", tagged.commit, new=True, force=False)
     _fill(repo, wanted, options)
@@ -134,8 +83,8 @@ def _pull(tag: str, options: Options) -> Pulled:
     branch = f"run-{named[1]}"
     here = GitRepo.find(Path.cwd())
     with _target(place, tag, branch, here, options) as goal:
-        tagged = _fetched(goal.repo, here, tag, options)
-        wanted = _Wanted.of(tagged, options, _store(tagged, here or goal.repo, options))
+        tagged = fetch_tag(goal.repo, here, tag, options.source)
+        wanted = Selection.of(tagged, options, _store(tagged, here or goal.repo, options))
         wanted.check()
         if not goal.has_code:
             if goal.in_use:
@@ -175,7 +124,7 @@ def _target(
     """Where it goes, by what lies there."""
     if target.is_begun(place, tag, branch):
         return target.begun(
-            place, tag, branch, lambda: _source(here, options.source, tag)
+            place, tag, branch, lambda: source_of(here, options.source, tag)
         )
     if options.worktree:
         if here is None:
@@ -183,75 +132,11 @@ def _target(
                 "a worktree needs a git repository here",
                 hint="Leave --worktree out, or go to one.",
             )
-        commit = _fetched(here, here, tag, options).commit
+        commit = fetch_tag(here, here, tag, options.source).commit
         return target.new_worktree(here, place, commit, tag, branch)
     if (place / ".git").exists() and target.repository_at(place):
         return target.this_repository(place, tag, branch)
-    return target.new_clone(place, _source(here, options.source, tag), tag, branch)
-
-
-def _fetched(repo: GitRepo, here: GitRepo | None, tag: str, options: Options) -> Tagged:
-    """The tag in a repository, read and found safe; one that is not does not stay there."""
-    brought = _bring_tag(repo, here, tag, options.source)
-    try:
-        return read_tagged(repo, tag)
-    except FlexlockError:
-        if brought:
-            repo.git("update-ref", "-d", f"refs/tags/{tag}")
-        raise
-
-
-def _bring_tag(repo: GitRepo, here: GitRepo | None, tag: str, source: str | None) -> bool:
-    """Fetch a tag, unless the repository has it with all its commits; whether it was fetched."""
-    if repo.tags(tag):
-        return False
-    url = repo.remote_url("origin") if repo != here and source is None else None
-    url = url or _source(here or repo, source, tag)
-    ref = f"refs/tags/{tag}"
-    found = remote_refs(repo.root, url, ref, layout.VERDICTS)
-    if ref not in found:
-        raise RunNotFoundError(
-            f"{redact_url(url)} has no tag {tag}",
-            hint=f"See which there are: git ls-remote --tags {redact_url(url)} 'flexlock/*'",
-        )
-    fetch_refs(repo.root, url, [f"{ref}:{ref}"])
-    if layout.VERDICTS in found:
-        verdicts.join(repo, url, found[layout.VERDICTS])
-    return True
-
-
-def _source(here: GitRepo | None, source: str | None, tag: str) -> str:
-    """The URL to fetch from: what was given, else where this repository has the tag."""
-    if source is not None:
-        require_harmless(source)
-        local = os.path.expanduser(source)
-        return os.path.abspath(local) if os.path.exists(local) else source
-    if here is None:
-        raise GitError(
-            "this is no git repository, so the tag's home is unknown",
-            hint="Say where the tag is: --from URL",
-        )
-    url = choose_git_remote(here, None)
-    if url is not None and _remote_has(here, url, tag):
-        return url
-    if here.tags(tag):
-        return str(here.root)
-    known = redact_url(url) if url else str(here.root)
-    raise RunNotFoundError(
-        f"no tag {tag} in {known}",
-        hint=f"See which there are: git ls-remote --tags {known} 'flexlock/*'",
-    )
-
-
-def _remote_has(repo: GitRepo, url: str, tag: str) -> bool:
-    """Whether a git remote has a tag; a remote out of reach is as good as one without."""
-    ref = f"refs/tags/{tag}"
-    try:
-        return ref in remote_refs(repo.root, url, ref)
-    except GitError:
-        if not repo.tags(tag):
-            raise
-        return False
+    return target.new_clone(place, source_of(here, options.source, tag), tag, branch)
 
 
 def _check_out(goal: Target, tagged: Tagged) -> None:
@@ -269,7 +154,7 @@ def _unpack_repos(repo: GitRepo, tagged: Tagged) -> list[str]:
     """Check the runs' further repositories out in their places; those that did not travel."""
     missing = []
     done: dict[str, str] = {}
-    for each in _further(tagged):
+    for each in further(tagged):
         place, commit = each.restored, each.state.commit
         if done.setdefault(place, commit) != commit:
             missing.append(f"{place}: another job's code of repository {each.name}")
@@ -282,117 +167,8 @@ def _unpack_repos(repo: GitRepo, tagged: Tagged) -> list[str]:
     return list(dict.fromkeys(missing))
 
 
-def _further(tagged: Tagged) -> Iterator[Further]:
-    """The further repositories of a tag's own runs."""
-    for run_id in tagged.own:
-        yield from repos.further(tagged.runs[run_id])
-
-
-@dataclass(frozen=True)
-class _Wanted:
-    """The files of a tag that are to be there, and where their bytes are."""
-
-    tagged: Tagged
-    store: Store | None
-    contents: Contents
-    files: Mapping[str, str]
-    """Path -> object id, of the wanted ones."""
-    lost: Mapping[str, str]
-
-    @classmethod
-    def of(cls, tagged: Tagged, options: Options, store: Store) -> _Wanted:
-        """What the options ask for.
-
-        Raises:
-            DataError: a name that nothing has. RemoteError: the listings cannot be read.
-        """
-        known = sorted({piece.name for piece in tagged.pieces})
-        if unknown := [name for name in options.only if name not in known]:
-            raise DataError(
-                f"tag {tagged.name} has no data {unknown[0]}", hint=f"It has: {', '.join(known)}"
-            )
-        if not options.data or not tagged.outs:
-            return cls(tagged, None, Contents({}, {}, {}), {}, {})
-        store.require()
-        contents = read_contents(tagged, store)
-        folders = [
-            piece.path
-            for piece in tagged.pieces
-            if (options.outputs or piece.name != OUTPUTS)
-            and (not options.only or piece.name in options.only)
-        ]
-        whole = options.outputs and not options.only
-        files = {
-            path: oid
-            for path, oid in contents.files.items()
-            if whole or any(is_under(path, folder) for folder in folders)
-        }
-        lost = {
-            path: why
-            for path, why in contents.lost.items()
-            if whole or any(is_under(f, path) or is_under(path, f) for f in folders)
-        }
-        return cls(tagged, store, contents, files, lost)
-
-    def check(self) -> None:
-        """Refuse places that are not safe.
-
-        Raises:
-            TargetError: one is not.
-        """
-        tree = self.tagged.tree
-        check_files([*self.contents.files], tree)
-        for folder in self.shape().empty:
-            above = self.contents.files.keys() & set(with_parents(folder))
-            check_files([folder, *(above - {folder})], tree)
-        for each in _further(self.tagged):
-            _check_repo(self.tagged, each)
-
-    def shape(self) -> Shape:
-        """What the runs' locks say of the wanted files beside their bytes."""
-        executable: set[str] = set()
-        links: dict[str, str] = {}
-        empty: dict[str, None] = {}
-        for piece in self.tagged.pieces:
-            lock = self.tagged.runs.get(piece.run)
-            if lock is None:
-                continue
-            outputs = lock.outputs if piece.name == OUTPUTS else None
-            entry = outputs if outputs and outputs.md5 == piece.md5 else lock.data.get(piece.name)
-            if entry is None:
-                continue
-            executable |= {
-                join(piece.path, "" if name == "." else name) for name in entry.executable or ()
-            }
-            for name, text in (entry.links or {}).items():
-                path = join(piece.path, name)
-                leads = posixpath.normpath(posixpath.join(posixpath.dirname(path), text))
-                same = path in self.files and self.files.get(leads) == self.files[path]
-                if same and is_under(leads, piece.path) and leads != path:
-                    links[path] = leads
-            empty |= {join(piece.path, name): None for name in entry.empty or ()}
-        kept = {path: leads for path, leads in links.items() if leads not in links}
-        return Shape(frozenset(executable), kept, tuple(empty))
-
-
-def _check_repo(tagged: Tagged, each: Further) -> None:
-    """Refuse a further repository where it is not safe, or the tag has a file.
-
-    Raises:
-        TargetError: it is there.
-    """
-    place = each.restored
-    check_place(place, own=each.inside is not None)
-    for up in with_parents(place):
-        entry = tagged.tree.get(up)
-        if entry is not None and entry.mode != GITLINK:
-            raise TargetError(
-                f"the tag would put a repository at {place!r:.200}, where it has {up!r:.200}"
-            )
-
-
 def _fill(
-    repo: GitRepo, wanted: _Wanted, options: Options, *, resumed: bool = False
+    repo: GitRepo, wanted: Selection, options: Options, *, resumed: bool = False
 ) -> Filled:
     if wanted.store is None:
         return Filled()
@@ -407,7 +183,7 @@ def _fill(
     return Filled(filled.restored, (*lost, *filled.missing), filled.copied)
 
 
-def _require_no_other(repo: GitRepo, wanted: _Wanted) -> None:
+def _require_no_other(repo: GitRepo, wanted: Selection) -> None:
     """Refuse, before anything is changed, where the tag would meet files of the user's.
 
     Data may be there with the same bytes. What the tag tracks and HEAD does not may not,
@@ -425,7 +201,7 @@ def _require_no_other(repo: GitRepo, wanted: _Wanted) -> None:
                 hint="Restore it beside: --worktree, or --into DIR",
             )
         taken = [path for path in wanted.files if _is_other(inside, repo, wanted, path)]
-        places = {each.restored for each in _further(wanted.tagged)}
+        places = {each.restored for each in further(wanted.tagged)}
         taken += [place for place in places if _holds_work(inside, repo.root, place)]
     if taken:
         raise TargetError(
@@ -434,7 +210,7 @@ def _require_no_other(repo: GitRepo, wanted: _Wanted) -> None:
         )
 
 
-def _is_other(inside: Inside, repo: GitRepo, wanted: _Wanted, path: str) -> bool:
+def _is_other(inside: Inside, repo: GitRepo, wanted: Selection, path: str) -> bool:
     if inside.look(path) is None:
         return False
     try:

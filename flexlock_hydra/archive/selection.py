@@ -1,0 +1,164 @@
+"""What a pull asks for of a tag: the files, where their bytes are, and whether they are safe."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from flexlock_hydra.archive import repos
+from flexlock_hydra.archive.audit import Contents, read_contents
+from flexlock_hydra.archive.collect import OUTPUTS
+from flexlock_hydra.archive.fill import COPY, LINKS, Shape
+from flexlock_hydra.archive.plan import is_under, join, with_parents
+from flexlock_hydra.archive.repos import Further
+from flexlock_hydra.archive.tagged import Tagged, check_files, check_place
+from flexlock_hydra.errors import DataError, TargetError
+from flexlock_hydra.ports.gitlook import GITLINK
+from flexlock_hydra.ports.store import Store
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a pull goes.
+
+    Args:
+        source: git URL or folder that has the tag; without it this repository and its
+            ``origin``.
+        into: a new or empty folder, one that an earlier pull of the tag began, or the root
+            of a clean repository; ``<job>-<run id>`` without it.
+        worktree: a linked worktree of this repository instead of a clone.
+        link: ``copy``, ``reflink``, ``hardlink`` or ``symlink``: how files come from the
+            cache, or from a data remote that is a folder.
+        cache: a folder of objects, in DVC's form, shared by pulls.
+        remote: the data remote, where it is another one by now than the tag names.
+        only: names of the data, as their locks have them, that are fetched.
+        data: whether data is fetched at all.
+        outputs: whether the outputs are.
+        progress: hears of the download, in objects: done, and in all.
+    """
+
+    source: str | None = None
+    into: Path | None = None
+    worktree: bool = False
+    link: str = COPY
+    cache: Path | None = None
+    remote: str | None = None
+    only: tuple[str, ...] = ()
+    data: bool = True
+    outputs: bool = True
+    progress: Callable[[int, int], None] = lambda done, total: None
+
+    def __post_init__(self) -> None:
+        if self.link not in LINKS:
+            raise TargetError(f"no kind of link {self.link}", hint=f"There is: {', '.join(LINKS)}")
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The files of a tag that are to be there, and where their bytes are."""
+
+    tagged: Tagged
+    store: Store | None
+    contents: Contents
+    files: Mapping[str, str]
+    """Path -> object id, of the wanted ones."""
+    lost: Mapping[str, str]
+
+    @classmethod
+    def of(cls, tagged: Tagged, options: Options, store: Store) -> Selection:
+        """What the options ask for.
+
+        Raises:
+            DataError: a name that nothing has. RemoteError: the listings cannot be read.
+        """
+        known = sorted({piece.name for piece in tagged.pieces})
+        if unknown := [name for name in options.only if name not in known]:
+            raise DataError(
+                f"tag {tagged.name} has no data {unknown[0]}", hint=f"It has: {', '.join(known)}"
+            )
+        if not options.data or not tagged.outs:
+            return cls(tagged, None, Contents({}, {}, {}), {}, {})
+        store.require()
+        contents = read_contents(tagged, store)
+        folders = [
+            piece.path
+            for piece in tagged.pieces
+            if (options.outputs or piece.name != OUTPUTS)
+            and (not options.only or piece.name in options.only)
+        ]
+        whole = options.outputs and not options.only
+        files = {
+            path: oid
+            for path, oid in contents.files.items()
+            if whole or any(is_under(path, folder) for folder in folders)
+        }
+        lost = {
+            path: why
+            for path, why in contents.lost.items()
+            if whole or any(is_under(f, path) or is_under(path, f) for f in folders)
+        }
+        return cls(tagged, store, contents, files, lost)
+
+    def check(self) -> None:
+        """Refuse places that are not safe.
+
+        Raises:
+            TargetError: one is not.
+        """
+        tree = self.tagged.tree
+        check_files([*self.contents.files], tree)
+        for folder in self.shape().empty:
+            above = self.contents.files.keys() & set(with_parents(folder))
+            check_files([folder, *(above - {folder})], tree)
+        for each in further(self.tagged):
+            _check_repo(self.tagged, each)
+
+    def shape(self) -> Shape:
+        """What the runs' locks say of the wanted files beside their bytes."""
+        executable: set[str] = set()
+        links: dict[str, str] = {}
+        empty: dict[str, None] = {}
+        for piece in self.tagged.pieces:
+            lock = self.tagged.runs.get(piece.run)
+            if lock is None:
+                continue
+            outputs = lock.outputs if piece.name == OUTPUTS else None
+            entry = outputs if outputs and outputs.md5 == piece.md5 else lock.data.get(piece.name)
+            if entry is None:
+                continue
+            executable |= {
+                join(piece.path, "" if name == "." else name) for name in entry.executable or ()
+            }
+            for name, text in (entry.links or {}).items():
+                path = join(piece.path, name)
+                leads = posixpath.normpath(posixpath.join(posixpath.dirname(path), text))
+                same = path in self.files and self.files.get(leads) == self.files[path]
+                if same and is_under(leads, piece.path) and leads != path:
+                    links[path] = leads
+            empty |= {join(piece.path, name): None for name in entry.empty or ()}
+        kept = {path: leads for path, leads in links.items() if leads not in links}
+        return Shape(frozenset(executable), kept, tuple(empty))
+
+
+def further(tagged: Tagged) -> Iterator[Further]:
+    """The further repositories of a tag's own runs."""
+    for run_id in tagged.own:
+        yield from repos.further(tagged.runs[run_id])
+
+
+def _check_repo(tagged: Tagged, each: Further) -> None:
+    """Refuse a further repository where it is not safe, or the tag has a file.
+
+    Raises:
+        TargetError: it is there.
+    """
+    place = each.restored
+    check_place(place, own=each.inside is not None)
+    for up in with_parents(place):
+        entry = tagged.tree.get(up)
+        if entry is not None and entry.mode != GITLINK:
+            raise TargetError(
+                f"the tag would put a repository at {place!r:.200}, where it has {up!r:.200}"
+            )
