@@ -455,14 +455,14 @@ def test_names_of_places(kind: str, servers: Servers, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_many(remote: Remote, tmp_path: Path) -> None:
-    """Five thousand small files are sent, found and checked."""
-    objects = some(5000, size=1000)
+    """More small files than a page of S3's listing holds are sent, found and checked."""
+    objects = some(2200, size=1000)
     files = as_files(tmp_path / "in", objects)
     store = remote.store()
     store.send(files.items())
     assert store.absent(sizes_of(objects)) == {}
     assert store.absent({**sizes_of(objects), md5(b""): 0}) == {md5(b""): 0}
-    assert sum(1 for _ in store.stored()) == 5000
+    assert sum(1 for _ in store.stored()) == len(objects)
     assert remote.store().fetch([(oid, tmp_path / oid) for oid in [*objects][:300]]) == {}
 
 
