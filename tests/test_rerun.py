@@ -465,3 +465,33 @@ def test_a_run_that_failed_and_fails_again(project: Project) -> None:
     assert other.code == 1
     assert "differs: the error: ValueError, now KeyError" in other.out
     assert "both failed" not in other.out
+
+
+READING = """
+from pathlib import Path
+
+import hydra
+
+
+@hydra.main(version_base=None, config_path="conf", config_name="config")
+def main(cfg):
+    return Path(cfg.table).read_text()
+
+
+if __name__ == "__main__":
+    main()
+"""
+
+
+def test_data_that_nobody_marked(project: Project) -> None:
+    """A rerun that lacks an input says, beside the error, what its record had warned of."""
+    project.write("app.py", READING)
+    project.write("conf/config.yaml", with_callback("table: data/table.csv"))
+    project.commit("nothing is marked")
+    project.app("hydra.run.dir=outputs/a")
+    done = project.flexlock("rerun", "outputs/a", check=False)
+    assert done.code == 1 and "the rerun failed: FileNotFoundError: " in done.out
+    assert "the recorded run warned: named in the config and not recorded, " in done.out
+    assert "table: ${snapshot:data/table.csv}\n" in done.out
+    recorded = read_lock(project.path("outputs/a/run.lock"))
+    assert again(project)["warned"] == recorded["warnings"]

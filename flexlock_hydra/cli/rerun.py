@@ -79,6 +79,8 @@ def show(reran: results.Reran) -> None:
         click.echo(f"changed: {render.printable(' '.join(reran.overrides))}")
     if reran.failure:
         click.echo(f"the rerun {render.one_line(reran.failure, compared.LONGEST_ERROR)}")
+        for text in reran.warned:
+            click.echo(f"the recorded run warned: {render.printable(text)}")
     if made := reran.environment:
         state = "the same" if made.same else f"not the same: {few(made.differences)}"
         click.echo(render.printable(f"environment: {state}, in {made.folder}"))

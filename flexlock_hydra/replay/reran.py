@@ -52,6 +52,8 @@ class Reran:
     """What it wrote beside its output directory, which was kept and not compared."""
     environment: Environment | None = None
     """What was made for it to run in."""
+    warned: tuple[str, ...] = ()
+    """What the record itself says that it lacks: it may be why a rerun fails."""
     steps: tuple[Reran, ...] = ()
     """Those of its predecessors, in their order, where they were run again."""
 
@@ -137,12 +139,15 @@ class Expected:
         if gone:
             unknown = Outcome(ALL_OUTPUTS, DIFFERS, reason="the recorded ones are gone")
             found = replace(found, differing=(*found.differing, unknown))
-        return Reran(again.run, found, overrides, again.written, again.environment)
+        warned = run.lock.warnings
+        return Reran(again.run, found, overrides, again.written, again.environment, warned)
 
 
 def as_json(reran: Reran) -> dict[str, Any]:
     """The command's JSON document."""
-    more: dict[str, Any] = {"failure": reran.failure} if reran.failure else {}
+    more: dict[str, Any] = {}
+    if reran.failure:
+        more |= {"failure": reran.failure, "warned": list(reran.warned)}
     if reran.written:
         more["written"] = {"path": str(reran.written.folder), "files": list(reran.written.files)}
     if reran.environment:
