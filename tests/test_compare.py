@@ -23,13 +23,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyarrow import feather, parquet
 
+from flexlock_hydra.cli import compared as cli
 from flexlock_hydra.errors import FlexlockError
 from flexlock_hydra.record.volatile import FILES, KEYS, Volatile
 from flexlock_hydra.replay.contents import compare_contents
 from flexlock_hydra.replay.judge import Judge, Rules
 from flexlock_hydra.replay.kinds.plain import compare_values
 from flexlock_hydra.replay.moved import Moved
-from flexlock_hydra.replay.outcome import Outcome
+from flexlock_hydra.replay.outcome import Comparison, Outcome
 from flexlock_hydra.replay.tolerance import Tolerance
 from tests.conftest import Project, with_callback
 
@@ -342,6 +343,18 @@ def test_addresses_in_memory(old: str, new: str, verdict: str, tmp_path: Path) -
     assert outcome.verdict == verdict
     left_out = [(str(each), each.by) for each in outcome.left_out]
     assert left_out == ([("a.json:repr", "addresses")] if verdict == "identical" else [])
+
+
+@pytest.mark.parametrize(("returned", "said"), [
+    (True, "no output files to compare; result and status are the same"),
+    (False, "no output files to compare; no result; the status is the same"),
+])
+def test_an_empty_comparison_says_so(
+    returned: bool, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Where there was nothing to compare the verdict does not stand alone."""
+    cli.show(Comparison(Tolerance(), returned=returned))
+    assert capsys.readouterr().out == f"{said}\nidentical: 0 files\n"
 
 
 def test_every_default_is_documented() -> None:

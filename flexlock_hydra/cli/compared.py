@@ -54,7 +54,8 @@ def show(compared: Comparison) -> None:
     count = render.plural(len(compared.identical), "file")
     if compared.verdict != CLOSE:
         if compared.verdict != DIFFERS and not compared.identical:
-            click.echo("no output files to compare; result and status are the same")
+            what = "result and status are" if compared.returned else "no result; the status is"
+            click.echo(f"no output files to compare; {what} the same")
         click.echo(f"identical: {count}")
     else:
         click.echo(f"identical: {count}")

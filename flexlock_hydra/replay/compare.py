@@ -87,6 +87,7 @@ def compare_runs(
             *(left for each in outcomes for left in each.left_out),
         ),
         both_failed=_both_failed(old.lock.run, new.lock.run, outcomes),
+        returned=any(each.lock.run.result is not None for each in (old, new)),
     )
 
 

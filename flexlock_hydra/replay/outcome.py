@@ -119,6 +119,7 @@ class Comparison:
         missing, added: files that one of the runs alone has.
         both_failed: the error, where both runs ended with the same one. What failed has no
             result, so the verdict is ``differs`` whatever the files are.
+        returned: whether either task returned anything.
     """
 
     tolerance: Tolerance
@@ -129,6 +130,7 @@ class Comparison:
     added: tuple[str, ...] = ()
     left_out: tuple[LeftOut, ...] = ()
     both_failed: str | None = None
+    returned: bool = True
 
     @property
     def verdict(self) -> str:
