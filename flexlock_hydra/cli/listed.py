@@ -160,11 +160,11 @@ def _text(run: Listed, value: Any) -> str:
 
 
 def _when(run: Listed, value: str) -> str:
-    """How long ago, of weeks the date."""
+    """How long ago; of weeks, and of a time that Python cannot read, the date."""
     try:
         seconds = _seconds_since(value)
     except ValueError:
-        return value
+        return value[:10]
     for limit, unit, name in ((60, 1, "s"), (3600, 60, "min"), (86400, 3600, "h")):
         if 0 <= seconds < limit:
             return f"{int(seconds / unit)} {name} ago"

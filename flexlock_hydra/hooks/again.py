@@ -46,11 +46,13 @@ class Relocation:
         )
 
     def _moved(self, path: str) -> str | None:
-        """The longest known folder decides."""
-        for old in sorted(self.moves, key=len, reverse=True):
-            if path == old or path.startswith(old.rstrip("/\\") + "/"):
-                return self.moves[old] + path[len(old):]
-        return None
+        """The longest known folder decides; what lies in a new one is in its place already."""
+        new = {name for here in self.moves.values() for name in (here, os.path.realpath(here))}
+        above = [folder for folder in {*self.moves, *new} if _is_in(path, folder)]
+        longest = max(above, key=len, default=None)
+        if longest is None or longest not in self.moves:
+            return None
+        return self.moves[longest] + path[len(longest):]
 
 
 @dataclass(frozen=True)
@@ -96,6 +98,10 @@ class Rerun:
             repos=notes["repos"],
             launched=bool(notes["overrides"]),
         )
+
+
+def _is_in(path: str, folder: str) -> bool:
+    return path == folder or path.startswith(folder.rstrip("/\\") + "/")
 
 
 def read_notes() -> Any:

@@ -228,14 +228,26 @@ def test_data_outside_the_repository(
 def test_absolute_paths_below_the_repository(
     project: Project, origin: Path, store: Path, tmp_path: Path, gone: Callable[[], Path]
 ) -> None:
-    """A config with the original machine's absolute paths still runs elsewhere."""
-    project.app(
-        f"table='${{snapshot:{project.root}/data/table.csv,table}}'", "hydra.run.dir=outputs/a"
-    )
-    tag = project.flexlock("push", "outputs/a", "--remote", store, "--json").json["tag"]
-    gone()
-    project.flexlock("pull", tag, "--from", origin, "--into", tmp_path / "x", cwd=tmp_path)
-    assert project.flexlock("rerun", "@latest", "--json", cwd=tmp_path / "x").json["identical"] == 2
+    """A config with absolute paths, written or computed, runs again in its place and elsewhere."""
+    written = f"{project.root}/data/table.csv"
+    computed = "${hydra:runtime.cwd}/data/table.csv"
+    for name, path in (("a", written), ("b", computed)):
+        project.app(f"table='${{snapshot:{path},table}}'", f"hydra.run.dir=outputs/{name}")
+    tags = [
+        project.flexlock("push", f"outputs/{name}", "--remote", store, "--json").json["tag"]
+        for name in "ab"
+    ]
+
+    def again(*words: str, **where: Path) -> int:
+        found: int = project.flexlock(*words, "--json", **where).json["identical"]
+        return found
+
+    assert [again("rerun", f"outputs/{name}") for name in "ab"] == [2, 2]
+    root, _ = project.root, gone()
+    reproduce = ["reproduce", "--from", str(origin), "--into"]
+    for number, tag in enumerate(tags):
+        assert again(*reproduce, str(tmp_path / f"x{number}"), tag, cwd=tmp_path) == 2
+    assert again(*reproduce, str(root), tags[1], cwd=tmp_path) == 2  # as in a container
 
 
 KINDS = {
