@@ -204,7 +204,9 @@ def _latest(root: Path) -> Path:
     found = max(locks_below(root), default=None)
     if found is None:
         raise RunNotFoundError(
-            f"no run below {root}", hint="Run a Hydra app with hydra/callbacks=flexlock first."
+            f"no run below {root}",
+            hint="Run a Hydra app with hydra/callbacks=flexlock first, or name the folder of a run "
+            "that lies elsewhere.",
         )
     return found[2]
 
@@ -246,7 +248,8 @@ def _by_id(root: Path, prefix: str, name: str) -> Path:
     if not found:
         raise RunNotFoundError(
             f"no run {name} below {root}",
-            hint="A pushed run comes here with: flexlock-hydra pull TAG; "
+            hint="Name the folder of one that lies elsewhere. "
+            "A pushed run comes here with: flexlock-hydra pull TAG; "
             "and runs again at once with: flexlock-hydra reproduce TAG",
         )
     if len(found) > 1:

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from flexlock_hydra.record import layout
+
 _NOT_SEARCHED = frozenset({"node_modules", "__pycache__", "site-packages"})
 _VIRTUAL_ENVIRONMENT = "pyvenv.cfg"
 
@@ -26,6 +28,8 @@ def files_below(
     root: Path, wanted: Callable[[str], bool], *, last_first: bool = False
 ) -> Iterator[Path]:
     """The files with a wanted name, not in hidden folders or those of installed packages.
+
+    Of a restored project also those that lay outside of it.
 
     ``last_first``: the folders whose names sort last come first; of dates the newest.
     """
@@ -53,6 +57,8 @@ def look_below(
             if entry.is_dir(follow_symlinks=False):
                 if not name.startswith(".") and name not in _NOT_SEARCHED:
                     below.append(entry.path)
+                elif name == layout.ARCHIVE_DIR:
+                    below += _restored(folder)
             elif wanted(name) and _is_file(entry):
                 files.append(entry)
             if name == ".git":
@@ -63,6 +69,12 @@ def look_below(
             yield Looked(folder, tuple(files), is_repo)
             below.sort(reverse=not last_first)
             folders += below
+
+
+def _restored(root: str) -> list[str]:
+    """Where a pull puts what lay outside of the project."""
+    place = os.path.join(root, *layout.FSROOT.split("/"))
+    return [place] if os.path.isdir(place) else []
 
 
 def _is_file(entry: os.DirEntry[str]) -> bool:

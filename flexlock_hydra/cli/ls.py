@@ -109,8 +109,10 @@ def _names(text: str) -> list[str]:
 def _nothing(seen: int, folders: Sequence[Path]) -> str:
     if seen:
         return f"none of {render.plural(seen, 'run')} meets the condition"
-    where = ", ".join(render.printable(str(folder)) for folder in folders) or "here"
-    return f"no runs below {where}" if folders else f"no runs {where}"
+    where = ", ".join(render.printable(str(folder)) for folder in folders)
+    if folders:
+        return f"no runs below {where}"
+    return "no runs here; those whose folders lie elsewhere: flexlock-hydra ls DIR"
 
 
 def _pushed(data_remote: str | None, git_remote: str | None, as_json: bool) -> None:

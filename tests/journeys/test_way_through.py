@@ -225,6 +225,30 @@ def test_data_outside_the_repository(
 
 
 @pytest.mark.hydra
+def test_outputs_outside_the_repository(
+    project: Project, origin: Path, store: Path, tmp_path: Path, gone: Callable[[], Path]
+) -> None:
+    """Runs on a scratch disk are pushed, restored, found and run again like any others."""
+    scratch = tmp_path / "scratch"
+    project.app(f"hydra.run.dir={scratch}/a")
+    project.app("-m", "lr=1,2", f"hydra.sweep.dir={scratch}/s")
+    assert "ls DIR" in project.flexlock("ls").out
+    assert len(project.flexlock("ls", scratch, "--json").json) == 3
+    push = ["push", "--remote", store, "--json"]
+    tags = [project.flexlock(*push, scratch / name).json["tag"] for name in "as"]
+    gone()
+    scratch.rename(tmp_path / "away")
+    reproduce = ["reproduce", "--from", origin, "--json"]
+    for tag, runs in zip(tags, (1, 2)):
+        into = tmp_path / f"x{runs}"
+        again = project.flexlock(*reproduce, tag, "--into", into, cwd=tmp_path).json
+        assert (again["verdict"], again["identical"]) == ("identical", 2 * runs)
+        assert len(project.flexlock("ls", "--json", cwd=into).json) == 2 * runs
+        assert "verified" in project.flexlock("verify", "--all", cwd=into).out
+    assert not scratch.exists()
+
+
+@pytest.mark.hydra
 def test_absolute_paths_below_the_repository(
     project: Project, origin: Path, store: Path, tmp_path: Path, gone: Callable[[], Path]
 ) -> None:
