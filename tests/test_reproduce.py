@@ -204,6 +204,11 @@ def test_a_sweep(project: Project, origin: Path, store: Path, elsewhere: Project
     assert [job["verdict"] for job in said["jobs"]] == ["differs", "differs"]
     root = elsewhere.path("-".join(layout.parse_tag(tag) or ()))
     assert "once: differs 1" in elsewhere.flexlock("show", tag, cwd=root).out
+    here = project.flexlock("rerun", tag, check=False)
+    assert here.code == 2 and "a sweep of 2 jobs\n  Name one of them: multirun/s/0, " in here.err
+    shutil.rmtree(project.path("multirun"))
+    gone = project.flexlock("rerun", tag, check=False)
+    assert gone.code == 2 and "flexlock-hydra reproduce TAG; " in gone.err
 
 
 @pytest.mark.hydra

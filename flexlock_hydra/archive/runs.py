@@ -98,15 +98,18 @@ def find_run(name: str | Path, start: Path | None = None) -> RecordedRun:
     tag = layout.parse_tag(str(name))
     if str(name) == LATEST:
         return load_run(_latest(root))
-    if tag:
-        return _by_tag(root, str(name).removeprefix("refs/tags/"), tag[1])
-    if _ID_PREFIX.fullmatch(str(name)):
-        return load_run(_by_id(root, str(name), str(name)))
+    try:
+        if tag:
+            return _by_tag(root, str(name).removeprefix("refs/tags/"), tag[1])
+        if _ID_PREFIX.fullmatch(str(name)):
+            return load_run(_by_id(root, str(name), str(name)))
+    except RunNotFoundError:
+        if sweep := find_sweep(name, start):
+            raise _is_sweep(name, sweep, start) from None
+        raise
     if path.is_dir():
-        jobs = sorted(str(lock.parent.relative_to(path)) for _, _, lock in locks_below(path))
-        below = f"Name one of the {len(jobs)} runs below it: " + ", ".join(
-            f"{name}/{job}" for job in jobs[:5]
-        )
+        jobs = sorted(f"{name}/{lock.parent.relative_to(path)}" for *_, lock in locks_below(path))
+        below = f"Name one of the {len(jobs)} runs below it: {', '.join(jobs[:5])}"
         raise RunNotFoundError(
             f"no {layout.LOCK} in {path}",
             hint=below if jobs else "Name a run's output directory or its id.",
@@ -223,6 +226,15 @@ def _by_tag(root: Path, tag: str, run_id: str) -> RecordedRun:
     return RecordedRun(root / path, process.judge(lock), root, repo, content, tag)
 
 
+def _is_sweep(name: str | Path, sweep: RecordedSweep, start: Path) -> RunNotFoundError:
+    jobs = [os.path.relpath(sweep.folder / job.path, start) for job in sweep.lock.jobs]
+    return RunNotFoundError(
+        f"{name} is a sweep of {len(jobs)} jobs",
+        hint=f"Name one of them: {', '.join(jobs[:5])}; "
+        "once it is pushed all run again with: flexlock-hydra reproduce TAG",
+    )
+
+
 def _lock_of_tag(repo: GitRepo, tag: str, run_id: str) -> tuple[str, bytes, RunLock]:
     """The lock of the run that a tag stands for, its path in the tag's tree and its bytes.
 
@@ -236,6 +248,12 @@ def _lock_of_tag(repo: GitRepo, tag: str, run_id: str) -> tuple[str, bytes, RunL
             lock = lockfile.loads(content, f"{tag}:{paths[oid]}")
             if lock.run.id == run_id:
                 return paths[oid], content, lock
+    if any(layout.is_sweep_lock(posixpath.basename(path)) for path in tree):
+        raise RunNotFoundError(
+            f"{tag} is the tag of a sweep, which does not lie here",
+            hint="All its jobs run again with: flexlock-hydra reproduce TAG; "
+            "they come here with: flexlock-hydra pull TAG",
+        )
     raise RunNotFoundError(
         f"tag {tag} holds no lock of run {run_id}", hint="It was not made by a push."
     )
