@@ -103,6 +103,22 @@ def test_a_user_without_a_name(project: Project, origin: Path, store: Path) -> N
     assert [verdict["where"]["by"] for verdict in history] == ["uid 12345"]
 
 
+@pytest.mark.hydra
+def test_a_run_that_leaves_nothing(project: Project, origin: Path, store: Path) -> None:
+    """Where an app wrote and returned nothing, no verdict looks like one on something."""
+    project.write("conf/config.yaml", CONFIG)
+    project.write("app.py", "import hydra\n@hydra.main('conf', 'config', None)\n"
+                  "def main(cfg):\n    print(cfg)\nmain()\n")
+    project.commit("prints")
+    project.app("hydra.run.dir=outputs/a")
+    project.flexlock("push", "outputs/a", "--remote", store)
+    tag = project.git("tag")
+    said = project.flexlock("reproduce", tag).out
+    assert "nothing was compared: no output files, no result; the status is the same" in said
+    assert said.endswith("verdict: identical (nothing was compared)\n")
+    assert "identical (no file was compared) on " in project.flexlock("show", tag).out
+
+
 def noted(repo: Path) -> dict[str, list[dict[str, Any]]]:
     """The verdicts of a repository as git shows notes: commit -> lines."""
     shown = subprocess.run(

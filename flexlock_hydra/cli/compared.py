@@ -19,6 +19,8 @@ from flexlock_hydra.replay.outcome import (
 from flexlock_hydra.replay.tolerance import Tolerance
 
 LONGEST_ERROR = 300
+NOTHING = "nothing was compared: no output files, no result; the status is the same"
+_NO_FILES = "no output files to compare; result and status are the same"
 _NAMED = 3
 _LONGEST_KEY = 60
 _Command = TypeVar("_Command", bound=Callable[..., Any])
@@ -54,8 +56,7 @@ def show(compared: Comparison) -> None:
     count = render.plural(len(compared.identical), "file")
     if compared.verdict != CLOSE:
         if compared.verdict != DIFFERS and not compared.identical:
-            what = "result and status are" if compared.returned else "no result; the status is"
-            click.echo(f"no output files to compare; {what} the same")
+            click.secho(NOTHING if compared.is_empty else _NO_FILES, fg="yellow")
         click.echo(f"identical: {count}")
     else:
         click.echo(f"identical: {count}")

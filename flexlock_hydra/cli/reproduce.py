@@ -93,7 +93,9 @@ def command(
         click.echo(f"restored {reproduced.tag} in {reproduced.path}")
         for each in reproduced.runs:
             show(each)
-        click.echo(f"verdict: {reproduced.verdict.verdict}")
+        empty = all(each.comparison.is_empty for each in reproduced.runs)
+        of = " (nothing was compared)" if empty else ""
+        click.echo(f"verdict: {reproduced.verdict.verdict}{of}")
     if publish:
         url = replay.publish(reproduced, source)
         if not as_json:

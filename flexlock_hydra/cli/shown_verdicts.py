@@ -31,8 +31,9 @@ def _line(verdict: Verdict) -> str:
     names = verdict.differ[:_NAMED]
     more = f" and {len(verdict.differ) - _NAMED} more" if len(verdict.differ) > _NAMED else ""
     named = f": {', '.join(names)}{more}" if names else ""
+    compared = "" if any(verdict.files.values()) else " (no file was compared)"
     return (
-        f"{verdict.when} {verdict.verdict} on {where.get('host')}{by}, "
+        f"{verdict.when} {verdict.verdict}{compared} on {where.get('host')}{by}, "
         f"{what.get('python')}, {_packages(verdict)}{named}"
     )
 

@@ -140,6 +140,12 @@ class Comparison:
         return CLOSE if self.close else IDENTICAL
 
     @property
+    def is_empty(self) -> bool:
+        """Whether there was nothing to compare but how the two runs ended."""
+        files = (*self.identical, *self.close, *self.differing, *self.missing, *self.added)
+        return not (files or self.returned)
+
+    @property
     def largest(self) -> tuple[str, Deviation] | None:
         """The file with the largest deviation, and that."""
         found = [(each.file, each.largest) for each in self.close if each.largest]
