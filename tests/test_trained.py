@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import pickle
 import pickletools
@@ -10,13 +11,18 @@ import struct
 import tempfile
 import time
 from collections import OrderedDict
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import joblib
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.linear_model import Ridge
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from flexlock_hydra.replay.contents import compare_contents
 from flexlock_hydra.replay.judge import Judge, Rules, UnreadableError
@@ -187,6 +193,48 @@ class Evil:
 
     def __reduce__(self) -> Any:
         return os.mkdir, (str(self.path),)
+
+
+def joblib_kinds(off: float) -> dict[str, Any]:
+    """What people dump by joblib, with numbers that are ``off``."""
+    numbers = np.random.default_rng(0).normal(size=(20, 3)) + off
+    return {
+        "arrays": {
+            "plain": numbers, "columns": np.asfortranarray(numbers), "none": numbers[:0],
+            "texts": np.array(["a", "bc"]),
+            "objects": np.array([{"k": numbers}, None], dtype=object),
+        },
+        "model": make_pipeline(StandardScaler(), Ridge()).fit(numbers, numbers.sum(axis=1)),
+    }
+
+
+@pytest.mark.parametrize("packed", [0, 3, ("gzip", 3), ("bz2", 3), ("xz", 3), ("lzma", 3)])
+@pytest.mark.parametrize("kind", ["arrays", "model"])
+def test_what_joblib_dumps(kind: str, packed: Any, tmp_path: Path) -> None:
+    """Arrays, whose bytes joblib puts between the pickle's, are compared by their elements."""
+    verdicts = {}
+    for off in (0.0, 1e-9, 1.0):
+        joblib.dump(joblib_kinds(0.0)[kind], tmp_path / "old", compress=packed)
+        joblib.dump(joblib_kinds(off)[kind], tmp_path / "new", compress=packed)
+        verdicts[off] = compare_contents("m.joblib", tmp_path / "old", tmp_path / "new", Rules())
+    assert [each.verdict for each in verdicts.values()] == ["close", "close", "differs"]
+    assert verdicts[1e-9].largest and verdicts[1e-9].largest.relative < 1e-5
+    assert "elements[" in str(verdicts[1.0]) and not verdicts[1.0].reason
+
+
+@given(st.data())
+@FEW
+def test_a_damaged_dump_of_joblib(data: st.DataObject) -> None:
+    """Wherever its bytes are damaged or end, it is read in bounds or said to be no pickle."""
+    file = io.BytesIO()
+    joblib.dump(joblib_kinds(0.0)["arrays"], file)
+    content = bytearray(file.getvalue())
+    for _ in range(data.draw(st.integers(1, 4))):
+        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    end = data.draw(st.integers(0, len(content)))
+    for damaged in (content, content[:end]):
+        with suppress(UnreadableError):
+            told(bytes(damaged))
 
 
 def test_nothing_is_unpickled(tmp_path: Path) -> None:

@@ -262,8 +262,8 @@ def test_absolute_paths_below_the_repository(
         for name in "ab"
     ]
 
-    def again(*words: str, **where: Path) -> int:
-        found: int = project.flexlock(*words, "--json", **where).json["identical"]
+    def again(*words: str, cwd: Path | None = None) -> int:
+        found: int = project.flexlock(*words, "--json", cwd=cwd).json["identical"]
         return found
 
     assert [again("rerun", f"outputs/{name}") for name in "ab"] == [2, 2]

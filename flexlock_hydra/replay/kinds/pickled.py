@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ _FORMS = {
     "f2": "e", "f4": "f", "f8": "d", "i1": "b", "i2": "h", "i4": "i", "i8": "q",
     "u1": "B", "u2": "H", "u4": "I", "u8": "Q", "b1": "?",
 }
+_PLAIN_TYPE = re.compile(r"[biufcmMSUV]\d{1,6}")
 _ORDERS = {"<": "<", ">": ">", "|": "<"}
 
 
@@ -54,21 +56,21 @@ class Known:
         """An array that is made empty, and given its elements afterwards."""
         match state:
             case (_, tuple(shape), dtype, order, bytes(content)):
-                return self._told(dtype, shape, order, content)
+                return self.told(dtype, shape, order, content)
         return None
 
     def buffered(self, arguments: tuple[Any, ...], _: Any) -> Plain | None:
         """An array that is made of a buffer."""
         match arguments:
             case (bytes() | bytearray() as content, dtype, tuple(shape), str(order)):
-                return self._told(dtype, shape, order == "F", content)
+                return self.told(dtype, shape, order == "F", content)
         return None
 
     def scalar(self, arguments: tuple[Any, ...], _: Any) -> Plain | None:
         """A number of NumPy's."""
         match arguments:
             case (dtype, bytes(content)):
-                return self._told(dtype, (), False, content)
+                return self.told(dtype, (), False, content)
         return None
 
     def encoded(self, arguments: tuple[Any, ...], _: Any) -> bytes | None:
@@ -83,7 +85,7 @@ class Known:
         """No bytes, as old protocols write them."""
         return None if arguments else b""
 
-    def _told(
+    def told(
         self, dtype: Any, shape: tuple[Any, ...], order: Any, content: Buffer
     ) -> Plain | None:
         """An array with its elements in a list, in the order of the file."""
@@ -98,6 +100,14 @@ class Known:
         if not shape:
             return {"type": form[1:], "value": elements[0]}
         return {"type": form[1:], "shape": shape, "columns_first": order, "elements": elements}
+
+
+def item_size(dtype: Any) -> int | None:
+    """Bytes of an element; None of Python's objects, and where the type is not known."""
+    match dtype:
+        case {"()": ["numpy dtype", (str(kind), *_)]} if _PLAIN_TYPE.fullmatch(kind):
+            return int(kind[1:]) * (4 if kind[0] == "U" else 1)
+    return None
 
 
 def _of_numpy(name: str) -> tuple[str, ...]:

@@ -15,10 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from flexlock_hydra.replay.judge import Judge, UnreadableError
+from flexlock_hydra.replay.kinds.joblibs import is_wrapper, take_array, unpacked
 from flexlock_hydra.replay.kinds.pickled import CALL, ID, ITEMS, STATE, Known
 from flexlock_hydra.replay.kinds.plain import LARGEST, compare_values, content_of
 
 _MOST_OPCODES = 1_000_000
+_DEEPEST = 20
 _BROKEN = (ValueError, LookupError, TypeError, AttributeError, OverflowError, MemoryError)
 """What ``pickletools`` and a stack that is not as deep as it should be raise."""
 _LONGEST_NAME = 1000
@@ -35,7 +37,7 @@ def compare_pickles(old: Path, new: Path, judge: Judge) -> None:
     Raises:
         UnreadableError: no pickle, too large, or more than one.
     """
-    before, after = (told(content_of(path, LARGEST)) for path in (old, new))
+    before, after = (told(unpacked(content_of(path, LARGEST), LARGEST)) for path in (old, new))
     compare_told(before, after, judge)
 
 
@@ -55,19 +57,29 @@ def told(content: bytes) -> Any:
     Raises:
         UnreadableError: it is none, too large, or something stands behind it.
     """
-    file, stack = io.BytesIO(content), _Stack()
+    file, known = io.BytesIO(content), Known()
     try:
-        for count, (opcode, argument, _) in enumerate(pickletools.genops(file)):
-            if count > _MOST_OPCODES:
-                raise UnreadableError(f"more than {_MOST_OPCODES:,} opcodes")
-            stack.take(opcode.name, argument)
-        stack.sort_sets()
-        found = stack.pop()
+        found = _read(file, known)
     except _BROKEN as error:
         raise UnreadableError("no pickle") from error
     if file.tell() < len(content):
         raise UnreadableError("more than one pickle")
     return found
+
+
+def _read(file: io.BytesIO, known: Known, depth: int = 0) -> Any:
+    """What the next pickle in a file holds."""
+    if depth > _DEEPEST:
+        raise UnreadableError("pickles in pickles")
+    stack = _Stack(known=known)
+    for count, (opcode, argument, _) in enumerate(pickletools.genops(file)):
+        if count > _MOST_OPCODES:
+            raise UnreadableError(f"more than {_MOST_OPCODES:,} opcodes")
+        stack.take(opcode.name, argument)
+        if opcode.name == "BUILD" and is_wrapper(stack.values[-1]):
+            take_array(stack.values[-1], file, known, lambda: _read(file, known, depth + 1))
+    stack.sort_sets()
+    return stack.pop()
 
 
 @dataclass
