@@ -54,6 +54,32 @@ def test_every_section(recorded: Project) -> None:
     assert not any(found["code"][kind] or found["outputs"][kind] for kind in _KINDS)
 
 
+def test_how_runs_ended(recorded: Project) -> None:
+    """A run that failed is told from one that did not, beside what they returned."""
+    again = recorded.path("outputs/b")
+    shutil.copytree(recorded.path("outputs/a"), again)
+    lock = yaml.safe_load((again / "run.lock").read_text())
+    lock["run"] |= {"status": "failed", "result": None}
+    lock["run"]["error"] = {"type": "KeyError", "message": "'x'", "traceback": ""}
+    (again / "run.lock").write_text(yaml.safe_dump(lock))
+    found = diff(recorded, "outputs/a", "outputs/b")["result"]
+    assert found["changed"] == {"run.status": {"old": "completed", "new": "failed"}}
+    assert found["added"] == {"run.error": "KeyError: 'x'"} and found["removed"] == {"result": 0.2}
+    said = recorded.flexlock("diff", "outputs/a", "outputs/b", check=False).out
+    assert "run.status: completed -> failed" in said
+
+
+def test_objects_lie_elsewhere_in_memory(recorded: Project) -> None:
+    """A result that is an object is the same wherever it was."""
+    for name, address in (("b", "0x7f00"), ("c", "0x7faa")):
+        shutil.copytree(recorded.path("outputs/a"), recorded.path(f"outputs/{name}"))
+        path = recorded.path(f"outputs/{name}/run.lock")
+        lock = yaml.safe_load(path.read_text())
+        lock["run"]["result"] = {"repr": f"<app.Model object at {address}>"}
+        path.write_text(yaml.safe_dump(lock))
+    assert not any(diff(recorded, "outputs/b", "outputs/c")["result"][kind] for kind in _KINDS)
+
+
 def test_code_as_files_and_as_a_patch(recorded: Project, tmp_path: Path) -> None:
     """Code differs by file; the patch, applied to the old code, gives the new."""
     found = diff(recorded, "outputs/pre", "outputs/a", "--patch")

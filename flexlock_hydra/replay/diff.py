@@ -15,8 +15,9 @@ from flexlock_hydra.capture.index import Index, index_path
 from flexlock_hydra.errors import DataError
 from flexlock_hydra.ports.gitdiff import Leaf
 from flexlock_hydra.record.codec import Json
-from flexlock_hydra.record.model import CodeState, DataEntry, Environment, RunLock
+from flexlock_hydra.record.model import CodeState, DataEntry, Environment, Run, RunLock
 from flexlock_hydra.replay.compare import output_files, without_hydra
+from flexlock_hydra.replay.moved import without_addresses
 from flexlock_hydra.replay.sections import (
     Change,
     Described,
@@ -55,9 +56,18 @@ def config(old: RunLock, new: RunLock) -> Section:
 
 
 def result(old: RunLock, new: RunLock) -> Section:
-    """What the tasks returned, by dotted keys; ``result`` where it is one value."""
+    """What the tasks returned, by dotted keys; ``result`` where it is one value.
+
+    Where they ended in different ways, ``run.status`` and ``run.error`` stand there too.
+    """
     one, other = (_named_result(lock.run.result) for lock in (old, new))
-    return _of_parts(parts(one, other, equal=numerically), _numeric)
+    found = _of_parts(parts(one, other, equal=_alike), _numeric)
+    ends = section(*map(_end, (old.run, new.run)))
+    return Section(
+        {**ends.added, **found.added},
+        {**ends.removed, **found.removed},
+        {**ends.changed, **found.changed},
+    )
 
 
 def code(old: RecordedRun, new: RecordedRun) -> Section:
@@ -205,6 +215,19 @@ def _unknown_code(source: Source) -> str:
     assert source.old is not None and source.new is not None
     trees = f"{source.old.tree[:12]} and {source.new.tree[:12]}"
     return f"code of {source.name} not compared by file: {trees} are not both in repositories here"
+
+
+def _end(run: Run) -> dict[str, Json]:
+    """How a run ended."""
+    error = {"run.error": f"{run.error.type}: {run.error.message}"} if run.error else {}
+    return {"run.status": run.status, **error}
+
+
+def _alike(old: Json, new: Json) -> bool:
+    """The same number, or the same value wherever its objects were in memory."""
+    if isinstance(old, str) and isinstance(new, str):
+        return without_addresses(old) == without_addresses(new)
+    return numerically(old, new)
 
 
 def _named_result(value: Json) -> Json:

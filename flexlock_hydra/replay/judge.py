@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -11,7 +10,7 @@ from typing import Any
 
 from flexlock_hydra.record.codec import Json
 from flexlock_hydra.record.volatile import Volatile
-from flexlock_hydra.replay.moved import Moved
+from flexlock_hydra.replay.moved import Moved, without_addresses
 from flexlock_hydra.replay.outcome import (
     ABSENT,
     ADDRESSES,
@@ -33,7 +32,6 @@ _SHOWN = 10
 _BRIEF = 80
 _LONGEST_PLACE = 200
 """Characters of a value, and of where it is, that are told."""
-_ADDRESS = re.compile(r"(?<=\bat )0x[0-9A-Fa-f]+(?=>|$)")
 _BUDGET = 5_000_000
 """Values of one file that are looked at."""
 
@@ -172,7 +170,7 @@ class Judge:
             return
         if self.rules.moved.same(old, new):
             self.leaves_out(key, PATHS)
-        elif self.rules.moved.same(*(_ADDRESS.sub("", text) for text in (old, new))):
+        elif self.rules.moved.same(without_addresses(old), without_addresses(new)):
             self.leaves_out(key, ADDRESSES)
         else:
             self.differs(where, old, new)

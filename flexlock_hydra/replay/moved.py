@@ -1,4 +1,4 @@
-"""Texts that name a run's own folders, which lie elsewhere in a rerun."""
+"""Texts that name a run's own folders, or its objects, which lie elsewhere in a rerun."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import PurePosixPath, PureWindowsPath
 from urllib.parse import quote
+
+
+_ADDRESS = re.compile(r"(?<=\bat )0x[0-9A-Fa-f]+(?=>|$)")
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,11 @@ class Moved:
         rooted = [name for name in self._folders if name.startswith(("/", "\\"))]
         relative = [name for name in self._folders if name not in rooted]
         return re.compile("|".join([_whole(rooted, r"\w"), _whole(relative, r"[\w/\\.-]")]))
+
+
+def without_addresses(text: str) -> str:
+    """A text in which Python's objects do not say where they are in memory."""
+    return _ADDRESS.sub("", text) if "0x" in text else text
 
 
 def _is_telling(place: str) -> bool:

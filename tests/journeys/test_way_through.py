@@ -234,11 +234,11 @@ def test_outputs_outside_the_repository(
     project.app("-m", "lr=1,2", f"hydra.sweep.dir={scratch}/s")
     assert "ls DIR" in project.flexlock("ls").out
     assert len(project.flexlock("ls", scratch, "--json").json) == 3
-    push = ["push", "--remote", store, "--json"]
+    push: list[str | Path] = ["push", "--remote", store, "--json"]
     tags = [project.flexlock(*push, scratch / name).json["tag"] for name in "as"]
     gone()
     scratch.rename(tmp_path / "away")
-    reproduce = ["reproduce", "--from", origin, "--json"]
+    reproduce: list[str | Path] = ["reproduce", "--from", origin, "--json"]
     for tag, runs in zip(tags, (1, 2)):
         into = tmp_path / f"x{runs}"
         again = project.flexlock(*reproduce, tag, "--into", into, cwd=tmp_path).json
