@@ -140,6 +140,26 @@ def test_an_editable_install_is_recorded_where_a_job_imports_it_late(
 
 
 @pytest.mark.hydra
+def test_a_rerun_of_a_project_that_is_itself_installed(project: Project, tmp_path: Path) -> None:
+    """The job imports from the worktree, which lies in the checkout: that is not recorded too."""
+    info = tmp_path / "site-packages" / "Mine-1.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "direct_url.json").write_text(
+        f'{{"url": "file://{project.root}", "dir_info": {{"editable": true}}}}'
+    )
+    project.env["PYTHONPATH"] = f"{info.parent}:{project.root / 'src'}"
+    project.write("src/lib.py", "value = 1\n")
+    project.write("app.py", APP)
+    project.write("conf/config.yaml", with_callback(""))
+    project.commit()
+    project.app("hydra.run.dir=outputs/a")
+    project.write("src/lib.py", "value = 2\n")
+    again = project.flexlock("rerun", "outputs/a", "--json").json
+    assert again["verdict"] == "identical"
+    assert set(read_lock(Path(again["path"], "run.lock"))["repos"]) == {"main"}
+
+
+@pytest.mark.hydra
 def test_editable_installs_can_be_left_out(editable: Path, project: Project) -> None:
     """With editable=false they are not recorded; what was imported from one is named."""
     project.app(f"{CALLBACK}.editable=false")

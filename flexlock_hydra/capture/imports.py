@@ -28,12 +28,18 @@ def imported(roots: Iterable[str]) -> list[str]:
     return [file for _, file in module_files(prefixes)]
 
 
-def is_used(root: Path) -> bool:
-    """Whether a module that lies below a folder was imported; links in its path are followed."""
+def is_used(root: Path, main: Path | None = None) -> bool:
+    """Whether a module that lies below a folder was imported; links in its path are followed.
+
+    ``main``: another folder, whose modules do not count where it lies below this one, as the
+    worktree of a rerun lies in the user's checkout.
+    """
     prefix = f"{root}{os.sep}"
+    inner = f"{main}{os.sep}" if main and main != root and main.is_relative_to(root) else None
     return any(
         file.startswith(prefix) or f"{_real(os.path.dirname(file))}{os.sep}".startswith(prefix)
         for _, file in module_files(("",))
+        if not (inner and file.startswith(inner))
     )
 
 

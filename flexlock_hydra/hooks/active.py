@@ -129,10 +129,9 @@ class ActiveRun(WrittenLock):
         from flexlock_hydra.hooks import further
 
         with self.mutex:
-            snapshots = {name: self.code[name] for name in self.idle}
-            unused = further.unused(snapshots, snapshots)
+            unused = further.unused(self.code, self.idle)
             fresh = {
-                name: masked_code(further.with_imports(state, snapshots[name]), self.masker)
+                name: masked_code(further.with_imports(state, self.code[name]), self.masker)
                 for name, state in self.idle.items()
                 if name not in unused
             }

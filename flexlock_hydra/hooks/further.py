@@ -27,19 +27,20 @@ class Further:
     installed: set[str] = field(default_factory=set)
     """Names of those that editable installs alone bring."""
     warnings: list[str] = field(default_factory=list)
+    main: Path | None = None
 
     def told(self, failed: Mapping[str, str]) -> list[str]:
         """What of the failures by repository is to be told, of those that anything reads."""
         return [
             text
             for name, text in failed.items()
-            if name not in self.installed or imports.is_used(self.repos[name].root)
+            if name not in self.installed or imports.is_used(self.repos[name].root, self.main)
         ]
 
 
 def find(asked: Mapping[str, str], main: GitRepo | None, *, editable: bool) -> Further:
     """Repositories beside the main one, each once; those inside it are recorded with it."""
-    found = Further()
+    found = Further(main=main.root if main else None)
     folders = [(name, Path(os.path.abspath(path)), True) for name, path in asked.items()]
     if editable:
         installed = editable_installs().items()
@@ -52,7 +53,7 @@ def find(asked: Mapping[str, str], main: GitRepo | None, *, editable: bool) -> F
         try:
             repo = code.find_repo(place) if place else None
         except FlexlockError as error:
-            if must or imports.is_used(folder):
+            if must or imports.is_used(folder, found.main):
                 found.warnings.append(f"repository {name} not recorded: {error}")
             continue
         if repo is not None and repo.root not in roots:
@@ -73,9 +74,13 @@ def unused(snapshots: Mapping[str, Snapshot], installed: Collection[str]) -> set
     """Names of the editable installs' repositories that no module was imported from so far.
 
     A repository inside of one counts as that.
+
+    Args:
+        snapshots: all repositories, the main one too.
     """
     roots = {name: snapshots[name].repo.root for name in installed if name in snapshots}
-    idle = {name: root for name, root in roots.items() if not imports.is_used(root)}
+    main = snapshots[MAIN].repo.root if MAIN in snapshots else None
+    idle = {name: root for name, root in roots.items() if not imports.is_used(root, main)}
     return {
         name
         for name, kept in snapshots.items()
