@@ -329,3 +329,23 @@ def test_each_job_of_a_sweep_pushes_itself(recorded: Project) -> None:
     )
     assert len(remote_tags(recorded)) == 2
     assert all(read_lock(path)["warnings"] == [] for path in recorded.locks()[-2:])
+
+
+def test_a_callback_that_writes_after_the_hash(project: Project, origin: Path, store: Path) -> None:
+    """The refusal names the file, and how the callbacks are to be listed; then it is pushed."""
+    project.write("mine.py", (
+        "from pathlib import Path\n"
+        "class Writes:\n"
+        "    def on_job_end(self, config, job_return, **kwargs):\n"
+        "        Path(config.hydra.runtime.output_dir, 'late.txt').write_text('x')\n"
+    ))
+    project.write("conf/hydra/callbacks/mine.yaml", "mine:\n  _target_: mine.Writes\n")
+    project.commit("a callback")
+    for order, fine in (("mine,flexlock", False), ("flexlock,mine", True)):
+        folder = f"multirun/{order[0]}"
+        project.app("-m", "lr=1", f"hydra/callbacks=[{order}]", f"hydra.sweep.dir={folder}")
+        done = project.flexlock("push", folder, "--remote", store, check=False)
+        assert done.code == (0 if fine else 2)
+        if not fine:
+            assert "written since: late.txt\n" in done.err
+            assert "hydra/callbacks=[flexlock,other]" in done.err

@@ -12,6 +12,7 @@ from flexlock_hydra.archive.plan import Piece, is_under
 from flexlock_hydra.archive.runs import RecordedRun, is_pulled, load_run, original_root
 from flexlock_hydra.capture.places import record_path
 from flexlock_hydra.capture.digest import Digest, FileDigest, digest, digest_bytes, of_files
+from flexlock_hydra.capture.freshness import written_since
 from flexlock_hydra.capture.globs import outside
 from flexlock_hydra.capture.index import Index
 from flexlock_hydra.errors import DataError, PushError, RunNotFoundError
@@ -111,11 +112,19 @@ def digest_outputs(run: RecordedRun, recorded: Outputs, index: Index | None = No
     if found.md5 != recorded.md5:
         raise DataError(
             f"the outputs of {run.lock.run.id} in {run.folder} changed since the run: "
-            f"recorded {recorded.md5}, now {found.md5}",
-            hint="Put them back, or take them from the run's tag: flexlock-hydra pull. "
-            "A push can go without them: --no-outputs",
+            f"recorded {recorded.md5}, now {found.md5}{_late(run, recorded)}",
+            hint="Put them back, or push without the outputs: --no-outputs. A callback that writes "
+            "when a job ends comes after flexlock: hydra/callbacks=[flexlock,other]",
         )
     return found
+
+
+def _late(run: RecordedRun, recorded: Outputs) -> str:
+    """Which files were written after the run, as far as their times tell."""
+    if is_pulled(run.root):  # the times are those of the pull
+        return ""
+    late = written_since(run.folder, recorded.leaves_out, run.lock.run.ended or "")
+    return f"; written since: {late}" if late else ""
 
 
 def _size(path: Path) -> int | None:

@@ -13,7 +13,8 @@ from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
 
-from flexlock_hydra.capture.digest import FileDigest, digest, digest_file, of_files
+from flexlock_hydra.capture.digest import FileDigest, digest, digest_file, fingerprint, of_files
+from flexlock_hydra.capture.walk import LeaveOut
 from flexlock_hydra.errors import DataError
 from flexlock_hydra.record import layout
 from flexlock_hydra.record.model import DataEntry, Outputs, is_left_out
@@ -125,6 +126,16 @@ def _md5_now(path: Path, mtime_ns: int) -> str | None:
 def _is_restored(path: Path) -> bool:
     """Whether a pull brought a file: then its time says nothing."""
     return any((folder / layout.METAFILES).is_dir() for folder in path.parents)
+
+
+def written_since(path: Path, leave_out: LeaveOut | None, moment: str) -> str:
+    """Files below a folder that changed since a recorded time, some of them by name.
+
+    Raises:
+        DataError: it cannot be looked at.
+    """
+    since = _nanoseconds(moment)
+    return "" if since is None else fingerprint(path, leave_out, since=since)[1]
 
 
 def _nanoseconds(moment: str | None) -> int | None:

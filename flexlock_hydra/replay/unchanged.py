@@ -6,7 +6,6 @@ import os
 import stat
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 from pathlib import Path
 
 from flexlock_hydra.archive.checks import Check
@@ -16,10 +15,10 @@ from flexlock_hydra.capture.digest import (
     Summary,
     digest,
     digest_bytes,
-    fingerprint,
     parse_tree_object,
     summarize,
 )
+from flexlock_hydra.capture.freshness import written_since
 from flexlock_hydra.capture.globs import outside
 from flexlock_hydra.capture.index import Index
 from flexlock_hydra.capture.walk import Few, LeaveOut
@@ -144,9 +143,8 @@ class Contents:
                 return _compared(listing, {name: file.md5 for name, file in files.items()})
             if is_pulled(run.root):  # the times are those of the pull
                 return ""
-            since = int(datetime.fromisoformat(recorded.since).timestamp() * 1e9)
-            _, late = fingerprint(path, recorded.leave_out, since=since)
-        except (FlexlockError, ValueError):
+            late = written_since(path, recorded.leave_out, recorded.since)
+        except FlexlockError:
             return ""
         return f"written since: {late}" if late else ""
 
