@@ -76,6 +76,14 @@ def test_what_a_job_wrote_beside_its_outputs_is_named(app: Project) -> None:
     assert said in shown
 
 
+def test_a_tracked_result_that_was_removed_before_the_job(app: Project) -> None:
+    """As DVC does with the results of a stage: what the job wrote again is in no snapshot."""
+    app.path("results/readme.txt").unlink()
+    assert warnings_of(app, "write('results/readme.txt')") == [
+        f"{OUTSIDE}results/readme.txt{OR_THERE}{NEXT}"
+    ]
+
+
 def test_what_is_recorded_or_no_result_is_not_named(app: Project) -> None:
     """The output directory, other runs, inputs, caches, what the user ignores, Python's own."""
     app.write("outputs/other/multirun.yaml", "")

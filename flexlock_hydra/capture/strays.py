@@ -72,10 +72,13 @@ class Search:
     read: frozenset[str] = field(default_factory=frozenset)
 
     def find(self, status: Status) -> list[Written]:
-        """Untracked and ignored files that changed, grouped by folders, what is large first."""
+        """Untracked and ignored files that changed, grouped by folders, what is large first.
+
+        So do tracked ones that the snapshot lacks: DVC removes a stage's results before it runs.
+        """
         if self.root.is_relative_to(self.output_dir):
             return []
-        code = dict(self._changed(self._unfolded(status.untracked)))
+        code = dict(self._changed([*self._unfolded(status.untracked), *self.kept.gone]))
         found = code | dict(self._changed(self._unfolded(status.ignored)))
         groups = groupby(sorted(found.items()), key=lambda each: each[0].partition("/")[0])
         written = [_together(dict(group), code) for _, group in groups]
