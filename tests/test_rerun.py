@@ -483,12 +483,14 @@ if __name__ == "__main__":
 """
 
 
-def test_data_that_nobody_marked(project: Project) -> None:
-    """A rerun that lacks an input says, beside the error, what its record had warned of."""
+def test_data_that_nobody_marked(project: Project, store: Path) -> None:
+    """A push says what its record had warned of; so does a rerun that lacks it, by its error."""
     project.write("app.py", READING)
     project.write("conf/config.yaml", with_callback("table: data/table.csv"))
     project.commit("nothing is marked")
     project.app("hydra.run.dir=outputs/a")
+    pushed = project.flexlock("push", "outputs/a", "--remote", store)
+    assert "warning: named in the config and not recorded, " in pushed.err
     done = project.flexlock("rerun", "outputs/a", check=False)
     assert done.code == 1 and "the rerun failed: FileNotFoundError: " in done.out
     assert "the recorded run warned: named in the config and not recorded, " in done.out

@@ -383,8 +383,8 @@ def _warnings(cargo: Cargo, url: str | None, remote: RemoteSpec) -> tuple[str, .
 
 
 def _gaps(run: RecordedRun) -> list[str]:
-    """What of one run does not travel."""
-    said = [text for text in run.lock.warnings if " left out: " in text]
+    """What of one run was not recorded, or does not travel."""
+    said = [text for text in run.lock.warnings if not text.startswith(layout.NOT_PUSHED)]
     for name, entry in run.lock.data.items():
         if entry.is_url:
             said.append(f"data {name} stays where it is: {entry.path}")

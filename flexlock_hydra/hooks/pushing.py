@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from flexlock_hydra.hooks.active import ActiveRun
+from flexlock_hydra.record import layout
 
 # The project's folder is taken from the path before anything is imported from it.
 _PROGRAM = "import sys; sys.path.remove(''); from flexlock_hydra.cli.main import main; main()"
@@ -27,7 +28,7 @@ def push(run: ActiveRun) -> None:
     if wrong is None:
         run.outputs = None  # what is pushed is the record: nothing is hashed again at exit
         return
-    text = f"not pushed: {wrong}"
+    text = f"{layout.NOT_PUSHED}{wrong}"
     run.warn(text)
     log.warning(text)
     try:

@@ -31,6 +31,9 @@ LAUNCH_AGAIN = "flexlock_hydra.hooks.launch_again"
 VERDICTS = "refs/flexlock/verdicts"
 """Notes on tags: what came of it when they were reproduced."""
 
+NOT_PUSHED = "not pushed: "
+"""How the warning begins that a run could not push itself."""
+
 RUN_ID = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{8}")
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 _TAG = re.compile(rf"{TAG_PREFIX}/([^/]+)/({RUN_ID.pattern})")
