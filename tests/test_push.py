@@ -267,7 +267,11 @@ def test_signing_without_a_key_is_refused(recorded: Project) -> None:
 def test_a_sweep_is_one_tag(recorded: Project, tmp_path: Path) -> None:
     """All jobs, their outputs and the sweep's lock hang on it; each job runs again alone."""
     recorded.app("-m", "lr=1,2", "hydra.sweep.dir=multirun/s")
-    tag = push(recorded, "--drill", run="multirun/s")["tag"]
+    recorded.write("multirun/s/optimization_results.yaml", "name: optuna\n")
+    pushed = push(recorded, "--drill", run="multirun/s")
+    assert ("files of the sweep's own folder do not travel: optimization_results.yaml"
+            in pushed["warnings"])
+    tag = pushed["tag"]
     sweep = recorded.path("multirun/s/sweep.lock").read_text()
     jobs = [read_lock(recorded.path(f"multirun/s/{n}/run.lock"))["run"]["id"] for n in (0, 1)]
     assert manifest(recorded, tag)["jobs"] == sorted(jobs)

@@ -368,6 +368,33 @@ def test_a_killed_sweep_reads_interrupted(project: Project) -> None:
     assert shown(project) == seen
 
 
+CRASHES = """
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+
+
+class Crashes(BasicSweeper):
+    def sweep(self, arguments):
+        raise RuntimeError("no trial")
+"""
+
+
+@pytest.mark.hydra
+def test_a_sweeper_that_crashes(project: Project) -> None:
+    """A sweep whose sweeper raised before its first job has not completed."""
+    project.write("hydra_plugins/crashes/crashes.py", CRASHES)
+    project.write("hydra_plugins/crashes/__init__.py", "")
+    project.write("conf/hydra/sweeper/crashes.yaml", (
+        "_target_: hydra_plugins.crashes.crashes.Crashes\nmax_batch_size: null\nparams: null\n"
+    ))
+    project.commit("a sweeper")
+    done = project.app(
+        "-m", "lr=1,2", "hydra/sweeper=crashes", "hydra.sweep.dir=multirun/x", check=False
+    )
+    assert done.code == 1 and "no trial" in done.err
+    lock = sweep_lock(project)
+    assert lock["status"] in ("failed", "interrupted") and lock["jobs"] == []
+
+
 @pytest.mark.hydra
 def test_an_interrupted_sweep_says_so_itself(project: Project) -> None:
     """Ctrl-C ends the sweep's lock at the process's exit, after its job's own."""

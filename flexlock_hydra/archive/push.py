@@ -27,6 +27,7 @@ from flexlock_hydra.archive.remote import choose_git_remote, choose_remote
 from flexlock_hydra.archive.runs import RecordedRun, RecordedSweep
 from flexlock_hydra.archive.subject import Subject, subject_of
 from flexlock_hydra.archive.tagged import MANIFEST_ERRORS, check_manifest
+from flexlock_hydra.capture.scope import is_hydras
 from flexlock_hydra.capture.secrets import Masker
 from flexlock_hydra.errors import GitError, PushError, RemoteError
 from flexlock_hydra.ports import gitcmd
@@ -39,6 +40,7 @@ from flexlock_hydra.record.model import EXACT
 
 Progress = Callable[[int, int, int, int], None]
 
+_NAMED = 5
 _ROUNDS = 3
 """How often an upload is begun again when objects vanish meanwhile."""
 _PATIENCE = 10.0
@@ -378,8 +380,16 @@ def _warnings(cargo: Cargo, url: str | None, remote: RemoteSpec) -> tuple[str, .
         said[f"the data is in {remote.url}, a folder that only this machine may reach"] = None
     for run in cargo.subject.runs:
         said |= dict.fromkeys(_gaps(run))
+    if cargo.subject.is_sweep and (names := _beside_jobs(cargo.subject.path.parent)):
+        said[f"files of the sweep's own folder do not travel: {', '.join(names)}"] = None
     said |= dict.fromkeys(cargo.left)
     return tuple(said)
+
+
+def _beside_jobs(folder: Path) -> list[str]:
+    """Files that a sweeper wrote beside its jobs' folders, some of them."""
+    names = (path.name for path in folder.iterdir() if path.is_file())
+    return sorted(name for name in names if not is_hydras(name))[:_NAMED]
 
 
 def _gaps(run: RecordedRun) -> list[str]:

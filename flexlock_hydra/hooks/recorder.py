@@ -36,6 +36,7 @@ from flexlock_hydra.hooks.survey import survey, value_at
 from flexlock_hydra.ports.gitask import Ahead
 from flexlock_hydra.record import layout
 from flexlock_hydra.record.model import (
+    COMPLETED,
     EXACT,
     FAILED,
     INTERRUPTED,
@@ -95,15 +96,18 @@ class Recorder:
     def multirun_end(self, config: DictConfig) -> None:
         """Write the sweep's own lock, built from those of its jobs.
 
-        What they wrote elsewhere is looked for once, not after each.
+        What they wrote elsewhere is looked for once, not after each. Hydra 1.4 calls this
+        while the error of a sweeper is on its way, too.
         """
         if self.sweep is not None:
             from flexlock_hydra.hooks import sweep
 
+            error = sys.exc_info()[1]
+            failed = FAILED if isinstance(error, Exception) else INTERRUPTED
             code = self.start.code if self.start else {}
             folder, chdir = Path(self.sweep.dir), _changes_folder(config)
             strays = watch.strays_of_sweep(code, folder, chdir=chdir)
-            sweep.end(self.sweep, warnings=map(self.masker.text, strays))
+            sweep.end(self.sweep, failed if error else COMPLETED, map(self.masker.text, strays))
 
     def job_start(self, config: DictConfig, task_function: Any) -> None:
         """Write the lock with status ``running``.
