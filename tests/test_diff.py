@@ -54,6 +54,18 @@ def test_every_section(recorded: Project) -> None:
     assert not any(found["code"][kind] or found["outputs"][kind] for kind in _KINDS)
 
 
+def test_what_is_masked_is_not_called_equal(recorded: Project) -> None:
+    """Of secrets both sides hold the mask alone: that is said, and is no difference."""
+    for name in "bc":
+        shutil.copytree(recorded.path("outputs/a"), recorded.path(f"outputs/{name}"))
+        path = recorded.path(f"outputs/{name}/run.lock")
+        lock = yaml.safe_load(path.read_text())
+        lock["config"]["db"] = {"password": "***"}
+        path.write_text(yaml.safe_dump(lock))
+    done = recorded.flexlock("diff", "outputs/b", "outputs/c")
+    assert "warning: masked, so not compared: db.password" in done.err
+
+
 def test_how_runs_ended(recorded: Project) -> None:
     """A run that failed is told from one that did not, beside what they returned."""
     again = recorded.path("outputs/b")

@@ -168,6 +168,7 @@ def test_current_code(project: Project) -> None:
     done = project.flexlock("rerun", "outputs/a", "--current-code", "--json", check=False)
     assert done.json["differ"] == ["model.txt"]
     assert "this config is not the recorded one: new" in done.err
+    assert "code: as it is now; differs from the recorded in app.py, conf/config.yaml" in done.err
     assert Path(done.json["path"], "model.txt").read_text().startswith("a,b")
 
 

@@ -182,7 +182,7 @@ def _callback(repo: GitRepo) -> Finding:
     """Whether a config or a script of the project turns the recording on."""
     found = gitcmd.run(
         repo.root, "grep", "-l", "-z", "-I", "--untracked", "-e", "flexlock",
-        "--", "*.yaml", "*.yml", "*.py",
+        "--", "*.yaml", "*.yml", "*.py", ":(exclude,glob)**/.hydra/**",
     )
     names = [os.fsdecode(name) for name in found.stdout.split(b"\0") if name]
     on = [name for name in names if _turns_on(repo.root / name)]

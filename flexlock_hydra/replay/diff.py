@@ -12,6 +12,7 @@ from flexlock_hydra.archive.outlist import listed_outputs
 from flexlock_hydra.archive.runs import RecordedRun
 from flexlock_hydra.capture.digest import FileDigest
 from flexlock_hydra.capture.index import Index, index_path
+from flexlock_hydra.capture.secrets import MASK
 from flexlock_hydra.errors import DataError
 from flexlock_hydra.ports.gitdiff import Leaf
 from flexlock_hydra.record.codec import Json
@@ -51,8 +52,11 @@ def as_json(sections: Mapping[str, Section]) -> dict[str, Any]:
 
 
 def config(old: RunLock, new: RunLock) -> Section:
-    """The resolved config by dotted keys."""
-    return _of_parts(parts(old.config or {}, new.config or {}))
+    """The resolved config by dotted keys; of secrets nothing is known but that they are there."""
+    found = _of_parts(parts(old.config or {}, new.config or {}))
+    one, other = (_masked(lock.config or {}) for lock in (old, new))
+    both = [key for key in one if key in other]
+    return replace(found, notes=(f"masked, so not compared: {', '.join(both)}",) if both else ())
 
 
 def result(old: RunLock, new: RunLock) -> Section:
@@ -215,6 +219,11 @@ def _unknown_code(source: Source) -> str:
     assert source.old is not None and source.new is not None
     trees = f"{source.old.tree[:12]} and {source.new.tree[:12]}"
     return f"code of {source.name} not compared by file: {trees} are not both in repositories here"
+
+
+def _masked(config: Json) -> list[str]:
+    leaves = flatten(config)
+    return [key for key, value in leaves.items() if isinstance(value, str) and MASK in value]
 
 
 def _end(run: Run) -> dict[str, Json]:

@@ -17,6 +17,7 @@ from flexlock_hydra.archive import collect
 from flexlock_hydra.archive.runs import RecordedRun, load_run
 from flexlock_hydra.capture import code
 from flexlock_hydra.capture.scope import Scope
+from flexlock_hydra.capture.walk import Few
 from flexlock_hydra.errors import CodeError, RerunError, TargetError
 from flexlock_hydra.ports import gitcmd
 from flexlock_hydra.record import layout
@@ -125,6 +126,8 @@ def run_again(
             hint="Run it again without --resolved.",
         )
     commit = _current_commit(run) if how.current_code else None
+    if commit is not None:
+        how.tell(f"code: as it is now; {_changes(run, commit)}")
     within = chosen(run, python=how.python, env=how.env, say=how.say, tell=how.tell)
     with _new_folder(run, how.into) as target:
         with stage(run, target, commit=commit, fresh=fresh) as place:
@@ -219,6 +222,18 @@ def _free_folder(run: RecordedRun) -> Path:
     return next(
         place.absolute() for n in range(1, 1 << 30) if not (place := folder / str(n)).exists()
     )
+
+
+def _changes(run: RecordedRun, commit: str) -> str:
+    """How code differs from the recorded, in words."""
+    recorded = run.lock.code.commit if run.lock.code else None
+    repo = run.require_repo()
+    if recorded is None or not repo.has_object(recorded):
+        return "the recorded is not here to compare it with"
+    few = Few()
+    for path in repo.diff(recorded, commit).paths:
+        few.add(path)
+    return f"differs from the recorded in {few}" if few.count else "it is the recorded"
 
 
 def _current_commit(run: RecordedRun) -> str:
