@@ -96,9 +96,12 @@ class Build:
         version, kind = _VERSION.match(recorded.python), _KINDS.get(recorded.implementation)
         if not (version and kind):
             raise RerunError(f"{name} is none that uv knows", hint=ELSEWHERE)
-        exact, minor = f"{kind}@{version[0]}", f"{kind}@{version['minor']}"
-        if name == f"{platform.python_implementation()} {platform.python_version()}":
-            exact = getattr(sys, "_base_executable", None) or sys.executable
+        exact, nearest = f"{kind}@{version[0]}", f"{kind}@{version['minor']}"
+        ours = getattr(sys, "_base_executable", None) or sys.executable
+        if recorded.implementation == platform.python_implementation():
+            here = _VERSION.match(platform.python_version())
+            exact = ours if recorded.python == platform.python_version() else exact
+            nearest = ours if here and here["minor"] == version["minor"] else nearest
         try:
             uv.make(self.folder, exact)
             return
@@ -106,7 +109,7 @@ class Build:
             refused = error
         self._clear()
         try:
-            uv.make(self.folder, minor)
+            uv.make(self.folder, nearest)
         except UvError:
             raise RerunError(
                 f"{name} cannot be had: {refused}",
