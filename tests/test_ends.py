@@ -138,7 +138,7 @@ def test_hydra_gets_its_own_back(project: Project) -> None:
         project,
         "assert signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL",
         "main()\nprint(type(HydraConfig.instance()) is HydraConfig, "
-        "*{signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGHUP)})",
+        "*{int(signal.getsignal(n)) for n in (signal.SIGTERM, signal.SIGHUP)})",
     )
     assert project.app().out.split() == ["True", str(int(signal.SIG_DFL))]
 
