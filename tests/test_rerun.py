@@ -395,6 +395,26 @@ def test_with_prevs(lineage: Project) -> None:
     assert [prev["job"] for prev in lock["prevs"].values() if prev["direct"]] == ["app", "app"]
 
 
+def test_a_link_that_leads_to_a_later_run(
+    lineage: Project, origin: Path, store: Path, tmp_path: Path
+) -> None:
+    """A run that took ``outputs/latest`` stands on the run that this was, wherever it leads now."""
+    latest = lineage.path("outputs/latest")
+    latest.symlink_to("a")
+    words = ("name=t", "inputs=['${snapshot:outputs/latest/out.txt,a}']")
+    lineage.app(*words, "hydra.run.dir=outputs/t")
+    latest.unlink()
+    latest.symlink_to("d")
+    assert again(lineage, run="outputs/t")["verdict"] == "identical"
+    found = again(lineage, "--with-prevs", run="outputs/t")
+    assert [step["verdict"] for step in (*found["steps"], found)] == ["identical"] * 2
+    assert lineage.flexlock("verify", "outputs/t").out.startswith("verified: ")
+    tag = lineage.flexlock("push", "outputs/t", "--remote", store, "--json").json["tag"]
+    said = lineage.flexlock("reproduce", tag, "--from", origin, "--with-prevs", "--json",
+                            cwd=tmp_path)
+    assert said.json["verdict"] == "identical"
+
+
 TRAIL = """
     from_folders = "".join(Path(path).parent.joinpath("trail.txt").read_text()
                            for path in cfg.inputs)

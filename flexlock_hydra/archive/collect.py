@@ -6,10 +6,17 @@ import hashlib
 import posixpath
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 
 from flexlock_hydra.archive.plan import Piece, is_under
-from flexlock_hydra.archive.runs import RecordedRun, is_pulled, load_run, original_root
+from flexlock_hydra.archive.runs import (
+    RecordedRun,
+    is_pulled,
+    load_run,
+    locks_below,
+    original_root,
+)
 from flexlock_hydra.capture.places import record_path
 from flexlock_hydra.capture.digest import Digest, FileDigest, digest, digest_bytes, of_files
 from flexlock_hydra.capture.freshness import written_since
@@ -152,6 +159,20 @@ def places(run: RecordedRun, recorded: str) -> list[Path]:
     return [run.root / recorded, *restored]
 
 
+def moved_places(run: RecordedRun, recorded: str) -> Iterator[Path]:
+    """Where a path in a predecessor's folder is by now, whose recorded name leads elsewhere.
+
+    The folder was renamed since, or the name is a link that was set anew. This looks through
+    all runs of the project.
+    """
+    for run_id, prev in run.lock.prevs.items():
+        if not is_under(recorded, prev.path):
+            continue
+        for _, known, lock in locks_below(run.root):
+            if known == run_id:
+                yield lock.parent / posixpath.relpath(recorded, prev.path)
+
+
 def locate(
     run: RecordedRun, name: str, entry: DataEntry, index: Index | None = None
 ) -> tuple[Path, Digest]:
@@ -166,18 +187,17 @@ def locate(
             f"{entry.error or 'the job ended before it was hashed'}",
             hint="Put it in place and run the job again.",
         )
-    there = [path for path in places(run, entry.place) if path.exists()]
-    if not there:
+    found = None
+    for path in chain(places(run, entry.place), moved_places(run, entry.place)):
+        if path.exists():
+            found = digest(path, outside(entry.parts), index)
+            if found.md5 == entry.md5:
+                return path, found
+    if found is None:
         raise DataError(
             f"data {name}: {entry.path} is missing; recorded as {entry.md5}",
             hint="Put it back, or pull the run from its tag.",
         )
-    found = None
-    for path in there:
-        found = digest(path, outside(entry.parts), index)
-        if found.md5 == entry.md5:
-            return path, found
-    assert found is not None
     raise DataError(
         f"data {name}: {entry.path} changed since the run: "
         f"recorded {entry.md5}, now {found.md5}",
@@ -243,7 +263,7 @@ def predecessor(run: RecordedRun, run_id: str, prev: Predecessor) -> RecordedRun
     """
     if run.tag is not None and run.repo is not None:
         return _in_tag(run, run.repo, run.tag, run_id, prev)
-    for folder in places(run, prev.path):
+    for folder in chain(places(run, prev.path), moved_places(run, prev.path)):
         for name in (layout.LOCK, layout.superseded_lock(run_id)):
             if (folder / name).is_file():
                 found = load_run(folder / name, near=run.repo)

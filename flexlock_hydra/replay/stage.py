@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import Container, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 
 from flexlock_hydra.archive import collect, repos
@@ -23,7 +24,7 @@ from flexlock_hydra.capture.globs import outside
 from flexlock_hydra.errors import CodeError, DataError
 from flexlock_hydra.ports.gitlook import written_files
 from flexlock_hydra.ports.gitrepo import GitRepo
-from flexlock_hydra.record import layout
+from flexlock_hydra.record import layout, lockfile
 from flexlock_hydra.record.model import DataEntry
 from flexlock_hydra.replay import lost
 
@@ -171,6 +172,11 @@ def _further_repos(run: RecordedRun, root: Path, scratch: Path) -> Iterator[dict
         yield placed
 
 
+def _is_of(lock: Path, run_id: str) -> bool:
+    head = lockfile.read_head(lock)
+    return head is not None and head[1] == run_id
+
+
 @dataclass
 class _Inputs:
     """Puts the recorded data where the job looks for it."""
@@ -263,9 +269,11 @@ class _Inputs:
 
     def _lock_of(self, run_id: str, recorded: str) -> Path | None:
         names = (layout.LOCK, layout.superseded_lock(run_id))
-        places = collect.places(self.run, recorded)
+        places = chain(
+            collect.places(self.run, recorded), collect.moved_places(self.run, recorded)
+        )
         found = (folder / name for folder in places for name in names)
-        return next((path for path in found if path.is_file()), None)
+        return next((path for path in found if _is_of(path, run_id)), None)
 
     def _put(self, path: str, source: Path, file: FileDigest) -> None:
         """The recorded bytes at a path, unless the code brought them itself.

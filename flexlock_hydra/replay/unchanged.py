@@ -6,10 +6,11 @@ import os
 import stat
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 
 from flexlock_hydra.archive.checks import Check
-from flexlock_hydra.archive.collect import places
+from flexlock_hydra.archive.collect import moved_places, places
 from flexlock_hydra.archive.runs import RecordedRun, is_pulled
 from flexlock_hydra.capture.digest import (
     Summary,
@@ -73,17 +74,17 @@ class Contents:
             why = entry.error or "the run ended before it was hashed"
             return Check(name, False, f"{entry.path} was not recorded: {why}")
         recorded = _Recorded.of(entry, outside(entry.parts), run.lock.run.started)
-        there = [path for path in places(run, entry.place) if os.path.lexists(path)]
-        if not there:
-            return Check(name, False, f"{entry.path} is missing; recorded as {entry.md5}")
         reasons = []
-        for path in there:
+        for path in chain(places(run, entry.place), moved_places(run, entry.place)):
+            if not os.path.lexists(path):
+                continue
             reason = self._differs(run, path, recorded, self._look(path, entry, recorded))
             if not reason:
                 return Check(name, True)
             whole = reason.startswith(("changed", "cannot"))
             reasons.append(f"{entry.path}{'' if whole else ':'} {reason}")
-        return Check(name, False, reasons[0])
+        gone = f"{entry.path} is missing; recorded as {entry.md5}"
+        return Check(name, False, reasons[0] if reasons else gone)
 
     def outputs(self, run: RecordedRun) -> Check:
         """Whether the output directory holds what it held at the job's end."""

@@ -9,11 +9,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 
 from flexlock_hydra.archive import repos
 from flexlock_hydra.archive.checks import Check
-from flexlock_hydra.archive.collect import places
+from flexlock_hydra.archive.collect import moved_places, places
 from flexlock_hydra.archive.runs import RecordedRun, RecordedSweep, load_run
 from flexlock_hydra.capture import process
 from flexlock_hydra.capture.index import Index, index_path
@@ -178,7 +179,7 @@ def _predecessor(run: RecordedRun, run_id: str, prev: Predecessor) -> Check:
     """
     name = f"predecessor {prev.job} {run_id}"
     changed = ""
-    for folder in places(run, prev.path):
+    for folder in chain(places(run, prev.path), moved_places(run, prev.path)):
         for path in (folder / layout.LOCK, folder / layout.superseded_lock(run_id)):
             try:
                 content = path.read_bytes()
