@@ -207,6 +207,22 @@ def test_history(pushed: str, origin: Path, elsewhere: Project, project: Project
 
 
 @pytest.mark.hydra
+@pytest.mark.parametrize("home", ["~", "${oc.env:HOME}"])
+def test_data_in_the_home_folder(
+    home: str, project: Project, origin: Path, store: Path, elsewhere: Project
+) -> None:
+    """An input whose path is made of the user's home is found where that is another."""
+    data = Path(project.env["HOME"], "sets", "y.txt")
+    data.parent.mkdir()
+    data.write_text("1,2\n")
+    project.app(f"table='${{snapshot:\"{home}/sets/y.txt\",table}}'", "hydra.run.dir=outputs/a")
+    project.flexlock("push", "outputs/a", "--remote", store)
+    shutil.rmtree(data.parent)
+    said = reproduce(elsewhere, project.git("tag"), "--from", origin)
+    assert (said["verdict"], said["identical"]) == ("identical", 2)
+
+
+@pytest.mark.hydra
 def test_a_sweep(project: Project, origin: Path, store: Path, elsewhere: Project) -> None:
     """Of a sweep every job runs again; the verdict is that of the worst, files by job."""
     project.write("app.py", NUMBERS)

@@ -172,6 +172,17 @@ def test_current_code(project: Project) -> None:
     assert Path(done.json["path"], "model.txt").read_text().startswith("a,b")
 
 
+def test_another_input(project: Project) -> None:
+    """An override may name an input that the recorded run did not have: it is the checkout's."""
+    project.app("hydra.run.dir=outputs/a")
+    project.write("data/other.csv", "a,b\n3,4\n")
+    for path in ("data/other.csv", f"{project.root}/data/other.csv"):
+        found = again(project, f"table='${{snapshot:{path},table}}'")
+        assert Path(found["path"], "model.txt").read_text().upper().startswith("A,B\n3,4")
+        (entry,) = lock_of(found)["data"].values()
+        assert entry["hash"] and entry["path"].endswith("data/other.csv")
+
+
 def test_current_code_keeps_data_that_git_tracks(project: Project) -> None:
     """Data that was committed is that of the run, although the code is not."""
     project.write(".gitignore", "outputs/\n")

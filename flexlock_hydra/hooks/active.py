@@ -146,7 +146,7 @@ class ActiveRun(WrittenLock):
         Raises:
             DataError: it cannot be recorded, and ``strict=all``.
         """
-        moved = self.relocate(given)
+        moved = self.relocate(given, config_key)
         with self.mutex:
             if not self._knows(moved, name, config_key):
                 self.add_data(self._free_key(moved, name, config_key), moved, config_key)
@@ -383,7 +383,7 @@ class Bystander(ActiveRun):
 
     def see(self, given: str, name: str | None, config_key: str, original: Any = None) -> Any:
         """Return the path, moved where a rerun moves it."""
-        moved = self.relocate(given)
+        moved = self.relocate(given, config_key)
         return moved if moved != given or original is None else original
 
     def add_data(self, key: str, given: str, config_key: str | None = None) -> None:

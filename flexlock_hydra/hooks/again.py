@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from flexlock_hydra.capture.globs import Pattern
 from flexlock_hydra.capture.places import expanded
 from flexlock_hydra.record import layout
 from flexlock_hydra.record.codec import Json
@@ -19,15 +20,43 @@ from flexlock_hydra.record.codec import Json
 class Relocation:
     """Where the paths of the original machine lie here, in a rerun.
 
-    ``moves`` maps old folders and files to new ones; ``cwd`` is where the original run was
-    started: what leads out of the project from there is looked up as well.
+    Args:
+        moves: old folders and files -> new ones.
+        cwd: where the original run was started: what leads out of the project from there is
+            looked up as well.
+        inputs: config key -> where the recorded input of that key lies.
+        here: where this run was started.
+        tree: the worktree.
+        project: the checkout that stands for it where overrides name other inputs.
     """
 
     moves: Mapping[str, str] = field(default_factory=dict)
     cwd: str | None = None
+    inputs: Mapping[str, str] = field(default_factory=dict)
+    here: str = ""
+    tree: str | None = None
+    project: str | None = None
 
-    def __call__(self, given: str) -> str:
-        """The path here, as given where nothing is known of it."""
+    def __call__(self, given: str, config_key: str | None = None) -> str:
+        """The path here, as given where nothing is known of it.
+
+        Where nothing lies there, the input that was recorded of the same key counts: its path
+        was made of the user's home, or of a variable. So does, with overrides, what lies in
+        the checkout: it may be no part of the recorded run.
+        """
+        found = self._known(given)
+        path = os.path.normpath(os.path.join(self.here, expanded(found)))
+        if _is_there(path):
+            return found
+        return self.inputs.get(config_key or "") or self._in_project(path) or found
+
+    def _in_project(self, path: str) -> str | None:
+        if self.project is None or self.tree is None or not _is_in(path, self.tree):
+            return None
+        place = os.path.join(self.project, os.path.relpath(path, self.tree))
+        return place if _is_there(place) else None
+
+    def _known(self, given: str) -> str:
         if os.path.isabs(path := expanded(given)):
             return self._moved(path) or given
         if self.cwd is None or ".." not in Path(given).parts:
@@ -86,6 +115,8 @@ class Rerun:
         notes = read_notes()
         if notes is None or os.path.abspath(folder) != notes["folder"]:
             return cls()
+        inputs = {key: here for key, here in notes["inputs"].items()
+                  if not covers(notes["given"], key)}
         return cls(
             parent=notes["parent"],
             unresolved=notes["unresolved"],
@@ -94,10 +125,23 @@ class Rerun:
             resolved=notes["resolved"],
             given=tuple(notes["given"]),
             data={name: (given, key) for name, (given, key) in notes["data"].items()},
-            relocation=Relocation(notes["relocate"], notes["cwd"]),
+            relocation=Relocation(
+                notes["relocate"], notes["cwd"], inputs, notes["started_in"], notes["tree"],
+                notes["project"],
+            ),
             repos=notes["repos"],
             launched=bool(notes["overrides"]),
         )
+
+
+def covers(given: Collection[str], key: str) -> bool:
+    """Whether an override of one of the keys may change another key."""
+    return any(key == each or key.startswith((f"{each}.", f"{each}[")) for each in given)
+
+
+def _is_there(path: str) -> bool:
+    pattern = Pattern.parse(Path(path))
+    return os.path.exists(pattern.base if pattern else path)
 
 
 def _is_in(path: str, folder: str) -> bool:

@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 from omegaconf import DictConfig, Node, flag_override
 
 from flexlock_hydra.capture.secrets import MASK
-from flexlock_hydra.hooks.again import Rerun
+from flexlock_hydra.hooks.again import Rerun, covers
 from flexlock_hydra.hooks.survey import survey, value_at
 from flexlock_hydra.record.codec import Json, same
 
@@ -75,7 +75,7 @@ def fix(rerun: Rerun, config: DictConfig, without: Collection[str]) -> list[str]
     masked = []
     with flag_override(config, ["readonly", "struct"], False):
         for found in survey(config, without).interpolations:
-            if ":" not in found.text or _covers(rerun.given, found.full_key):
+            if ":" not in found.text or covers(rerun.given, found.full_key):
                 continue
             value = _at(rerun.resolved, _path(found.node))
             if isinstance(value, str) and MASK in value:
@@ -114,7 +114,7 @@ def _differences(
     return [
         each
         for each in found
-        if not (_covers(rerun.given, each.key) or _moved_alone(rerun, each))
+        if not (covers(rerun.given, each.key) or _moved_alone(rerun, each))
     ]
 
 
@@ -169,11 +169,6 @@ def _shown(value: Any) -> str:
         return "absent"
     text = value if isinstance(value, str) else json.dumps(value, default=str)
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text[:200])
-
-
-def _covers(given: Collection[str], key: str) -> bool:
-    """Whether an override of one of the keys may change another key."""
-    return any(key == each or key.startswith((f"{each}.", f"{each}[")) for each in given)
 
 
 def _apps_own(choices: Mapping[str, Any]) -> dict[str, Any]:

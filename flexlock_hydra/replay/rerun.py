@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -21,6 +22,7 @@ from flexlock_hydra.capture.walk import Few
 from flexlock_hydra.errors import CodeError, RerunError, TargetError
 from flexlock_hydra.ports import gitcmd
 from flexlock_hydra.record import layout
+from flexlock_hydra.record.model import RunLock
 from flexlock_hydra.replay.command import Command, command
 from flexlock_hydra.replay.compare import moved_folders
 from flexlock_hydra.replay.environment import chosen
@@ -166,11 +168,24 @@ def _notes(
             name: [entry.given or entry.path, entry.config_key] for name, entry in lock.data.items()
         } if how.resolved else {},
         "relocate": dict(place.moves),
+        "inputs": _inputs_by_key(lock, place),
+        "tree": str(place.root),
+        "project": str(run.root) if overrides else None,
         "cwd": lock.job.command.cwd,
         "repos": {name: str(folder) for name, folder in place.repos.items()},
         "task": lock.job.command.task,
         "overrides": list(again.launch),
         "started_in": str(again.cwd),
+    }
+
+
+def _inputs_by_key(lock: RunLock, place: Stage) -> dict[str, str]:
+    """Where the input of each config key lies; of keys with several, none."""
+    keys = Counter(entry.config_key for entry in lock.data.values())
+    return {
+        entry.config_key: place.moved(entry.path) or str(place.root / entry.path)
+        for entry in lock.data.values()
+        if entry.config_key and keys[entry.config_key] == 1 and not entry.is_url
     }
 
 
