@@ -215,6 +215,9 @@ def test_data_in_the_home_folder(
     data = Path(project.env["HOME"], "sets", "y.txt")
     data.parent.mkdir()
     data.write_text("1,2\n")
+    source = project.path("app.py").read_text()
+    assert "Path(cfg.table)" in source
+    project.write("app.py", source.replace("Path(cfg.table)", "Path(cfg.table).expanduser()"))
     project.app(f"table='${{snapshot:\"{home}/sets/y.txt\",table}}'", "hydra.run.dir=outputs/a")
     project.flexlock("push", "outputs/a", "--remote", store)
     shutil.rmtree(data.parent)
