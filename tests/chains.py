@@ -33,7 +33,8 @@ import steps
 @hydra.main(version_base=None, config_path="conf")
 def main(cfg):
     out = Path(HydraConfig.get().runtime.output_dir)
-    texts = [Path(path).read_text() for path in cfg.inputs.values()]
+    paths = [Path(path) for path in cfg.inputs.values()]
+    texts = [(path / "out.txt" if path.is_dir() else path).read_text() for path in paths]
     noise = os.urandom(8).hex() if cfg.get("noisy") else ""
     value = steps.work(cfg.name, cfg.get("param"), texts) + noise
     (out / "out.txt").write_text(value)

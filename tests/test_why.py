@@ -108,3 +108,34 @@ def test_a_step_fewer(ran: Project) -> None:
     found = why(ran, "outputs/a/evaluate", "outputs/c/evaluate")
     (cause,) = [c for c in found["causes"] if c["kind"] == "step"]
     assert cause["name"] == "model" and cause["old"].startswith("train ") and cause["new"] is None
+
+
+def test_inputs_that_are_whole_folders(ran: Project) -> None:
+    """A run's folder always has other bytes; what counts is whether its results differ."""
+    whole = "inputs={{model: '${{snapshot:outputs/{}/train,model}}'}}"
+    step(ran, "train", "c", **FROM_A)
+    step(ran, "train", "d", "param=0.2", **FROM_A)
+    for tag, train, more in (("c", "a", ""), ("d", "c", "param=3"), ("e", "d", "")):
+        words = ["evaluate", whole.format(train), *filter(None, [more])]
+        step(ran, words[0], tag, *words[1:], **FROM_A)
+    found = why(ran, "outputs/c/evaluate", "outputs/d/evaluate")
+    assert [cause[:3] for cause in told(found)] == [("evaluate", "config", "param")]
+    assert [pair["job"] for pair in found["equal"]] == ["clean", "train"]
+    found = why(ran, "outputs/c/evaluate", "outputs/e/evaluate")
+    assert [cause[:3] for cause in told(found)] == [("train", "config", "param")]
+
+
+def test_a_step_of_another_name(ran: Project) -> None:
+    """A step whose job was renamed is the same step, where it is the same program."""
+    step(ran, "train", "c", "param=0.2", "hydra.job.name=fit", **FROM_A)
+    step(ran, "evaluate", "c", clean="a")
+    found = why(ran, "outputs/a/evaluate", "outputs/c/evaluate")
+    assert [cause[:3] for cause in told(found)] == [("train and fit", "config", "param")]
+
+
+def test_an_output_that_was_edited_by_hand(ran: Project) -> None:
+    """A step is not called chance where its outputs are not what it left."""
+    step(ran, "evaluate", "c", **FROM_A)
+    ran.write("outputs/c/evaluate/out.txt", "edited")
+    (cause,) = why(ran, "outputs/a/evaluate", "outputs/c/evaluate")["causes"]
+    assert cause["kind"] == "unknown" and "written since: out.txt" in cause["old"]

@@ -23,7 +23,7 @@ from flexlock_hydra.record.model import DataEntry, RunLock
 from flexlock_hydra.replay import diff
 from flexlock_hydra.replay.compare import compare_runs
 from flexlock_hydra.replay.lineage import Lineage, Step, feeding, lineage
-from flexlock_hydra.replay.outcome import IDENTICAL
+from flexlock_hydra.replay.outcome import ERROR, IDENTICAL, RETURNED, STATUS
 from flexlock_hydra.replay.sections import Section
 from flexlock_hydra.replay.values import flatten
 
@@ -111,9 +111,10 @@ def why(old: RecordedRun, new: RecordedRun) -> Why:
     """The first causes of what differs between the results of two runs."""
     walk = _Walk(lineage(old), lineage(new))
     root = walk.pair(old.lock.run.id, new.lock.run.id)
-    if not _results_differ(old, new):
+    differs, doubt = _results_differ(old, new)
+    if not differs:
         return Why(root, differs=False)
-    walk.visit(root)
+    walk.visit(root, doubt)
     return Why(
         root,
         differs=True,
@@ -139,8 +140,11 @@ class _Walk:
         """Two steps by their ids."""
         return Pair(self.before[old], self.after[new])
 
-    def visit(self, root: Pair) -> None:
-        """Look at a step whose outputs differ, and at those before it that differ."""
+    def visit(self, root: Pair, doubt: str | None = None) -> None:
+        """Look at a step whose outputs differ, and at those before it that differ.
+
+        ``doubt``: why it is not sure of the first one that they do.
+        """
         waiting = [root]
         while waiting:
             pair = waiting.pop(0)
@@ -153,7 +157,8 @@ class _Walk:
             self.above[pair.ids] = [each.ids for each in inputs.differing]
             self.equal.update((each.ids, each) for each in inputs.equal)
             if not own and not inputs.differing:
-                own = [Cause(pair.job, pair.ids, CHANCE)]
+                unsure = Cause(pair.job, pair.ids, UNKNOWN, "", doubt)
+                own = [unsure if doubt and pair is root else Cause(pair.job, pair.ids, CHANCE)]
             self.own[pair.ids] = own
             waiting += inputs.differing
 
@@ -214,10 +219,13 @@ class _Inputs:
             feeds = self._feeds(name, one, other)
             pairs, causes_here = self._matched(name, *feeds)
             same = one is not None and other is not None and _identity(one) == _identity(other)
-            if same:
-                equal.update((each.ids, each) for each in pairs)
+            alike = {each.ids: each for each in pairs if same or _files_are_alike(each)}
+            equal.update(alike)
+            if same or (alike and len(alike) == len(pairs) and not causes_here):
                 continue
-            told = [each for each in pairs if not _put_out_the_same(each)]
+            told = [
+                each for each in pairs if each.ids not in alike and not _put_out_the_same(each)
+            ]
             differing.update((each.ids, each) for each in told)
             causes += causes_here
             if not told and not causes_here:
@@ -246,6 +254,8 @@ class _Inputs:
             else:
                 rest.remove(same)
                 pairs.append(Pair(step, same))
+        if len(alone) == len(rest) == 1 and _is_renamed(alone[0], rest[0]):
+            pairs.append(Pair(alone.pop(), rest.pop()))
         if not (alone or rest):
             return pairs, []
         said = [
@@ -355,13 +365,35 @@ def _put_out_the_same(pair: Pair) -> bool:
     return one is not None and other is not None and one.md5 == other.md5
 
 
-def _results_differ(old: RecordedRun, new: RecordedRun) -> bool:
-    """Whether outputs, result or end differ; by hashes alone where a folder is gone."""
+def _files_are_alike(pair: Pair) -> bool:
+    """Whether the files that both runs left are the same but for what is no part of a result.
+
+    The hash of a whole output directory is never that of another: Hydra's own files name it.
+    """
+    if pair.old.run is None or pair.new.run is None or pair.old.id == pair.new.id:
+        return False
     try:
-        return compare_runs(old, new).verdict != IDENTICAL
+        found = compare_runs(pair.old.run, pair.new.run)
     except DataError:
+        return False
+    told = {each.file for each in (*found.differing, *found.close)} - {RETURNED, STATUS, ERROR}
+    return bool(found.identical) and not (told or found.missing or found.added)
+
+
+def _results_differ(old: RecordedRun, new: RecordedRun) -> tuple[bool, str | None]:
+    """Whether outputs, result or end differ; where hashes alone can tell, also why that is."""
+    try:
+        return compare_runs(old, new).verdict != IDENTICAL, None
+    except DataError as error:
         ends = [(run.lock.run.status, run.lock.run.result) for run in (old, new)]
-        return ends[0] != ends[1] or bool(diff.outputs(old, new))
+        differ = ends[0] != ends[1] or bool(diff.outputs(old, new))
+        return differ, f"outputs compared by their hash alone: {error}"
+
+
+def _is_renamed(old: Step, new: Step) -> bool:
+    """Whether two steps of other jobs are the same program."""
+    runs = (old.run, new.run)
+    return all(runs) and len({_program(run.lock) for run in runs if run}) == 1
 
 
 def _program(lock: RunLock) -> str:
