@@ -347,7 +347,7 @@ def test_addresses_in_memory(old: str, new: str, verdict: str, tmp_path: Path) -
 
 @pytest.mark.parametrize(("returned", "said"), [
     (True, "no output files to compare; result and status are the same"),
-    (False, "nothing was compared: no output files, no result; the status is the same"),
+    (False, "nothing was compared: no output files, no plain result; the status is the same"),
 ])
 def test_an_empty_comparison_says_so(
     returned: bool, said: str, capsys: pytest.CaptureFixture[str]

@@ -114,7 +114,7 @@ def test_a_run_that_leaves_nothing(project: Project, origin: Path, store: Path) 
     project.flexlock("push", "outputs/a", "--remote", store)
     tag = project.git("tag")
     said = project.flexlock("reproduce", tag).out
-    assert "nothing was compared: no output files, no result; the status is the same" in said
+    assert "nothing was compared: no output files, no plain result; the status is the same" in said
     assert said.endswith("verdict: identical (nothing was compared)\n")
     assert "identical (no file was compared) on " in project.flexlock("show", tag).out
 
@@ -223,6 +223,27 @@ def test_data_in_the_home_folder(
     shutil.rmtree(data.parent)
     said = reproduce(elsewhere, project.git("tag"), "--from", origin)
     assert (said["verdict"], said["identical"]) == ("identical", 2)
+
+
+@pytest.mark.hydra
+def test_a_step_before_that_differs(
+    project: Project, origin: Path, store: Path, elsewhere: Project
+) -> None:
+    """With the whole lineage, a step that makes the verdict is shown, and the history names it."""
+    project.write("app.py", NUMBERS)
+    project.write("conf/config.yaml", CONFIG)
+    project.commit("numbers")
+    project.app("hydra.run.dir=outputs/a", "hydra.job.name=first", PYTHONHASHSEED="1", TZ="UTC")
+    project.app("hydra.run.dir=outputs/b", "table='${snapshot:outputs/a/time.txt,table}'",
+                PYTHONHASHSEED="1", TZ="UTC", NOISE="1")
+    project.flexlock("push", "outputs/b", "--remote", store)
+    tag = project.git("tag")
+    done = elsewhere.flexlock(
+        "reproduce", tag, "--from", origin, "--with-prevs", check=False, NOISE="1"
+    )
+    assert done.code == 1 and "differs: loss.json: loss: 0.5, now 1.5" in done.out
+    root = elsewhere.path("-".join(layout.parse_tag(tag) or ()))
+    assert "the same packages: first: loss.json" in elsewhere.flexlock("show", tag, cwd=root).out
 
 
 @pytest.mark.hydra

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 import yaml
 
 from tests.conftest import Project, fingerprint, read_lock, with_callback
+from tests.servers import read_only, with_mounts
 from tests.test_zen import ZEN
 
 pytestmark = pytest.mark.hydra
@@ -170,6 +172,8 @@ def test_current_code(project: Project) -> None:
     assert "this config is not the recorded one: new" in done.err
     assert "code: as it is now; differs from the recorded in app.py, conf/config.yaml" in done.err
     assert Path(done.json["path"], "model.txt").read_text().startswith("a,b")
+    parent = read_lock(project.path("outputs/a/run.lock"))["run"]["id"]
+    assert re.search(f"parent *{parent}\n", project.flexlock("show", done.json["path"]).out)
 
 
 def test_another_input(project: Project) -> None:
@@ -529,3 +533,27 @@ def test_data_that_nobody_marked(project: Project, store: Path) -> None:
     assert "table: ${snapshot:data/table.csv}\n" in done.out
     recorded = read_lock(project.path("outputs/a/run.lock"))
     assert again(project)["warned"] == recorded["warnings"]
+
+
+def test_a_package_that_is_not_installed(project: Project, tmp_path: Path) -> None:
+    """A job that ends before its lock says what was installed for the run and is not now."""
+    info = tmp_path / "site" / "lib_of_ours-1.5.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Name: lib-of-ours\nVersion: 1.5\n")
+    (tmp_path / "site" / "lib_of_ours.py").write_text("")
+    source = project.path("app.py").read_text()
+    project.write("app.py", f"import lib_of_ours\n{source}")
+    project.commit("a library")
+    project.app("hydra.run.dir=outputs/a", PYTHONPATH=str(tmp_path / "site"))
+    done = project.flexlock("rerun", "outputs/a", check=False)
+    assert done.code == 2 and "No module named 'lib_of_ours'" in done.err
+    assert "Not installed here: lib-of-ours 1.5; --env makes" in done.err
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="no mounts of one's own")
+def test_a_project_that_cannot_be_written_to(project: Project) -> None:
+    """A read-only checkout is no bug of ours: another place for the outputs is asked for."""
+    project.app("hydra.run.dir=outputs/a")
+    words = [project.python, "-m", "flexlock_hydra", "rerun", "outputs/a"]
+    done = project.call(*with_mounts(words, read_only(project.root)), check=False)
+    assert done.code == 2 and "Read-only file system\n  Choose another place: --into" in done.err

@@ -19,7 +19,7 @@ from flexlock_hydra.replay.outcome import (
 from flexlock_hydra.replay.tolerance import Tolerance
 
 LONGEST_ERROR = 300
-NOTHING = "nothing was compared: no output files, no result; the status is the same"
+NOTHING = "nothing was compared: no output files, no plain result; the status is the same"
 _NO_FILES = "no output files to compare; result and status are the same"
 _NAMED = 3
 _LONGEST_KEY = 60

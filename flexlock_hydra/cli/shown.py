@@ -43,6 +43,7 @@ def _summary(found: RecordedRun, name: str) -> Iterator[tuple[str, str]]:
     lock = found.lock
     yield "run", lock.run.id
     yield "job", _job(lock.job)
+    yield "parent", lock.run.parent or ""
     yield "status", _status(lock)
     yield "started", f"{lock.run.started} on {lock.run.process.host}"
     if lock.run.error:

@@ -127,12 +127,22 @@ def _flags(run: RecordedRun, stage: Stage) -> list[str]:
     known, _ = get_args_parser().parse_known_args(list(run.lock.job.command.argv[1:]))
     if runurl.is_source_of(run.lock):
         known.config_path = runurl.url(run)
+    known.config_dir = _outside(run.lock, known.config_dir)
     return [
         word
         for name in _FLAGS
         if (value := getattr(known, name)) is not None
         for word in (f"--{name.replace('_', '-')}", stage.moved(value) or value)
     ]
+
+
+def _outside(lock: RunLock, folder: str | None) -> str | None:
+    """A folder outside of the project, if this machine has it, from wherever it is named."""
+    if folder is None or os.path.isabs(folder):
+        return folder
+    place = posixpath.normpath(posixpath.join(lock.job.command.cwd, folder))
+    outside = posixpath.relpath(place, original_root(lock)).startswith("..")
+    return place if outside and os.path.isdir(place) else folder
 
 
 def _overrides(run: RecordedRun, overrides: Sequence[str], stage: Stage) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import posixpath
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from flexlock_hydra.archive.runs import RecordedRun, original_folder, original_r
 from flexlock_hydra.capture.digest import FileDigest
 from flexlock_hydra.capture.index import Index
 from flexlock_hydra.errors import DataError
+from flexlock_hydra.record.codec import Json
 from flexlock_hydra.record.model import COMPLETED, Outputs, Run
 from flexlock_hydra.record.volatile import HYDRAS_OWN, RESULT, Volatile
 from flexlock_hydra.replay.judge import Judge, Rules, UnreadableError
@@ -35,6 +37,7 @@ HYDRAS_LOG = "Hydra's log"
 BY_SIZE = "max_output_mb"
 NOT_RECORDED = "outputs not recorded"
 ALL_FILES = "*"
+_OBJECT = re.compile(r"<[^<>]* at 0x[0-9A-Fa-f]+>")
 
 Files = Mapping[str, FileDigest]
 Names = Iterable[tuple[str, str]]
@@ -87,7 +90,7 @@ def compare_runs(
             *(left for each in outcomes for left in each.left_out),
         ),
         both_failed=_both_failed(old.lock.run, new.lock.run, outcomes),
-        returned=any(each.lock.run.result is not None for each in (old, new)),
+        returned=any(_says_something(each.lock.run.result) for each in (old, new)),
     )
 
 
@@ -219,6 +222,14 @@ def _returned(old: Run, new: Run, rules: Rules) -> Iterator[Outcome]:
     else:
         if not judge.is_clean:
             yield judge.outcome(file=RETURNED)
+
+
+def _says_something(result: Json) -> bool:
+    """Whether a result is one that can differ: an object is known by its type alone."""
+    match result:
+        case {"repr": str(text)} if len(result) == 1:
+            return _OBJECT.fullmatch(text) is None
+    return result is not None
 
 
 def _ended(old: Run, new: Run, rules: Rules) -> Iterator[Outcome]:

@@ -147,7 +147,7 @@ def _homes(tag: str, restored: GitRepo) -> Iterator[GitRepo]:
 
 
 def _verdict(tag: str, runs: Iterable[RecordedRun], again: tuple[Reran, ...]) -> Verdict:
-    compared = [each.comparison for each in again]
+    compared = [each.comparison for run in again for each in (*run.steps, run)]
     left_out = dict.fromkeys(left.by for each in compared for left in each.left_out)
     differ = [
         *_names(again, lambda each: each.comparison.differ),
@@ -175,9 +175,11 @@ def _verdict(tag: str, runs: Iterable[RecordedRun], again: tuple[Reran, ...]) ->
 
 
 def _names(again: Iterable[Reran], of: Callable[[Reran], Iterable[str]]) -> Iterator[str]:
-    """Names of files of several jobs, each with its job's number."""
+    """Names of files of several jobs, each with its job's number; of steps before, its name."""
     jobs = [*again]
     for each in jobs:
+        for step in each.steps:
+            yield from (f"{step.run.lock.job.name}: {name}" for name in of(step))
         number = each.run.lock.job.num if len(jobs) > 1 else None
         for name in of(each):
             yield name if number is None else f"{number}/{name}"

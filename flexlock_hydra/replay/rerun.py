@@ -26,6 +26,7 @@ from flexlock_hydra.record.model import RunLock
 from flexlock_hydra.replay.command import Command, command
 from flexlock_hydra.replay.compare import moved_folders
 from flexlock_hydra.replay.environment import chosen
+from flexlock_hydra.replay.interpreter import interpreter
 from flexlock_hydra.replay.reran import Again, Expected, Reran, Written
 from flexlock_hydra.replay.stage import Stage, stage
 from flexlock_hydra.replay.tolerance import Tolerance
@@ -146,9 +147,20 @@ def run_again(
             raise RerunError(
                 f"the rerun of {run.lock.run.id} ended with exit code {ended} before it wrote "
                 "a lock",
-                hint="What it said stands above.",
+                hint=f"What it said stands above.{_lacking(run, within.python)}",
             )
     return Again(load_run(lock), place.moves, written, within.environment)
+
+
+def _lacking(run: RecordedRun, python: str) -> str:
+    """What was installed for the run and is not now, in words."""
+    there = interpreter(python).packages
+    few = Few()
+    for name, version in run.lock.environment.packages.items():
+        if name not in there:
+            few.add(f"{name} {version}")
+    ways = "--env makes the recorded environment, --python P takes another"
+    return f" Not installed here: {few}; {ways}." if few.count else ""
 
 
 def _notes(
@@ -213,7 +225,7 @@ def _new_folder(run: RecordedRun, into: Path | None) -> Iterator[Path]:
     """An empty folder for the outputs; taken away again where none come.
 
     Raises:
-        TargetError: ``into`` is not empty.
+        TargetError: ``into`` is not empty, or cannot be written to.
     """
     target = _free_folder(run) if into is None else into.expanduser().absolute()
     try:
@@ -221,6 +233,10 @@ def _new_folder(run: RecordedRun, into: Path | None) -> Iterator[Path]:
         taken = any(target.iterdir())
     except FileExistsError:
         taken = True
+    except OSError as error:
+        raise TargetError(
+            f"{target} cannot be made: {error.strerror}", hint="Choose another place: --into DIR"
+        ) from error
     if taken:
         raise TargetError(f"{target} is not empty", hint="Choose a new folder: --into DIR")
     try:
