@@ -353,3 +353,9 @@ def test_a_callback_that_writes_after_the_hash(project: Project, origin: Path, s
         if not fine:
             assert "written since: late.txt\n" in done.err
             assert "hydra/callbacks=[flexlock,other]" in done.err
+
+
+def test_a_url_of_no_known_kind(recorded: Project) -> None:
+    """It is said to be none, with those that there are."""
+    done = recorded.flexlock("push", "outputs/a", "--remote", "s9:///x", check=False)
+    assert done.code == 2 and "there is no kind of data remote s9://\n  Give a folder" in done.err

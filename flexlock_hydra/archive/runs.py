@@ -108,7 +108,9 @@ def find_run(name: str | Path, start: Path | None = None) -> RecordedRun:
             raise _is_sweep(name, sweep, start) from None
         raise
     if path.is_dir():
-        jobs = sorted(f"{name}/{lock.parent.relative_to(path)}" for *_, lock in locks_below(path))
+        jobs = sorted(
+            os.path.join(name, lock.parent.relative_to(path)) for *_, lock in locks_below(path)
+        )
         below = f"Name one of the {len(jobs)} runs below it: {', '.join(jobs[:5])}"
         raise RunNotFoundError(
             f"no {layout.LOCK} in {path}",

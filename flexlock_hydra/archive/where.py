@@ -76,7 +76,8 @@ def parse(text: str) -> Condition:
         tree = found.visit(tree)
         _check(tree)
     except SyntaxError as error:
-        raise _refused(f"{error.msg}, at character {error.offset}") from error
+        place = f"at character {error.offset}" if error.offset else "at its end"
+        raise _refused(f"{error.msg}, {place}") from error
     except (ValueError, MemoryError, RecursionError) as error:
         if isinstance(error, ColumnError):
             raise

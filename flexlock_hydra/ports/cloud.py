@@ -54,6 +54,7 @@ _ALIVE_SECONDS = 10
 
 _MISSING = os.strerror(errno.ENOENT)
 
+_KINDS = "Give a folder, or a URL that DVC knows: s3, ssh, gs, azure, webdav, https"
 _EXTRAS = {
     "s3": "s3",
     "ssh": "ssh",
@@ -282,8 +283,14 @@ class CloudStore(Store):
         logging.getLogger("dvc").setLevel(logging.CRITICAL)
         from dvc.config import ConfigError as RepoConfigError
         from dvc.fs import get_cloud_fs
+        from dvc_objects.fs import known_implementations
         from dvc_objects.fs.errors import ConfigError, RemoteMissingDepsError
 
+        scheme = urlsplit(self.spec.url).scheme
+        if scheme not in known_implementations:
+            raise RemoteError(
+                f"{self.spec.public_url}: there is no kind of data remote {scheme}://", hint=_KINDS
+            )
         config = {"core": {}, "remote": {_NAME: {"url": self.spec.url, **self.spec.options}}}
         try:
             cls, options, path = get_cloud_fs(config, name=_NAME)
@@ -292,7 +299,6 @@ class CloudStore(Store):
             fs.fs  # noqa: B018 - connects, or says what is missing
             return fs, path
         except (RemoteMissingDepsError, ImportError) as error:
-            scheme = urlsplit(self.spec.url).scheme
             extra = _EXTRAS.get(scheme)
             raise RemoteError(
                 f"{self.spec.public_url} needs a package that is not installed",
@@ -301,7 +307,7 @@ class CloudStore(Store):
         except (RepoConfigError, ConfigError) as error:
             raise RemoteError(
                 f"{self.spec.public_url} cannot be used as a data remote: {error}",
-                hint="Give a folder, or a URL that DVC knows: s3, ssh, gs, azure, webdav, https",
+                hint=_KINDS,
             ) from error
 
 
