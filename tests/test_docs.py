@@ -51,7 +51,7 @@ def normal(text: str) -> str:
         (r"\d+\.\d kB", "N kB"),
         (r"(/[\w.-]+)+/(project|store|restored|origin\.git)", r"/\2"),
         (r"on (main|master),", "on BRANCH,"),
-        (r"\d+ (s|min) ago +\d+(\.\d)? m?s ", "AGO TOOK "),
+        (r"\d+ (s|min) ago +\d+(\.\d+)? m?s +", "AGO TOOK "),
         (r"when +took +", "when took "),
     ):
         text = re.sub(pattern, name, text)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from flexlock_hydra.record.verdict import VERDICTS, Verdict
 
+_FRACTION = re.compile(r"\.\d+")
 _NAMED = 3
 _LATEST = 10
 
@@ -32,8 +34,9 @@ def _line(verdict: Verdict) -> str:
     more = f" and {len(verdict.differ) - _NAMED} more" if len(verdict.differ) > _NAMED else ""
     named = f": {', '.join(names)}{more}" if names else ""
     compared = "" if any(verdict.files.values()) else " (no file was compared)"
+    when = _FRACTION.sub("", verdict.when)
     return (
-        f"{verdict.when} {verdict.verdict}{compared} on {where.get('host')}{by}, "
+        f"{when} {verdict.verdict}{compared} on {where.get('host')}{by}, "
         f"{what.get('python')}, {_packages(verdict)}{named}"
     )
 

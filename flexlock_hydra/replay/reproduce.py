@@ -155,7 +155,7 @@ def _verdict(tag: str, runs: Iterable[RecordedRun], again: tuple[Reran, ...]) ->
     ]
     return Verdict(
         tag=tag,
-        when=layout.utc_now().isoformat(timespec="seconds"),
+        when=layout.utc_now().isoformat(timespec="milliseconds"),
         where=_where(again[0].run),
         environment=_environment(
             [run.lock.environment for run in runs],
