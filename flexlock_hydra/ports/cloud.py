@@ -287,7 +287,7 @@ class CloudStore(Store):
         from dvc_objects.fs.errors import ConfigError, RemoteMissingDepsError
 
         scheme = urlsplit(self.spec.url).scheme
-        if scheme not in known_implementations:
+        if scheme not in known_implementations and scheme != "remote":  # one that a config names
             raise RemoteError(
                 f"{self.spec.public_url}: there is no kind of data remote {scheme}://", hint=_KINDS
             )
