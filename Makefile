@@ -1,5 +1,6 @@
-# Everything here needs Python 3.10 or newer and git; the tests start sshd and gpg as well
-# (Debian: openssh-server, gnupg).
+# Everything here needs Python 3.10 or newer and git; the tests start sshd, gpg, zsh, fish and
+# dot as well (Debian: openssh-server, gnupg, zsh, fish, graphviz); without the last three the
+# tests of completion and of drawings that need them are skipped.
 #   make test   environments, tests on both Hydra versions, types, style, import contracts
 #   make bench  what each command costs beside its like; writes docs/performance.md
 #   make demo   a pipeline is recorded, pushed, lost, restored twice and run again
