@@ -22,6 +22,7 @@ from flexlock_hydra.capture.digest import Digest, FileDigest, digest, digest_byt
 from flexlock_hydra.capture.freshness import written_since
 from flexlock_hydra.capture.globs import outside
 from flexlock_hydra.capture.index import Index
+from flexlock_hydra.capture.walk import LeaveOut
 from flexlock_hydra.errors import DataError, PushError, RunNotFoundError
 from flexlock_hydra.ports.gitrepo import GitRepo, TreeEntry
 from flexlock_hydra.record import layout, lockfile
@@ -117,21 +118,28 @@ def digest_outputs(run: RecordedRun, recorded: Outputs, index: Index | None = No
             hint="Put them back, or push without the outputs: --no-outputs",
         )
     if found.md5 != recorded.md5:
+        late = written_late(run, run.folder, recorded.leaves_out, run.lock.run.ended or "")
         raise DataError(
             f"the outputs of {run.lock.run.id} in {run.folder} changed since the run: "
-            f"recorded {recorded.md5}, now {found.md5}{_late(run, recorded)}",
+            f"recorded {recorded.md5}, now {found.md5}{f'; {late}' if late else ''}",
             hint="Put them back, or push without the outputs: --no-outputs. A callback that writes "
             "when a job ends comes after flexlock: hydra/callbacks=[flexlock,other]",
         )
     return found
 
 
-def _late(run: RecordedRun, recorded: Outputs) -> str:
-    """Which files were written after the run, as far as their times tell."""
+def written_late(
+    run: RecordedRun, path: Path, leave_out: LeaveOut | None, moment: str
+) -> str:
+    """Which files below a folder were written after a recorded time, as far as theirs tell.
+
+    Raises:
+        DataError: it cannot be looked at.
+    """
     if is_pulled(run.root):  # the times are those of the pull
         return ""
-    late = written_since(run.folder, recorded.leaves_out, run.lock.run.ended or "")
-    return f"; written since: {late}" if late else ""
+    late = written_since(path, leave_out, moment)
+    return f"written since: {late}" if late else ""
 
 
 def _size(path: Path) -> int | None:

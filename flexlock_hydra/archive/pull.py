@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,9 +12,17 @@ from typing import Any
 
 from flexlock_hydra.archive import target
 from flexlock_hydra.archive.fetch import fetch_tag, source_of
-from flexlock_hydra.archive.fill import HARDLINK, SYMLINK, Filled, Filler, check_sizes
+from flexlock_hydra.archive.fill import (
+    COPY,
+    HARDLINK,
+    LINKS,
+    SYMLINK,
+    Filled,
+    Filler,
+    check_sizes,
+)
 from flexlock_hydra.archive.remote import named_remote, with_settings
-from flexlock_hydra.archive.selection import Options, Selection, further
+from flexlock_hydra.archive.selection import Selection, further
 from flexlock_hydra.archive.tagged import Tagged, read_tagged
 from flexlock_hydra.archive.target import Target
 from flexlock_hydra.errors import FlexlockError, GitError, RunNotFoundError, TargetError
@@ -26,6 +34,42 @@ from flexlock_hydra.ports.store import RemoteSpec, Store, md5_of, open_store
 from flexlock_hydra.record import layout
 
 _MISSING = f"{layout.ARCHIVE_DIR}/MISSING"
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a pull goes.
+
+    Args:
+        source: git URL or folder that has the tag; without it this repository and its
+            ``origin``.
+        into: a new or empty folder, one that an earlier pull of the tag began, or the root
+            of a clean repository; ``<job>-<run id>`` without it.
+        worktree: a linked worktree of this repository instead of a clone.
+        link: ``copy``, ``reflink``, ``hardlink`` or ``symlink``: how files come from the
+            cache, or from a data remote that is a folder.
+        cache: a folder of objects, in DVC's form, shared by pulls.
+        remote: the data remote, where it is another one by now than the tag names.
+        only: names of the data, as their locks have them, that are fetched.
+        data: whether data is fetched at all.
+        outputs: whether the outputs are.
+        progress: hears of the download, in objects: done, and in all.
+    """
+
+    source: str | None = None
+    into: Path | None = None
+    worktree: bool = False
+    link: str = COPY
+    cache: Path | None = None
+    remote: str | None = None
+    only: tuple[str, ...] = ()
+    data: bool = True
+    outputs: bool = True
+    progress: Callable[[int, int], None] = lambda done, total: None
+
+    def __post_init__(self) -> None:
+        if self.link not in LINKS:
+            raise TargetError(f"no kind of link {self.link}", hint=f"There is: {', '.join(LINKS)}")
 
 
 @dataclass(frozen=True)
@@ -44,7 +88,7 @@ def pull(tag: str, **options: Any) -> Pulled:
     """Restore a pushed run or sweep.
 
     Args:
-        options: see :class:`flexlock_hydra.archive.selection.Options`.
+        options: see :class:`Options`.
 
     Raises:
         RunNotFoundError: no such tag. TargetError: the folder is not free, or the tag
@@ -58,7 +102,7 @@ def restore_for_drill(repo: GitRepo, tag: str, store: Store) -> tuple[str, ...]:
     """Restore a tag that a new repository has, from the store alone; which code is missing."""
     options = Options()
     tagged = read_tagged(repo, tag)
-    wanted = Selection.of(tagged, options, store)
+    wanted = Selection.of(tagged, store)
     wanted.check()
     repo.check_out("drill", tagged.commit, new=True, force=False)
     _fill(repo, wanted, options)
@@ -84,7 +128,13 @@ def _pull(tag: str, options: Options) -> Pulled:
     here = GitRepo.find(Path.cwd())
     with _target(place, tag, branch, here, options) as goal:
         tagged = fetch_tag(goal.repo, here, tag, options.source)
-        wanted = Selection.of(tagged, options, _store(tagged, here or goal.repo, options))
+        wanted = Selection.of(
+            tagged,
+            _store(tagged, here or goal.repo, options),
+            only=options.only,
+            data=options.data,
+            outputs=options.outputs,
+        )
         wanted.check()
         if not goal.has_code:
             if goal.in_use:

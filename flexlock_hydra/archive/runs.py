@@ -105,7 +105,7 @@ def find_run(name: str | Path, start: Path | None = None) -> RecordedRun:
             return load_run(_by_id(root, str(name), str(name)))
     except RunNotFoundError:
         if sweep := find_sweep(name, start):
-            raise _is_sweep(name, sweep, start) from None
+            raise _names_a_sweep(name, sweep, start) from None
         raise
     if path.is_dir():
         jobs = sorted(
@@ -228,7 +228,7 @@ def _by_tag(root: Path, tag: str, run_id: str) -> RecordedRun:
     return RecordedRun(root / path, process.judge(lock), root, repo, content, tag)
 
 
-def _is_sweep(name: str | Path, sweep: RecordedSweep, start: Path) -> RunNotFoundError:
+def _names_a_sweep(name: str | Path, sweep: RecordedSweep, start: Path) -> RunNotFoundError:
     jobs = [os.path.relpath(sweep.folder / job.path, start) for job in sweep.lock.jobs]
     return RunNotFoundError(
         f"{name} is a sweep of {len(jobs)} jobs",

@@ -3,56 +3,19 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from flexlock_hydra.archive import repos
 from flexlock_hydra.archive.audit import Contents, read_contents
 from flexlock_hydra.archive.collect import OUTPUTS
-from flexlock_hydra.archive.fill import COPY, LINKS, Shape
+from flexlock_hydra.archive.fill import Shape
 from flexlock_hydra.archive.plan import is_under, join, with_parents
 from flexlock_hydra.archive.repos import Further
 from flexlock_hydra.archive.tagged import Tagged, check_files, check_place
 from flexlock_hydra.errors import DataError, TargetError
 from flexlock_hydra.ports.gitlook import GITLINK
 from flexlock_hydra.ports.store import Store
-
-
-@dataclass(frozen=True)
-class Options:
-    """How a pull goes.
-
-    Args:
-        source: git URL or folder that has the tag; without it this repository and its
-            ``origin``.
-        into: a new or empty folder, one that an earlier pull of the tag began, or the root
-            of a clean repository; ``<job>-<run id>`` without it.
-        worktree: a linked worktree of this repository instead of a clone.
-        link: ``copy``, ``reflink``, ``hardlink`` or ``symlink``: how files come from the
-            cache, or from a data remote that is a folder.
-        cache: a folder of objects, in DVC's form, shared by pulls.
-        remote: the data remote, where it is another one by now than the tag names.
-        only: names of the data, as their locks have them, that are fetched.
-        data: whether data is fetched at all.
-        outputs: whether the outputs are.
-        progress: hears of the download, in objects: done, and in all.
-    """
-
-    source: str | None = None
-    into: Path | None = None
-    worktree: bool = False
-    link: str = COPY
-    cache: Path | None = None
-    remote: str | None = None
-    only: tuple[str, ...] = ()
-    data: bool = True
-    outputs: bool = True
-    progress: Callable[[int, int], None] = lambda done, total: None
-
-    def __post_init__(self) -> None:
-        if self.link not in LINKS:
-            raise TargetError(f"no kind of link {self.link}", hint=f"There is: {', '.join(LINKS)}")
 
 
 @dataclass(frozen=True)
@@ -67,28 +30,41 @@ class Selection:
     lost: Mapping[str, str]
 
     @classmethod
-    def of(cls, tagged: Tagged, options: Options, store: Store) -> Selection:
-        """What the options ask for.
+    def of(
+        cls,
+        tagged: Tagged,
+        store: Store,
+        *,
+        only: Collection[str] = (),
+        data: bool = True,
+        outputs: bool = True,
+    ) -> Selection:
+        """What is asked for.
+
+        Args:
+            only: names of the data, as their locks have them; all without any.
+            data: whether data is wanted at all.
+            outputs: whether the outputs are.
 
         Raises:
             DataError: a name that nothing has. RemoteError: the listings cannot be read.
         """
         known = sorted({piece.name for piece in tagged.pieces})
-        if unknown := [name for name in options.only if name not in known]:
+        if unknown := [name for name in only if name not in known]:
             raise DataError(
                 f"tag {tagged.name} has no data {unknown[0]}", hint=f"It has: {', '.join(known)}"
             )
-        if not options.data or not tagged.outs:
+        if not data or not tagged.outs:
             return cls(tagged, None, Contents({}, {}, {}), {}, {})
         store.require()
         contents = read_contents(tagged, store)
         folders = [
             piece.path
             for piece in tagged.pieces
-            if (options.outputs or piece.name != OUTPUTS)
-            and (not options.only or piece.name in options.only)
+            if (outputs or piece.name != OUTPUTS)
+            and (not only or piece.name in only)
         ]
-        whole = options.outputs and not options.only
+        whole = outputs and not only
         files = {
             path: oid
             for path, oid in contents.files.items()

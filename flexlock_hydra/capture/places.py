@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,6 +43,27 @@ class Places:
     def record(self, path: Path) -> str:
         """A path as the lock writes it: POSIX, relative below the root, else absolute."""
         return record_path(path, self.root)
+
+
+def relocated(path: str, moves: Mapping[str, str]) -> str | None:
+    """Where a path of another machine lies here; None where nothing is known of it.
+
+    The longest known folder decides; what lies in a new one is in its place already.
+
+    Args:
+        moves: old folders and files -> new ones.
+    """
+    new = {name for here in moves.values() for name in (here, os.path.realpath(here))}
+    above = [folder for folder in {*moves, *new} if lies_in(path, folder)]
+    longest = max(above, key=len, default=None)
+    if longest is None or longest not in moves:
+        return None
+    return moves[longest] + path[len(longest):]
+
+
+def lies_in(path: str, folder: str) -> bool:
+    """Whether a path is a folder or lies below it, by their names."""
+    return path == folder or path.startswith(folder.rstrip("/\\") + "/")
 
 
 def record_path(path: Path, root: Path) -> str:

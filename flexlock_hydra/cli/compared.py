@@ -19,7 +19,7 @@ from flexlock_hydra.replay.outcome import (
 from flexlock_hydra.replay.tolerance import Tolerance
 
 LONGEST_ERROR = 300
-NOTHING = "nothing was compared: no output files, no plain result; the status is the same"
+_NOTHING = "nothing was compared: no output files, no plain result; the status is the same"
 _NO_FILES = "no output files to compare; result and status are the same"
 _NAMED = 3
 _LONGEST_KEY = 60
@@ -56,7 +56,7 @@ def show(compared: Comparison) -> None:
     count = render.plural(len(compared.identical), "file")
     if compared.verdict != CLOSE:
         if compared.verdict != DIFFERS and not compared.identical:
-            click.secho(NOTHING if compared.is_empty else _NO_FILES, fg="yellow")
+            click.secho(_NOTHING if compared.is_empty else _NO_FILES, fg="yellow")
         click.echo(f"identical: {count}")
     else:
         click.echo(f"identical: {count}")

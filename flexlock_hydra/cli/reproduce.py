@@ -91,10 +91,10 @@ def command(
         render.as_json(replay.as_json(reproduced))
     else:
         click.echo(f"restored {reproduced.tag} in {reproduced.path}")
-        for run in reproduced.runs:
-            for each in (*run.steps, run):
-                show(each)
-        empty = all(each.comparison.is_empty for each in reproduced.runs)
+        shown = [each for run in reproduced.runs for each in (*run.steps, run)]
+        for each in shown:
+            show(each)
+        empty = all(each.comparison.is_empty for each in shown)
         of = " (nothing was compared)" if empty else ""
         click.echo(f"verdict: {reproduced.verdict.verdict}{of}")
     if publish:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from flexlock_hydra.capture.globs import Pattern
-from flexlock_hydra.capture.places import expanded
+from flexlock_hydra.capture.places import expanded, lies_in, relocated
 from flexlock_hydra.record import layout
 from flexlock_hydra.record.codec import Json
 
@@ -45,20 +45,19 @@ class Relocation:
         the checkout: it may be no part of the recorded run.
         """
         found = self._known(given)
+        if self.tree is None:  # no rerun
+            return found
         path = os.path.normpath(os.path.join(self.here, expanded(found)))
         if _is_there(path):
             return found
-        return self.inputs.get(config_key or "") or self._in_project(path) or found
-
-    def _in_project(self, path: str) -> str | None:
-        if self.project is None or self.tree is None or not _is_in(path, self.tree):
-            return None
-        place = os.path.join(self.project, os.path.relpath(path, self.tree))
-        return place if _is_there(place) else None
+        others = [self.inputs.get(config_key or "")]
+        if self.project is not None and lies_in(path, self.tree):
+            others.append(os.path.join(self.project, os.path.relpath(path, self.tree)))
+        return next((other for other in others if other and _is_there(other)), found)
 
     def _known(self, given: str) -> str:
         if os.path.isabs(path := expanded(given)):
-            return self._moved(path) or given
+            return relocated(path, self.moves) or given
         if self.cwd is None or ".." not in Path(given).parts:
             return given
         absolute = os.path.normpath(os.path.join(self.cwd, given))
@@ -73,15 +72,6 @@ class Relocation:
         return re.sub(
             rf"(?<!\w)(?:{longest_first})(?![\w-]|\.\w)", lambda found: known[found[0]], text
         )
-
-    def _moved(self, path: str) -> str | None:
-        """The longest known folder decides; what lies in a new one is in its place already."""
-        new = {name for here in self.moves.values() for name in (here, os.path.realpath(here))}
-        above = [folder for folder in {*self.moves, *new} if _is_in(path, folder)]
-        longest = max(above, key=len, default=None)
-        if longest is None or longest not in self.moves:
-            return None
-        return self.moves[longest] + path[len(longest):]
 
 
 @dataclass(frozen=True)
@@ -142,10 +132,6 @@ def covers(given: Collection[str], key: str) -> bool:
 def _is_there(path: str) -> bool:
     pattern = Pattern.parse(Path(path))
     return os.path.exists(pattern.base if pattern else path)
-
-
-def _is_in(path: str, folder: str) -> bool:
-    return path == folder or path.startswith(folder.rstrip("/\\") + "/")
 
 
 def read_notes() -> Any:

@@ -18,7 +18,6 @@ from flexlock_hydra.archive import collect
 from flexlock_hydra.archive.runs import RecordedRun, load_run
 from flexlock_hydra.capture import code
 from flexlock_hydra.capture.scope import Scope
-from flexlock_hydra.capture.walk import Few
 from flexlock_hydra.errors import CodeError, RerunError, TargetError
 from flexlock_hydra.ports import gitcmd
 from flexlock_hydra.record import layout
@@ -30,6 +29,7 @@ from flexlock_hydra.replay.interpreter import interpreter
 from flexlock_hydra.replay.reran import Again, Expected, Reran, Written
 from flexlock_hydra.replay.stage import Stage, stage
 from flexlock_hydra.replay.tolerance import Tolerance
+from flexlock_hydra.replay.wanted import few
 
 
 @dataclass(frozen=True)
@@ -155,12 +155,10 @@ def run_again(
 def _lacking(run: RecordedRun, python: str) -> str:
     """What was installed for the run and is not now, in words."""
     there = interpreter(python).packages
-    few = Few()
-    for name, version in run.lock.environment.packages.items():
-        if name not in there:
-            few.add(f"{name} {version}")
+    recorded = run.lock.environment.packages.items()
+    gone = [f"{name} {version}" for name, version in recorded if name not in there]
     ways = "--env makes the recorded environment, --python P takes another"
-    return f" Not installed here: {few}; {ways}." if few.count else ""
+    return f" Not installed here: {few(gone)}; {ways}." if gone else ""
 
 
 def _notes(
@@ -261,10 +259,8 @@ def _changes(run: RecordedRun, commit: str) -> str:
     repo = run.require_repo()
     if recorded is None or not repo.has_object(recorded):
         return "the recorded is not here to compare it with"
-    few = Few()
-    for path in repo.diff(recorded, commit).paths:
-        few.add(path)
-    return f"differs from the recorded in {few}" if few.count else "it is the recorded"
+    paths = repo.diff(recorded, commit).paths
+    return f"differs from the recorded in {few(paths)}" if paths else "it is the recorded"
 
 
 def _current_commit(run: RecordedRun) -> str:

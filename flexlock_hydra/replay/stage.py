@@ -21,6 +21,7 @@ from flexlock_hydra.archive.depot import Depot
 from flexlock_hydra.archive.runs import RecordedRun, original_folder, original_root
 from flexlock_hydra.capture.digest import Digest, FileDigest, digest, digest_bytes, digest_file
 from flexlock_hydra.capture.globs import outside
+from flexlock_hydra.capture.places import relocated
 from flexlock_hydra.errors import CodeError, DataError
 from flexlock_hydra.ports.gitlook import written_files
 from flexlock_hydra.ports.gitrepo import GitRepo
@@ -49,10 +50,7 @@ class Stage:
 
     def moved(self, path: str) -> str | None:
         """Where an absolute path of the original machine is now; None where unknown."""
-        for old in sorted(self.moves, key=len, reverse=True):
-            if path == old or path.startswith(old.rstrip("/\\") + "/"):
-                return self.moves[old] + path[len(old):]
-        return None
+        return relocated(path, self.moves)
 
     def keep(self, target: Path) -> None:
         """Move the output directory to where it shall stay."""

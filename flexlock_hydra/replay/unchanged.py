@@ -10,8 +10,8 @@ from itertools import chain
 from pathlib import Path
 
 from flexlock_hydra.archive.checks import Check
-from flexlock_hydra.archive.collect import moved_places, places
-from flexlock_hydra.archive.runs import RecordedRun, is_pulled
+from flexlock_hydra.archive.collect import moved_places, places, written_late
+from flexlock_hydra.archive.runs import RecordedRun
 from flexlock_hydra.capture.digest import (
     Summary,
     digest,
@@ -19,7 +19,6 @@ from flexlock_hydra.capture.digest import (
     parse_tree_object,
     summarize,
 )
-from flexlock_hydra.capture.freshness import written_since
 from flexlock_hydra.capture.globs import outside
 from flexlock_hydra.capture.index import Index
 from flexlock_hydra.capture.walk import Few, LeaveOut
@@ -142,12 +141,9 @@ class Contents:
             if listing is not None:
                 files = digest(path, recorded.leave_out, self.index).files
                 return _compared(listing, {name: file.md5 for name, file in files.items()})
-            if is_pulled(run.root):  # the times are those of the pull
-                return ""
-            late = written_since(path, recorded.leave_out, recorded.since)
+            return written_late(run, path, recorded.leave_out, recorded.since)
         except FlexlockError:
             return ""
-        return f"written since: {late}" if late else ""
 
 
 def _url(name: str, entry: DataEntry, *, ask: bool) -> Check:

@@ -392,8 +392,9 @@ def _results_differ(old: RecordedRun, new: RecordedRun) -> tuple[bool, str | Non
 
 def _is_renamed(old: Step, new: Step) -> bool:
     """Whether two steps of other jobs are the same program."""
-    runs = (old.run, new.run)
-    return all(runs) and len({_program(run.lock) for run in runs if run}) == 1
+    if old.run is None or new.run is None:
+        return False
+    return _program(old.run.lock) == _program(new.run.lock)
 
 
 def _program(lock: RunLock) -> str:
