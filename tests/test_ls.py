@@ -177,6 +177,13 @@ def in_process(three: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     return three.root
 
 
+def test_a_condition_that_ends_too_early(in_process: Path) -> None:
+    """It is said where it is wrong, at its end or at a character."""
+    for condition, place in (("config.lr >", "at its end"), ("config.lr > > 3", "character 13")):
+        with pytest.raises(ColumnError, match=place):
+            search.search([in_process], where=condition)
+
+
 @pytest.mark.parametrize(
     "condition",
     [
@@ -297,8 +304,11 @@ def test_huge_and_deep_values(three: Project) -> None:
         deep = [deep]
     put(three.root, run(4, result="x" * 3_000_000, config={"deep": deep, "big": 1 << 5000}))
     put(three.root, run(5, result=float("nan"), config={"lr": float("inf")}))
+    path = put(three.root, run(6))
+    lock = path.read_text()
+    path.write_text(lock.replace("  started: ", f"  started: {'no time ' * 30}", 1))
     lines = three.flexlock("ls", COLUMNS="80").out.splitlines()
-    assert len(lines) == 6 and max(map(len, lines)) <= 80
+    assert len(lines) == 7 and max(map(len, lines)) <= 80
     assert ids(three, "--where", "config.lr > 1") == [5]
     assert ids(three, "--where", "config.deep[0][0][0][0] != 1") == [4]
 

@@ -557,3 +557,13 @@ def test_a_project_that_cannot_be_written_to(project: Project) -> None:
     words = [project.python, "-m", "flexlock_hydra", "rerun", "outputs/a"]
     done = project.call(*with_mounts(words, read_only(project.root)), check=False)
     assert done.code == 2 and "Read-only file system\n  Choose another place: --into" in done.err
+
+
+def test_a_config_folder_outside_of_the_project(project: Project) -> None:
+    """One that the command line named from where it was started is found from the worktree."""
+    extra = project.root.parent / "more conf"
+    extra.mkdir()
+    (extra / "size").mkdir()
+    (extra / "size" / "large.yaml").write_text("n: 5\n")
+    project.app("--config-dir", "../more conf", "+size=large", "hydra.run.dir=outputs/a")
+    assert again(project)["verdict"] == "identical"
