@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 
-from flexlock_hydra.ports.store import RemoteSpec
+from flexlock_hydra.ports.store.store import RemoteSpec
 from harness import ON, Bench, Row, project, small_files
 
 FOLDER = {"data": "${snapshot:data}"}

@@ -32,7 +32,7 @@ from typing import Any, Protocol
 
 import pytest
 
-from flexlock_hydra.ports.store import RemoteSpec
+from flexlock_hydra.ports.store.store import RemoteSpec
 
 BUCKET = "bucket"
 WRITER, READER, STRANGER = "writer", "reader", "stranger"

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from flexlock_hydra.errors import GitError
-from flexlock_hydra.ports.gitremote import fetch_refs, push_refs, remote_refs
+from flexlock_hydra.ports.git.remote import fetch_refs, push_refs, remote_refs
 from tests.conftest import Project
 from tests.servers import (  # noqa: F401
     STRANGER,

@@ -29,8 +29,8 @@ from flexlock_hydra.archive.pull import Pulled, pull
 from flexlock_hydra.archive.remote import with_settings
 from flexlock_hydra.archive.tagged import read_tagged
 from flexlock_hydra.errors import FlexlockError, GitError, TargetError
-from flexlock_hydra.ports.gitrepo import GitRepo
-from flexlock_hydra.ports.store import RemoteSpec
+from flexlock_hydra.ports.git.repo import GitRepo
+from flexlock_hydra.ports.store.store import RemoteSpec
 from tests.conftest import Done, Project
 from tests.forged import (
     EXECUTABLE,

@@ -12,7 +12,7 @@ from flexlock_hydra.archive import metafiles
 from flexlock_hydra.archive.plan import Piece, Plan, is_under, join, make_plan
 from flexlock_hydra.capture.digest import Digest, FileDigest, digest_bytes, of_files
 from flexlock_hydra.archive.tagged import parse_metafile
-from flexlock_hydra.ports.store import RemoteSpec
+from flexlock_hydra.ports.store.store import RemoteSpec
 
 NEW, OLD = "20260102T000000Z-00000002", "20260101T000000Z-00000001"
 

@@ -15,8 +15,8 @@ import pytest
 from flexlock_hydra.archive import guard
 from flexlock_hydra.capture import process
 from flexlock_hydra.errors import PushError, RemoteError
-from flexlock_hydra.ports.folder import FolderStore
-from flexlock_hydra.ports.store import RemoteSpec
+from flexlock_hydra.ports.store.folder import FolderStore
+from flexlock_hydra.ports.store.store import RemoteSpec
 from tests.conftest import Project
 from tests.recorded import objects, push, recorded, template
 from tests.trouble import (

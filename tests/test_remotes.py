@@ -24,8 +24,8 @@ import httpx
 import pytest
 
 from flexlock_hydra.errors import DataError, RemoteError
-from flexlock_hydra.ports import cloud
-from flexlock_hydra.ports.store import (
+from flexlock_hydra.ports.store import cloud
+from flexlock_hydra.ports.store.store import (
     SMALL,
     RemoteSpec,
     Source,
@@ -473,7 +473,7 @@ def test_large(remote: Remote, tmp_path: Path) -> None:
     code = """
         import json, resource, sys
         from pathlib import Path
-        from flexlock_hydra.ports.store import RemoteSpec, Source, md5_of, open_store
+        from flexlock_hydra.ports.store.store import RemoteSpec, Source, md5_of, open_store
 
         def peak():
             return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
@@ -580,7 +580,7 @@ def test_read_only_webdav(tmp_path: Path) -> None:
 CHILD = """
     import json, sys
     from flexlock_hydra.errors import RemoteError
-    from flexlock_hydra.ports.store import RemoteSpec, Source, open_store
+    from flexlock_hydra.ports.store.store import RemoteSpec, Source, open_store
 
     store = open_store(RemoteSpec(sys.argv[1]))
     said = []
@@ -705,7 +705,7 @@ def test_changed_before_it_is_sent(remote: Remote, tmp_path: Path, size: int, ho
 
 KILLED = """
     import json, sys
-    from flexlock_hydra.ports.store import RemoteSpec, Source, open_store
+    from flexlock_hydra.ports.store.store import RemoteSpec, Source, open_store
 
     text, objects = sys.argv[1:]
     sources = [(oid, Source(*rest)) for oid, *rest in json.load(open(objects))]

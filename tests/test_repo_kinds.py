@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from flexlock_hydra.capture import code
-from flexlock_hydra.ports.gitrepo import GitRepo
+from flexlock_hydra.ports.git.repo import GitRepo
 from tests.conftest import Project
 from tests.edits import deleted, edited, untracked
 from tests.trees import code_files, restored, snapshot

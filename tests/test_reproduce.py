@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from flexlock_hydra.archive import verdicts
-from flexlock_hydra.ports.gitrepo import GitRepo
+from flexlock_hydra.ports.git.repo import GitRepo
 from flexlock_hydra.record import layout
 from flexlock_hydra.record.verdict import Verdict
 from tests.conftest import Project, fingerprint
@@ -333,7 +333,7 @@ def test_verdicts_kept_at_once(project: Project) -> None:
     script = (
         "import sys\nfrom pathlib import Path\n"
         "from flexlock_hydra.archive import verdicts\n"
-        "from flexlock_hydra.ports.gitrepo import GitRepo\n"
+        "from flexlock_hydra.ports.git.repo import GitRepo\n"
         "from flexlock_hydra.record.verdict import Verdict\n"
         "for n in range(4):\n"
         "    verdicts.keep(GitRepo.find(Path.cwd()), Verdict('flexlock/a/1',"

@@ -17,7 +17,7 @@ from flexlock_hydra.capture import code, data, environment, lineage, process
 from flexlock_hydra.capture.places import Places
 from flexlock_hydra.capture.beside import identify
 from flexlock_hydra.capture.secrets import Masker
-from flexlock_hydra.ports.gitrepo import GitRepo
+from flexlock_hydra.ports.git.repo import GitRepo
 from flexlock_hydra.record import lockfile
 from flexlock_hydra.record.codec import Node
 from flexlock_hydra.record.model import Run, RunLock

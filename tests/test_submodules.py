@@ -9,7 +9,7 @@ import pytest
 
 from flexlock_hydra.capture import code
 from flexlock_hydra.capture.code import Snapshot
-from flexlock_hydra.ports.gitrepo import GitRepo
+from flexlock_hydra.ports.git.repo import GitRepo
 from tests.conftest import Project, fingerprint
 from tests.trees import listing
 

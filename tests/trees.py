@@ -8,7 +8,7 @@ from pathlib import Path
 
 from flexlock_hydra.capture import code
 from flexlock_hydra.capture.scope import Scope
-from flexlock_hydra.ports.gitrepo import GitRepo
+from flexlock_hydra.ports.git.repo import GitRepo
 from flexlock_hydra.record.model import CodeState
 from tests.conftest import Project
 

@@ -309,7 +309,7 @@ from itertools import islice
 
 from flexlock_hydra.archive import push
 from flexlock_hydra.cli.main import main
-from flexlock_hydra.ports.folder import FolderStore
+from flexlock_hydra.ports.store.folder import FolderStore
 
 script = [sys.argv.pop(1)]
 

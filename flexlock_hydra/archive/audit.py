@@ -10,7 +10,7 @@ from flexlock_hydra.archive.plan import join, with_parents
 from flexlock_hydra.archive.tagged import Tagged, TaggedOut
 from flexlock_hydra.capture.digest import digest_bytes, parse_tree_object
 from flexlock_hydra.errors import DataError
-from flexlock_hydra.ports.store import Store
+from flexlock_hydra.ports.store.store import Store
 
 MISSING = "missing on the remote"
 _LONGEST_ENTRY = 64 + 12 * 4000

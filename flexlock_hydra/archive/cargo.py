@@ -12,8 +12,8 @@ from flexlock_hydra.archive.subject import Subject, lock_path
 from flexlock_hydra.capture.digest import FileDigest, digest_bytes, tree_object
 from flexlock_hydra.capture.index import Index, index_path
 from flexlock_hydra.errors import CodeError, GitError
-from flexlock_hydra.ports.gitrepo import GitRepo, TreeEntry
-from flexlock_hydra.ports.store import Sendable, Source
+from flexlock_hydra.ports.git.repo import GitRepo, TreeEntry
+from flexlock_hydra.ports.store.store import Sendable, Source
 
 
 @dataclass(frozen=True)

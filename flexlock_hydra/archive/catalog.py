@@ -16,7 +16,7 @@ from flexlock_hydra.archive.runindex import Row, RunIndex
 from flexlock_hydra.capture.search import look_below
 from flexlock_hydra.capture.walk import is_settled, stamp
 from flexlock_hydra.errors import GitError, LockError
-from flexlock_hydra.ports.gitcmd import git
+from flexlock_hydra.ports.git.command import git
 from flexlock_hydra.record import layout
 
 if TYPE_CHECKING:

@@ -24,7 +24,7 @@ from flexlock_hydra.capture.globs import outside
 from flexlock_hydra.capture.index import Index
 from flexlock_hydra.capture.walk import LeaveOut
 from flexlock_hydra.errors import DataError, PushError, RunNotFoundError
-from flexlock_hydra.ports.gitrepo import GitRepo, TreeEntry
+from flexlock_hydra.ports.git.repo import GitRepo, TreeEntry
 from flexlock_hydra.record import layout, lockfile
 from flexlock_hydra.record.model import RUNNING, DataEntry, Outputs, Predecessor
 

@@ -22,9 +22,9 @@ from flexlock_hydra.archive.remote import embedded_store
 from flexlock_hydra.archive.runs import locks_below
 from flexlock_hydra.capture.index import CACHE_VARIABLE, index_path, look_through
 from flexlock_hydra.errors import FlexlockError
-from flexlock_hydra.ports import gitcmd
-from flexlock_hydra.ports.gitrepo import GitRepo
-from flexlock_hydra.ports.store import RemoteSpec, open_store
+from flexlock_hydra.ports.git import command
+from flexlock_hydra.ports.git.repo import GitRepo
+from flexlock_hydra.ports.store.store import RemoteSpec, open_store
 
 _FILES_AHEAD, _REMOTE_AHEAD = 2.0, 60.0
 """Seconds by which the clock of files here, or of a remote, may differ from this one."""
@@ -93,15 +93,15 @@ def examine(
 
 def _git(folder: Path) -> Iterator[Finding]:
     try:
-        said = gitcmd.git(folder, "version").decode().split()[2]
-        gitcmd.require_version()
+        said = command.git(folder, "version").decode().split()[2]
+        command.require_version()
         yield Finding("git", True, said)
     except FlexlockError as error:
         yield Finding("git", False, str(error), error.hint)
         return
     missing = [
         key for key in ("user.name", "user.email")
-        if not gitcmd.run(folder, "config", key).stdout.strip()
+        if not command.run(folder, "config", key).stdout.strip()
     ]
     commands = " && ".join(f'git config --global {key} "..."' for key in missing)
     told = f"{' and '.join(missing)} not set: git makes no commit of yours"
@@ -180,7 +180,7 @@ def _pip() -> str:
 
 def _callback(repo: GitRepo) -> Finding:
     """Whether a config or a script of the project turns the recording on."""
-    found = gitcmd.run(
+    found = command.run(
         repo.root, "grep", "-l", "-z", "-I", "--untracked", "-e", "flexlock",
         "--", "*.yaml", "*.yml", "*.py", ":(exclude,glob)**/.hydra/**",
     )

@@ -14,9 +14,9 @@ from flexlock_hydra.archive.plan import join
 from flexlock_hydra.archive.pull import restore_for_drill
 from flexlock_hydra.capture.digest import FileDigest, digest_file
 from flexlock_hydra.errors import PushError
-from flexlock_hydra.ports.gitremote import fetch_refs, push_refs
-from flexlock_hydra.ports.gitrepo import GitRepo, TreeEntry
-from flexlock_hydra.ports.store import Store
+from flexlock_hydra.ports.git.remote import fetch_refs, push_refs
+from flexlock_hydra.ports.git.repo import GitRepo, TreeEntry
+from flexlock_hydra.ports.store.store import Store
 
 _DRILL_REFS = "refs/flexlock/drill"
 _NAMED = 10

@@ -12,10 +12,10 @@ from pathlib import Path
 from flexlock_hydra.archive.runs import RecordedRun, find_run
 from flexlock_hydra.archive.tagged import Tagged, read_tagged
 from flexlock_hydra.errors import GitError, RunNotFoundError
-from flexlock_hydra.ports import gitcmd
-from flexlock_hydra.ports.gitcmd import redact_url
-from flexlock_hydra.ports.gitremote import fetch_refs, remote_refs, require_harmless
-from flexlock_hydra.ports.gitrepo import GitRepo
+from flexlock_hydra.ports.git import command
+from flexlock_hydra.ports.git.command import redact_url
+from flexlock_hydra.ports.git.remote import fetch_refs, remote_refs, require_harmless
+from flexlock_hydra.ports.git.repo import GitRepo
 from flexlock_hydra.record import layout
 
 _SHA256_HEX = 64
@@ -65,7 +65,7 @@ def _url(place: str) -> str | None:
 def _is_bare(folder: Path) -> bool:
     if GitRepo.find(folder) is not None:
         return False
-    return gitcmd.run(folder, "rev-parse", "--is-bare-repository").stdout.strip() == b"true"
+    return command.run(folder, "rev-parse", "--is-bare-repository").stdout.strip() == b"true"
 
 
 @contextmanager
@@ -95,7 +95,7 @@ def _bring(folder: Path, url: str, tag: str) -> GitRepo:
             hint=f"See which there are: git ls-remote --tags {redact_url(url)} 'flexlock/*'",
         )
     kind = "sha256" if len(oid) == _SHA256_HEX else "sha1"
-    gitcmd.git(folder, "init", "--quiet", "--template=", f"--object-format={kind}")
+    command.git(folder, "init", "--quiet", "--template=", f"--object-format={kind}")
     repo = GitRepo.find(folder)
     if repo is None:
         raise GitError(f"git made no repository in {folder}")

@@ -8,9 +8,9 @@ from flexlock_hydra.archive import verdicts
 from flexlock_hydra.archive.remote import choose_git_remote
 from flexlock_hydra.archive.tagged import Tagged, read_tagged
 from flexlock_hydra.errors import FlexlockError, GitError, RunNotFoundError
-from flexlock_hydra.ports.gitcmd import redact_url
-from flexlock_hydra.ports.gitremote import fetch_refs, remote_refs, require_harmless
-from flexlock_hydra.ports.gitrepo import GitRepo
+from flexlock_hydra.ports.git.command import redact_url
+from flexlock_hydra.ports.git.remote import fetch_refs, remote_refs, require_harmless
+from flexlock_hydra.ports.git.repo import GitRepo
 from flexlock_hydra.record import layout
 
 

@@ -16,9 +16,9 @@ from pathlib import Path
 from flexlock_hydra.archive.audit import MISSING, Contents
 from flexlock_hydra.archive.target import SCRATCH
 from flexlock_hydra.errors import DataError, TargetError
-from flexlock_hydra.ports.folder import FolderStore
-from flexlock_hydra.ports.inside import Inside, clone_file
-from flexlock_hydra.ports.store import Store
+from flexlock_hydra.ports.store.folder import FolderStore
+from flexlock_hydra.ports.safe_write import Inside, clone_file
+from flexlock_hydra.ports.store.store import Store
 
 COPY, REFLINK, HARDLINK, SYMLINK = "copy", "reflink", "hardlink", "symlink"
 LINKS = (COPY, REFLINK, HARDLINK, SYMLINK)

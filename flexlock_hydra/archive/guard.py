@@ -24,7 +24,7 @@ from typing import Any
 
 from flexlock_hydra.capture import process
 from flexlock_hydra.errors import LockError, PushError, RemoteError
-from flexlock_hydra.ports.store import Store
+from flexlock_hydra.ports.store.store import Store
 from flexlock_hydra.record import layout
 from flexlock_hydra.record.model import Process
 

@@ -15,8 +15,8 @@ from pathlib import PurePosixPath
 from flexlock_hydra.capture.secrets import Masker
 from flexlock_hydra.capture.shapes import SHAPES
 from flexlock_hydra.errors import PushError
-from flexlock_hydra.ports.gitremote import new_blobs
-from flexlock_hydra.ports.gitrepo import GitRepo, TreeEntry
+from flexlock_hydra.ports.git.remote import new_blobs
+from flexlock_hydra.ports.git.repo import GitRepo, TreeEntry
 from flexlock_hydra.record.layout import is_lock
 
 _LARGEST = 4 << 20

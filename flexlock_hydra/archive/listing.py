@@ -9,7 +9,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 from flexlock_hydra.archive.remotes import Remotes, manifests_of, parse_json
-from flexlock_hydra.ports.store import Store
+from flexlock_hydra.ports.store.store import Store
 from flexlock_hydra.record import layout
 
 

@@ -12,7 +12,7 @@ import yaml
 
 from flexlock_hydra.archive.cargo import Cargo
 from flexlock_hydra.archive.plan import Out, Plan
-from flexlock_hydra.ports.store import RemoteSpec
+from flexlock_hydra.ports.store.store import RemoteSpec
 from flexlock_hydra.record import layout
 
 REMOTE_NAME = "flexlock"

@@ -26,11 +26,11 @@ from flexlock_hydra.archive.selection import Selection, further
 from flexlock_hydra.archive.tagged import Tagged, read_tagged
 from flexlock_hydra.archive.target import Target
 from flexlock_hydra.errors import FlexlockError, GitError, RunNotFoundError, TargetError
-from flexlock_hydra.ports import gitask, gitcmd, gitlook
-from flexlock_hydra.ports.folder import FolderStore
-from flexlock_hydra.ports.gitrepo import GitRepo
-from flexlock_hydra.ports.inside import Inside
-from flexlock_hydra.ports.store import RemoteSpec, Store, md5_of, open_store
+from flexlock_hydra.ports.git import ask, command, status as gitlook
+from flexlock_hydra.ports.store.folder import FolderStore
+from flexlock_hydra.ports.git.repo import GitRepo
+from flexlock_hydra.ports.safe_write import Inside
+from flexlock_hydra.ports.store.store import RemoteSpec, Store, md5_of, open_store
 from flexlock_hydra.record import layout
 
 _MISSING = f"{layout.ARCHIVE_DIR}/MISSING"
@@ -94,7 +94,7 @@ def pull(tag: str, **options: Any) -> Pulled:
         RunNotFoundError: no such tag. TargetError: the folder is not free, or the tag
             would write outside of it. DataError, GitError, RemoteError.
     """
-    gitcmd.require_version()
+    command.require_version()
     return _pull(tag.removeprefix("refs/tags/"), Options(**options))
 
 
@@ -277,7 +277,7 @@ def _holds_work(inside: Inside, root: Path, place: str) -> bool:
     inner = GitRepo.find(folder) if stat.S_ISDIR(found.st_mode) else None
     if inner is None or inner.root != folder.resolve():
         return True
-    with gitask.status(inner.root) as asked:
+    with ask.status(inner.root) as asked:
         status = gitlook.read_status(asked)
     return status.differs or bool(status.untracked)
 

@@ -30,11 +30,11 @@ from flexlock_hydra.archive.tagged import MANIFEST_ERRORS, check_manifest
 from flexlock_hydra.capture.scope import is_hydras
 from flexlock_hydra.capture.secrets import Masker
 from flexlock_hydra.errors import GitError, PushError, RemoteError
-from flexlock_hydra.ports import gitcmd
-from flexlock_hydra.ports.gitcmd import redact_url
-from flexlock_hydra.ports.gitremote import push_refs, remote_refs
-from flexlock_hydra.ports.gitrepo import GitRepo
-from flexlock_hydra.ports.store import RemoteSpec, Store, open_store
+from flexlock_hydra.ports.git import command
+from flexlock_hydra.ports.git.command import redact_url
+from flexlock_hydra.ports.git.remote import push_refs, remote_refs
+from flexlock_hydra.ports.git.repo import GitRepo
+from flexlock_hydra.ports.store.store import RemoteSpec, Store, open_store
 from flexlock_hydra.record import layout
 from flexlock_hydra.record.model import EXACT
 
@@ -159,7 +159,7 @@ class _Delivery:
 
 
 def _push(subject: Subject, options: Options) -> Pushed:
-    gitcmd.require_version()
+    command.require_version()
     repo = subject.repo
     url = choose_git_remote(repo, options.git_remote)
     base = open_store(choose_remote(repo, options.remote))

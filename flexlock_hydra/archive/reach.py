@@ -16,10 +16,10 @@ from typing import IO, Any
 
 from flexlock_hydra.archive.remote import choose_git_remote, choose_remote, embedded_store
 from flexlock_hydra.errors import FlexlockError
-from flexlock_hydra.ports.gitcmd import redact_url
-from flexlock_hydra.ports.gitremote import remote_refs
-from flexlock_hydra.ports.gitrepo import GitRepo
-from flexlock_hydra.ports.store import open_store
+from flexlock_hydra.ports.git.command import redact_url
+from flexlock_hydra.ports.git.remote import remote_refs
+from flexlock_hydra.ports.git.repo import GitRepo
+from flexlock_hydra.ports.store.store import open_store
 
 GIT, DATA = "git remote", "data remote"
 _FOLDER = "checks"

@@ -14,10 +14,10 @@ from flexlock_hydra.archive.checks import Check as Check
 from flexlock_hydra.archive.remote import GIT_KEY, choose_git_remote, choose_remote
 from flexlock_hydra.archive.tagged import MANIFEST_ERRORS, Tagged, check_manifest, read_tagged
 from flexlock_hydra.errors import DataError, RemoteError, RunNotFoundError
-from flexlock_hydra.ports.gitcmd import redact_url
-from flexlock_hydra.ports.gitremote import fetch_refs, remote_refs
-from flexlock_hydra.ports.gitrepo import GitRepo
-from flexlock_hydra.ports.store import Store, open_store
+from flexlock_hydra.ports.git.command import redact_url
+from flexlock_hydra.ports.git.remote import fetch_refs, remote_refs
+from flexlock_hydra.ports.git.repo import GitRepo
+from flexlock_hydra.ports.store.store import Store, open_store
 from flexlock_hydra.record import layout
 
 _READING = "refs/flexlock/reading"

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from flexlock_hydra.archive.runs import RecordedRun, is_pulled, original_root
-from flexlock_hydra.ports.gitrepo import GitRepo
+from flexlock_hydra.ports.git.repo import GitRepo
 from flexlock_hydra.record import layout
 from flexlock_hydra.record.model import CodeState, RunLock
 

@@ -13,7 +13,7 @@ from flexlock_hydra.capture import process
 from flexlock_hydra.capture.places import record_path
 from flexlock_hydra.capture.search import files_below
 from flexlock_hydra.errors import CodeError, LockError, RunNotFoundError
-from flexlock_hydra.ports.gitrepo import GitRepo
+from flexlock_hydra.ports.git.repo import GitRepo
 from flexlock_hydra.record import layout, lockfile, sweep
 from flexlock_hydra.record.model import RUNNING, RunLock
 from flexlock_hydra.record.sweep import SweepLock

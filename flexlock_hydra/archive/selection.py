@@ -14,8 +14,8 @@ from flexlock_hydra.archive.plan import is_under, join, with_parents
 from flexlock_hydra.archive.repos import Further
 from flexlock_hydra.archive.tagged import Tagged, check_files, check_place
 from flexlock_hydra.errors import DataError, TargetError
-from flexlock_hydra.ports.gitlook import GITLINK
-from flexlock_hydra.ports.store import Store
+from flexlock_hydra.ports.git.status import GITLINK
+from flexlock_hydra.ports.store.store import Store
 
 
 @dataclass(frozen=True)

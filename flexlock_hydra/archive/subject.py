@@ -9,7 +9,7 @@ from pathlib import Path
 from flexlock_hydra.archive import collect
 from flexlock_hydra.archive.runs import RecordedRun, RecordedSweep, find_run, find_sweep, load_run
 from flexlock_hydra.errors import CodeError, LockError, PushError, RunNotFoundError
-from flexlock_hydra.ports.gitrepo import GitRepo
+from flexlock_hydra.ports.git.repo import GitRepo
 from flexlock_hydra.record import layout, lockfile
 from flexlock_hydra.record.model import RUNNING
 

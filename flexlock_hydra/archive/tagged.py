@@ -21,9 +21,9 @@ from configobj import ConfigObj, ConfigObjError
 from flexlock_hydra.archive import metafiles
 from flexlock_hydra.archive.plan import with_parents
 from flexlock_hydra.errors import DataError, RunNotFoundError, TargetError
-from flexlock_hydra.ports.gitremote import lists_more_than, look_up
-from flexlock_hydra.ports.gitrepo import GitRepo, TreeEntry
-from flexlock_hydra.ports.store import RemoteSpec
+from flexlock_hydra.ports.git.remote import lists_more_than, look_up
+from flexlock_hydra.ports.git.repo import GitRepo, TreeEntry
+from flexlock_hydra.ports.store.store import RemoteSpec
 from flexlock_hydra.record import layout, lockfile
 from flexlock_hydra.record.model import RunLock
 

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from flexlock_hydra.archive.plan import with_parents
 from flexlock_hydra.archive.user import user_name
 from flexlock_hydra.errors import GitError, PushError
-from flexlock_hydra.ports.gitcmd import redact_url
-from flexlock_hydra.ports.gitremote import fetch_refs
-from flexlock_hydra.ports.gitrepo import GitRepo
-from flexlock_hydra.ports.store import Store
+from flexlock_hydra.ports.git.command import redact_url
+from flexlock_hydra.ports.git.remote import fetch_refs
+from flexlock_hydra.ports.git.repo import GitRepo
+from flexlock_hydra.ports.store.store import Store
 from flexlock_hydra.record import layout
 
 

@@ -13,8 +13,8 @@ from typing import Any
 
 from flexlock_hydra.capture import process
 from flexlock_hydra.errors import GitError, LockError, TargetError
-from flexlock_hydra.ports import gitask, gitcmd, gitlook
-from flexlock_hydra.ports.gitrepo import GitRepo
+from flexlock_hydra.ports.git import ask, command, status as gitlook
+from flexlock_hydra.ports.git.repo import GitRepo
 from flexlock_hydra.record.lockfile import write_bytes
 from flexlock_hydra.record.model import Process
 
@@ -110,7 +110,7 @@ def begun(place: Path, tag: str, branch: str, url: Callable[[], str]) -> Iterato
     is_clone = (place / ".git").is_dir()
     if not has_code and is_clone and (repo is None or not repo.config("remote.origin.fetch")):
         if repo is not None:
-            gitcmd.run(repo.root, "config", "--remove-section", "remote.origin")
+            command.run(repo.root, "config", "--remove-section", "remote.origin")
         repo = GitRepo.init_with_remote(url(), place)
     if repo is None:
         raise TargetError(f"{place} is no git repository", hint="Choose another: --into DIR")
@@ -125,7 +125,7 @@ def this_repository(place: Path, tag: str, branch: str) -> Iterator[Target]:
     repo = _repo_at(place)
     if repo.root != place.resolve():
         raise TargetError(f"{place} is not the root of its repository {repo.root}")
-    with gitask.status(repo.root, untracked=False) as asked:
+    with ask.status(repo.root, untracked=False) as asked:
         status = gitlook.read_status(asked)
     if status.differs:
         raise TargetError(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import getpass
 import os
 
-from flexlock_hydra.ports.gitrepo import GitRepo
+from flexlock_hydra.ports.git.repo import GitRepo
 
 
 def user_name(repo: GitRepo | None) -> str:

@@ -12,9 +12,9 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 
 from flexlock_hydra.errors import GitError
-from flexlock_hydra.ports.gitcmd import run
-from flexlock_hydra.ports.gitremote import fetch_refs, push_refs, remote_refs
-from flexlock_hydra.ports.gitrepo import GitRepo
+from flexlock_hydra.ports.git.command import run
+from flexlock_hydra.ports.git.remote import fetch_refs, push_refs, remote_refs
+from flexlock_hydra.ports.git.repo import GitRepo
 from flexlock_hydra.record import layout
 from flexlock_hydra.record.verdict import Verdict, loads
 

@@ -10,7 +10,7 @@ from flexlock_hydra.archive.plan import is_under
 from flexlock_hydra.archive.remote import with_settings
 from flexlock_hydra.archive.remotes import Remotes, parse_json, read_tag
 from flexlock_hydra.archive.tagged import Tagged
-from flexlock_hydra.ports.store import open_store
+from flexlock_hydra.ports.store.store import open_store
 from flexlock_hydra.record import layout
 
 Progress = Callable[[int, int], None]

@@ -10,11 +10,11 @@ from pathlib import Path
 
 from flexlock_hydra.capture.scope import Scope, is_bytecode, pick
 from flexlock_hydra.errors import GitError
-from flexlock_hydra.ports import gitask
-from flexlock_hydra.ports.gitask import Asked
-from flexlock_hydra.ports.gitcmd import redact_url
-from flexlock_hydra.ports.gitlook import Index, Look
-from flexlock_hydra.ports.gitrepo import GitRepo, TreeEntry
+from flexlock_hydra.ports.git import ask
+from flexlock_hydra.ports.git.ask import Asked
+from flexlock_hydra.ports.git.command import redact_url
+from flexlock_hydra.ports.git.status import Index, Look
+from flexlock_hydra.ports.git.repo import GitRepo, TreeEntry
 from flexlock_hydra.record import layout
 from flexlock_hydra.record.model import EXACT, MAIN, PARTIAL, CodeState
 
@@ -70,7 +70,7 @@ def take(repo: GitRepo, cwd: Path, scope: Scope = Scope()) -> Snapshot:
     Raises:
         GitError: git refused.
     """
-    with gitask.look(repo.root) as asked:
+    with ask.look(repo.root) as asked:
         return _take(repo, asked, cwd, scope)
 
 
@@ -86,7 +86,7 @@ def take_all(
     failed: dict[str, Exception] = {}
     with ExitStack() as asking:
         asked = {
-            name: begun.get(repo.root) or asking.enter_context(gitask.look(repo.root))
+            name: begun.get(repo.root) or asking.enter_context(ask.look(repo.root))
             for name, repo in repos.items()
         }
         for name, repo in repos.items():

@@ -9,10 +9,10 @@ from contextlib import ExitStack, contextmanager, suppress
 from flexlock_hydra.capture import code
 from flexlock_hydra.capture.code import Snapshot
 from flexlock_hydra.capture.scope import is_bytecode
-from flexlock_hydra.ports import gitask
-from flexlock_hydra.ports.gitcmd import Started
-from flexlock_hydra.ports.gitlook import Status
-from flexlock_hydra.ports.gitrepo import GitRepo, TreeDiff
+from flexlock_hydra.ports.git import ask as gitask
+from flexlock_hydra.ports.git.command import Started
+from flexlock_hydra.ports.git.status import Status
+from flexlock_hydra.ports.git.repo import GitRepo, TreeDiff
 from flexlock_hydra.record.model import MAIN
 
 CLOCK_SLACK = 20_000_000

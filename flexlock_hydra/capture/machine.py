@@ -15,7 +15,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from flexlock_hydra.ports.gitcmd import redact_url
+from flexlock_hydra.ports.git.command import redact_url
 
 PROC = Path("/proc")
 SYS = Path("/sys")

@@ -16,7 +16,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from flexlock_hydra.capture.secrets import Masker
-from flexlock_hydra.ports.gitcmd import redact_url
+from flexlock_hydra.ports.git.command import redact_url
 
 _EGG = re.compile(r"(?P<name>[^-]+)(?:-(?P<version>[^-]+)(?:-py[\d.]+)?(?:-.+)?)?\.egg-info")
 _VERSION = re.compile(r"^Version: *(\S+)", re.MULTILINE)

@@ -20,7 +20,7 @@ from flexlock_hydra.capture.scope import (
     redirected,
 )
 from flexlock_hydra.capture.walk import Few
-from flexlock_hydra.ports.gitlook import Status
+from flexlock_hydra.ports.git.status import Status
 from flexlock_hydra.record import layout
 
 _MOST = 2000

@@ -96,7 +96,7 @@ def _runs(incomplete: str) -> Iterator[tuple[str, str]]:
 
 
 def _tags(incomplete: str) -> Iterator[tuple[str, str]]:
-    from flexlock_hydra.ports.gitcmd import git
+    from flexlock_hydra.ports.git.command import git
     from flexlock_hydra.record.layout import TAG_PREFIX, parse_tag
 
     if not f"{TAG_PREFIX}/".startswith(incomplete[: len(TAG_PREFIX) + 1]):

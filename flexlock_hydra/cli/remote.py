@@ -9,7 +9,7 @@ import click
 from flexlock_hydra.archive import remotes
 from flexlock_hydra.cli import render
 from flexlock_hydra.errors import GitError
-from flexlock_hydra.ports.gitrepo import GitRepo
+from flexlock_hydra.ports.git.repo import GitRepo
 
 _CREDENTIALS = {
     "s3": "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a profile in ~/.aws/credentials",

@@ -121,7 +121,7 @@ def remotes(remote: str | None, git_remote: str | None) -> Remotes:
     """
     from flexlock_hydra.archive.remotes import Remotes
     from flexlock_hydra.errors import GitError
-    from flexlock_hydra.ports.gitrepo import GitRepo
+    from flexlock_hydra.ports.git.repo import GitRepo
 
     repo = GitRepo.find(Path.cwd())
     if repo is None:

@@ -10,7 +10,7 @@ import click
 from flexlock_hydra.cli import compared, render
 from flexlock_hydra.cli.names import TAG
 from flexlock_hydra.cli.rerun import say, show, tell
-from flexlock_hydra.ports.gitcmd import redact_url
+from flexlock_hydra.ports.git.command import redact_url
 from flexlock_hydra.replay import reproduce as replay
 from flexlock_hydra.replay.outcome import DIFFERS
 from flexlock_hydra.replay.tolerance import Tolerance

@@ -10,7 +10,7 @@ from flexlock_hydra.archive.runs import RecordedRun, RecordedSweep, find_sweep
 from flexlock_hydra.capture import process
 from flexlock_hydra.cli import render, shown, shown_sweep, shown_verdicts
 from flexlock_hydra.cli.names import RUN
-from flexlock_hydra.ports.gitrepo import GitRepo
+from flexlock_hydra.ports.git.repo import GitRepo
 from flexlock_hydra.record import layout
 from flexlock_hydra.record.verdict import Verdict
 

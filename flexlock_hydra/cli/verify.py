@@ -110,7 +110,7 @@ def _here(ctx: click.Context, name: str, looked: dict[str, bool]) -> list[Found]
 
 
 def _below(ctx: click.Context, folders: tuple[str, ...], looked: dict[str, bool]) -> list[Found]:
-    from flexlock_hydra.ports.gitrepo import GitRepo
+    from flexlock_hydra.ports.git.repo import GitRepo
     from flexlock_hydra.replay import verify as replay
 
     repo = None if folders else GitRepo.find(Path.cwd())

@@ -25,8 +25,8 @@ from flexlock_hydra.hooks.again import Rerun
 from flexlock_hydra.hooks.masked import masked_code, masked_entry, masked_job
 from flexlock_hydra.hooks.options import SaveConfig
 from flexlock_hydra.hooks.survey import Survey, resolve_snapshots, survey, undisturbed
-from flexlock_hydra.ports.gitask import Ahead
-from flexlock_hydra.ports.gitrepo import GitRepo
+from flexlock_hydra.ports.git.ask import Ahead
+from flexlock_hydra.ports.git.repo import GitRepo
 from flexlock_hydra.record import layout, lockfile
 from flexlock_hydra.record.codec import Json
 from flexlock_hydra.record.model import (

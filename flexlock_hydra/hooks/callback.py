@@ -18,7 +18,7 @@ from omegaconf import DictConfig
 
 from flexlock_hydra.capture.ranks import is_further_rank
 from flexlock_hydra.hooks.options import FlexlockConf, Options
-from flexlock_hydra.ports import gitask
+from flexlock_hydra.ports.git import ask
 
 if TYPE_CHECKING:
     from flexlock_hydra.hooks.recorder import Recorder
@@ -48,13 +48,13 @@ class FlexlockCallback(Callback):
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Observe the code, once, in the main process."""
         if self.options.enabled and not is_further_rank():
-            with gitask.look_ahead(Path.cwd()) as ahead:
+            with ask.look_ahead(Path.cwd()) as ahead:
                 self.recorder.run_start(config, ahead)
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """The same for a sweep."""
         if self.options.enabled and not is_further_rank():
-            with gitask.look_ahead(Path.cwd()) as ahead:
+            with ask.look_ahead(Path.cwd()) as ahead:
                 self.recorder.multirun_start(config, ahead)
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:

@@ -15,7 +15,7 @@ from flexlock_hydra.capture import code, imports
 from flexlock_hydra.capture.code import Snapshot
 from flexlock_hydra.capture.packages import editable_installs
 from flexlock_hydra.errors import FlexlockError
-from flexlock_hydra.ports.gitrepo import GitRepo
+from flexlock_hydra.ports.git.repo import GitRepo
 from flexlock_hydra.record.model import MAIN, CodeState
 
 

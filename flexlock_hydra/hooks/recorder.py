@@ -33,7 +33,7 @@ from flexlock_hydra.hooks.begin import (
 from flexlock_hydra.hooks.ending import End
 from flexlock_hydra.hooks.options import Options, Strict
 from flexlock_hydra.hooks.survey import survey, value_at
-from flexlock_hydra.ports.gitask import Ahead
+from flexlock_hydra.ports.git.ask import Ahead
 from flexlock_hydra.record import layout
 from flexlock_hydra.record.model import (
     COMPLETED,

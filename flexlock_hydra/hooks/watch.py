@@ -16,10 +16,10 @@ from flexlock_hydra.capture.code import Snapshot
 from flexlock_hydra.capture.scope import Scope
 from flexlock_hydra.errors import FlexlockError
 from flexlock_hydra.hooks.active import ActiveRun
-from flexlock_hydra.ports.gitask import Asked
-from flexlock_hydra.ports.gitcmd import Started
-from flexlock_hydra.ports.gitlook import Status, read_status
-from flexlock_hydra.ports.gitrepo import GitRepo
+from flexlock_hydra.ports.git.ask import Asked
+from flexlock_hydra.ports.git.command import Started
+from flexlock_hydra.ports.git.status import Status, read_status
+from flexlock_hydra.ports.git.repo import GitRepo
 from flexlock_hydra.record.model import DRIFTED, MAIN, CodeState
 
 _YAML = (".yaml", ".yml")

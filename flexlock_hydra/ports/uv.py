@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from flexlock_hydra.errors import FlexlockError, RerunError
-from flexlock_hydra.ports.gitcmd import redact_url
+from flexlock_hydra.ports.git.command import redact_url
 
 _HINT = "Install it: pip install 'flexlock-hydra[env]', or see https://docs.astral.sh/uv"
 _POINTS_ELSEWHERE = ("VIRTUAL_ENV", "CONDA_PREFIX", "PYTHONPATH", "PYTHONHOME", "UV_PYTHON")

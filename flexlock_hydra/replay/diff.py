@@ -14,7 +14,7 @@ from flexlock_hydra.capture.digest import FileDigest
 from flexlock_hydra.capture.index import Index, index_path
 from flexlock_hydra.capture.secrets import MASK
 from flexlock_hydra.errors import DataError
-from flexlock_hydra.ports.gitdiff import Leaf
+from flexlock_hydra.ports.git.tree_diff import Leaf
 from flexlock_hydra.record.codec import Json
 from flexlock_hydra.record.model import CodeState, DataEntry, Environment, Run, RunLock
 from flexlock_hydra.replay.compare import output_files, without_hydra

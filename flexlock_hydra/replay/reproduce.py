@@ -16,7 +16,7 @@ from flexlock_hydra.archive.tagged import read_tagged
 from flexlock_hydra.archive.user import user_name
 from flexlock_hydra.capture import packages
 from flexlock_hydra.errors import RunNotFoundError
-from flexlock_hydra.ports.gitrepo import GitRepo
+from flexlock_hydra.ports.git.repo import GitRepo
 from flexlock_hydra.record import layout
 from flexlock_hydra.record.codec import Json
 from flexlock_hydra.record.model import Environment

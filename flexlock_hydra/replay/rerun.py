@@ -19,7 +19,7 @@ from flexlock_hydra.archive.runs import RecordedRun, load_run
 from flexlock_hydra.capture import code
 from flexlock_hydra.capture.scope import Scope
 from flexlock_hydra.errors import CodeError, RerunError, TargetError
-from flexlock_hydra.ports import gitcmd
+from flexlock_hydra.ports.git import command as gitcmd
 from flexlock_hydra.record import layout
 from flexlock_hydra.record.model import RunLock
 from flexlock_hydra.replay.command import Command, command

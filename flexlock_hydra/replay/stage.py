@@ -23,8 +23,8 @@ from flexlock_hydra.capture.digest import Digest, FileDigest, digest, digest_byt
 from flexlock_hydra.capture.globs import outside
 from flexlock_hydra.capture.places import relocated
 from flexlock_hydra.errors import CodeError, DataError
-from flexlock_hydra.ports.gitlook import written_files
-from flexlock_hydra.ports.gitrepo import GitRepo
+from flexlock_hydra.ports.git.status import written_files
+from flexlock_hydra.ports.git.repo import GitRepo
 from flexlock_hydra.record import layout, lockfile
 from flexlock_hydra.record.model import DataEntry
 from flexlock_hydra.replay import lost

@@ -20,8 +20,8 @@ from flexlock_hydra.capture import process
 from flexlock_hydra.capture.index import Index, index_path
 from flexlock_hydra.capture.search import files_below
 from flexlock_hydra.errors import FlexlockError, RunNotFoundError
-from flexlock_hydra.ports.gitobjects import wrong_in
-from flexlock_hydra.ports.gitrepo import GitRepo
+from flexlock_hydra.ports.git.objects import wrong_in
+from flexlock_hydra.ports.git.repo import GitRepo
 from flexlock_hydra.record import layout, lockfile
 from flexlock_hydra.record.model import RUNNING, CodeState, Predecessor
 from flexlock_hydra.replay.unchanged import Contents

@@ -11,7 +11,7 @@ from typing import Any
 from platformdirs import site_config_path, user_config_path
 
 from flexlock_hydra.errors import RemoteError
-from flexlock_hydra.ports.store import RemoteSpec
+from flexlock_hydra.ports.store.store import RemoteSpec
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from flexlock_hydra.errors import GitError
-from flexlock_hydra.ports.gitcmd import Started, start
+from flexlock_hydra.ports.git.command import Started, start
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from flexlock_hydra.errors import DataError, FlexlockError, RemoteError
-from flexlock_hydra.ports.gitcmd import redact_url
+from flexlock_hydra.ports.git.command import redact_url
 
 OBJECTS = "files/md5"
 _READ = os.O_RDONLY | getattr(os, "O_BINARY", 0)
@@ -208,10 +208,10 @@ class Store(ABC):
 def open_store(spec: RemoteSpec) -> Store:
     """The store of a data remote; nothing is connected to yet."""
     if spec.is_local:
-        from flexlock_hydra.ports.folder import FolderStore
+        from flexlock_hydra.ports.store.folder import FolderStore
 
         return FolderStore(spec)
-    from flexlock_hydra.ports.cloud import CloudStore
+    from flexlock_hydra.ports.store.cloud import CloudStore
 
     return CloudStore(spec)
 

@@ -16,7 +16,7 @@ from itertools import count
 from pathlib import Path
 
 from flexlock_hydra.errors import RemoteError
-from flexlock_hydra.ports.store import (
+from flexlock_hydra.ports.store.store import (
     OBJECTS,
     SMALL,
     Sendable,

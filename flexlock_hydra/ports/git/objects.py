@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from flexlock_hydra.ports.gitcmd import run, text
+from flexlock_hydra.ports.git.command import run, text
 
 _BATCH = 64 << 20
 """Bytes of objects that are read at once."""

@@ -15,11 +15,11 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from flexlock_hydra.errors import GitError
-from flexlock_hydra.ports import gitask, gitlook
-from flexlock_hydra.ports.gitask import Asked
-from flexlock_hydra.ports.gitcmd import Started, git, redact_url, run, text
-from flexlock_hydra.ports.gitlook import GITLINK, Look, has_line_ends
-from flexlock_hydra.ports.gitremote import look_up
+from flexlock_hydra.ports.git import ask, status
+from flexlock_hydra.ports.git.ask import Asked
+from flexlock_hydra.ports.git.command import Started, git, redact_url, run, text
+from flexlock_hydra.ports.git.status import GITLINK, Look, has_line_ends
+from flexlock_hydra.ports.git.remote import look_up
 from flexlock_hydra.record import layout
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ class GitRepo:
         Raises:
             GitError: no git, or a repository that git refuses to use.
         """
-        return cls.told(gitask.place(folder))
+        return cls.told(ask.place(folder))
 
     @classmethod
     def told(cls, asked: Started) -> GitRepo | None:
@@ -130,7 +130,7 @@ class GitRepo:
         Raises:
             GitError: git refused.
         """
-        return gitlook.read(self.root, self.common_dir, asked)
+        return status.read(self.root, self.common_dir, asked)
 
     def rev_parse(self, name: str) -> str | None:
         """The id that a revision stands for, or None."""

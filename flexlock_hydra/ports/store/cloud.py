@@ -20,9 +20,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from flexlock_hydra.errors import RemoteError
-from flexlock_hydra.ports import calls, kinds
-from flexlock_hydra.ports.kinds import Kind, Method, folder_of, kind_of
-from flexlock_hydra.ports.store import (
+from flexlock_hydra.ports.store import parallel, protocols
+from flexlock_hydra.ports.store.protocols import Kind, Method, folder_of, kind_of
+from flexlock_hydra.ports.store.store import (
     OBJECTS,
     SMALL,
     RemoteSpec,
@@ -95,7 +95,7 @@ class CloudStore(Store):
         def wait(most: int) -> None:
             while len(under_way) > most:
                 future, group = under_way.popleft()
-                calls.finish(future)
+                parallel.finish(future)
                 sent(len(group), sum(size_of(source) for _, source in group))
 
         with self._errors("write to"):
@@ -146,7 +146,7 @@ class CloudStore(Store):
 
     def write_file(self, name: str, content: bytes) -> None:
         with self._errors("write to"):
-            calls.finish(self._start_put([(name, content)]))
+            parallel.finish(self._start_put([(name, content)]))
 
     def remove_file(self, name: str) -> None:
         with self._errors("delete from"):
@@ -210,7 +210,7 @@ class CloudStore(Store):
     def _start_put(self, files: Sequence[tuple[str, bytes]]) -> Future[list[Any]]:
         placed = [(self._place(name), content) for name, content in files]
         self._make_folders(place for place, _ in placed)
-        return calls.start(
+        return parallel.start(
             self._fs.fs, self._kind.put, placed, jobs=self._jobs, fine=lambda error: False
         )
 
@@ -242,13 +242,13 @@ class CloudStore(Store):
         self,
         method: Method,
         arguments: Sequence[tuple[Any, ...]],
-        fine: calls.Fine = lambda error: _gone(error),
+        fine: parallel.Fine = lambda error: _gone(error),
         **options: Any,
     ) -> list[Any]:
         """The results of many calls of one method of the file system; fine errors among them."""
         fs = self._fs.fs
-        return calls.finish(
-            calls.start(fs, method, arguments, jobs=self._jobs, fine=fine, **options)
+        return parallel.finish(
+            parallel.start(fs, method, arguments, jobs=self._jobs, fine=fine, **options)
         )
 
     def _place(self, name: str) -> str:
@@ -339,7 +339,7 @@ def _bound(fs: Any, spec: RemoteSpec) -> None:
     if isinstance(fs, ObjectFileSystem):
         options["use_listings_cache"] = False
     if fs.protocol == "s3":
-        kinds.tune_s3(options, _CONNECT_SECONDS, _READ_SECONDS)
+        protocols.tune_s3(options, _CONNECT_SECONDS, _READ_SECONDS)
         fs.fs.retries = 1  # each of which would be tried so often by botocore
     elif fs.protocol in ("ssh", "sftp"):
         options["timeout"] = spec.options.get("timeout", _READ_SECONDS)

@@ -8,9 +8,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from flexlock_hydra.ports.gitask import Asked
-from flexlock_hydra.ports.gitask import status as ask_status
-from flexlock_hydra.ports.gitcmd import Started, git
+from flexlock_hydra.ports.git.ask import Asked
+from flexlock_hydra.ports.git.ask import status as ask_status
+from flexlock_hydra.ports.git.command import Started, git
 
 GITLINK = "160000"
 """The mode of a submodule in a tree."""

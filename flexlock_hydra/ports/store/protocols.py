@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from flexlock_hydra.ports.store import Source, changed, is_unchanged
+from flexlock_hydra.ports.store.store import Source, changed, is_unchanged
 
 Method = str | Callable[..., Any]
 """A method of a file system by its name, or a function (a coroutine's too) in its place."""

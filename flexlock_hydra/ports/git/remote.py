@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from flexlock_hydra.errors import GitError
-from flexlock_hydra.ports.gitcmd import git, redact_url, start
+from flexlock_hydra.ports.git.command import git, redact_url, start
 
 # A fetched object is looked at before it is kept: names like .git in any spelling, URLs of
 # submodules that would run a command. What old programs wrote and nothing suffers from passes.

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from flexlock_hydra.ports.gitcmd import git, run
-from flexlock_hydra.ports.gitrepo import GitRepo
+from flexlock_hydra.ports.git.command import git, run
+from flexlock_hydra.ports.git.repo import GitRepo
 
 _RAW = ("-r", "-z", "--raw", "--no-abbrev", "--no-renames", "--ignore-submodules=none")
 # Neither a program nor a text form that a configuration or an attribute names.
