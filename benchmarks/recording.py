@@ -180,8 +180,8 @@ def peer(bench: Bench) -> Iterator[Row]:
 _HASH = """
 import sys, time
 from pathlib import Path
-from flexlock_hydra.capture.digest import summarize
-from flexlock_hydra.capture.index import Index, index_path
+from flexlock_hydra.capture.data.digest import summarize
+from flexlock_hydra.capture.data.hash_index import Index, index_path
 start = time.perf_counter()
 with Index.open(index_path()) as index:
     summarize(Path(sys.argv[1]), index=index)

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from flexlock_hydra.capture import lineage, origins
-from flexlock_hydra.capture.digest import Digest, digest
+from flexlock_hydra.capture.lineage import find_locks, predecessors
+from flexlock_hydra.capture.data.digest import Digest, digest
 from flexlock_hydra.record import lockfile
 from flexlock_hydra.record.model import (
     CodeState,
@@ -48,22 +48,22 @@ def lock_of(number: int, prevs: Graph | None = None, job: str = "train") -> RunL
     )
 
 
-def put(root: Path, number: int, *direct: lineage.Found) -> lineage.Found:
+def put(root: Path, number: int, *direct: predecessors.Found) -> predecessors.Found:
     """Write the n-th run, which stands on others, each reached by an entry of its name."""
     prevs: dict[str, Predecessor] = {}
     for found in direct:
-        prevs = lineage.add(prevs, found, f"by-{found.lock.run.id[-2:]}", root)
+        prevs = predecessors.add(prevs, found, f"by-{found.lock.run.id[-2:]}", root)
     path = root / "outputs" / str(number) / "run.lock"
     path.parent.mkdir(parents=True, exist_ok=True)
     lockfile.write(lock_of(number, prevs), path)
-    return lineage.read_found(path)
+    return predecessors.read_found(path)
 
 
-def graph(root: Path, *direct: tuple[lineage.Found, str]) -> dict[str, Predecessor]:
+def graph(root: Path, *direct: tuple[predecessors.Found, str]) -> dict[str, Predecessor]:
     """The graph of a run that reaches these runs by these entries."""
     prevs: dict[str, Predecessor] = {}
     for found, via in direct:
-        prevs = lineage.add(prevs, found, via, root)
+        prevs = predecessors.add(prevs, found, via, root)
     return prevs
 
 
@@ -75,26 +75,26 @@ def numbers(keys: Iterable[str]) -> set[int]:
 READER = run_id(99)
 
 
-def reader(root: Path, folder: str = "outputs/99") -> origins.Reader:
+def reader(root: Path, folder: str = "outputs/99") -> find_locks.Reader:
     """The run that looks for its predecessors."""
-    return origins.Reader(READER, root / folder / "run.lock", root)
+    return find_locks.Reader(READER, root / folder / "run.lock", root)
 
 
-def trace(root: Path, path: Path, prevs: Graph | None = None, via: str = "x") -> lineage.Trace:
+def trace(root: Path, path: Path, prevs: Graph | None = None, via: str = "x") -> predecessors.Trace:
     """What a piece of data leads to, as a job's own entry does."""
     return search(path, reader(root), digest(path), prevs, via)
 
 
 def search(
     path: Path,
-    reader: origins.Reader,
+    reader: find_locks.Reader,
     found: Digest | None,
     prevs: Graph | None = None,
     via: str = "x",
-) -> lineage.Trace:
+) -> predecessors.Trace:
     """Find the locks around a piece of data, and trace them; all that is said of it."""
-    locks, left_out = origins.find(path, reader, found)
-    traced = lineage.trace(prevs or {}, locks, path, via, reader, found)
+    locks, left_out = find_locks.find(path, reader, found)
+    traced = predecessors.trace(prevs or {}, locks, path, via, reader, found)
     said = (*(f"data {via}: {text}" for text in left_out), *traced.warnings)
     return replace(traced, warnings=said)
 

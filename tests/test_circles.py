@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flexlock_hydra.capture import lineage
-from flexlock_hydra.capture.digest import digest
+from flexlock_hydra.capture.lineage import predecessors
+from flexlock_hydra.capture.data.digest import digest
 from flexlock_hydra.record import lockfile
 from tests.lineages import Graph, craft, lock_of, numbers, put, reader, run_id, search, trace
 
@@ -20,7 +20,7 @@ def assert_sound(prevs: Graph) -> None:
     """Every id that a node names is there, and no run stands on itself."""
     for key, prev in prevs.items():
         assert set(prev.prevs) <= set(prevs)
-        assert key not in lineage._reachable(prevs, prev.prevs)
+        assert key not in predecessors._reachable(prevs, prev.prevs)
 
 
 def test_two_runs_that_name_each_other_are_cut_apart(root: Path) -> None:
@@ -84,7 +84,7 @@ def test_the_project_as_output_directory_is_no_circle(root: Path) -> None:
     lockfile.write(lock_of(99), root / "run.lock")
     traced = search(root / "data.csv", reader(root, "."), digest(root / "data.csv"))
 
-    assert traced == lineage.Trace({})
+    assert traced == predecessors.Trace({})
 
 
 def test_a_copy_of_the_own_lock_is_named(root: Path) -> None:
@@ -146,7 +146,7 @@ def test_any_graph_holds_every_reachable_run_once(
     root = tmp_path_factory.mktemp("dag")
     (root / ".git").mkdir()
     for number, below in dag.items():
-        put(root, number, *(lineage.read_found(root / f"outputs/{n}/run.lock") for n in below))
+        put(root, number, *(predecessors.read_found(root / f"outputs/{n}/run.lock") for n in below))
     direct = data.draw(st.lists(st.sampled_from(sorted(dag)), min_size=1, unique=True))
     graphs = []
     for order in (direct, direct[::-1]):

@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 
-from flexlock_hydra.capture.beside import Task
-from flexlock_hydra.capture.places import Places
-from flexlock_hydra.capture.digest import digest
-from flexlock_hydra.capture.globs import Pattern
-from flexlock_hydra.capture.remotes import file_of, identify_url, masked
+from flexlock_hydra.capture.data.hash_worker import Task
+from flexlock_hydra.capture.data.paths import Places
+from flexlock_hydra.capture.data.digest import digest
+from flexlock_hydra.capture.data.globs import Pattern
+from flexlock_hydra.capture.data.url_identity import file_of, identify_url, masked
 from flexlock_hydra.errors import DataError
 from flexlock_hydra.hooks.inputs import Inputs
 from flexlock_hydra.hooks.options import Selection

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from flexlock_hydra.capture.digest import (
+from flexlock_hydra.capture.data.digest import (
     FileDigest,
     digest,
     digest_bytes,
@@ -483,7 +483,7 @@ def test_nothing_of_dvc_is_imported(tmp_path: Path) -> None:
     nested(tmp_path / "x")
     program = (
         "import sys, pathlib\n"
-        "from flexlock_hydra.capture.digest import digest\n"
+        "from flexlock_hydra.capture.data.digest import digest\n"
         "digest(pathlib.Path(sys.argv[1]))\n"
         "print(sorted({'dvc', 'dvc_data', 'dvc_objects', 'fsspec', 'git', 'hydra'}\n"
         "             & set(sys.modules)))\n"

@@ -164,7 +164,7 @@ def test_a_damaged_index(known: Project, tmp_path: Path) -> None:
     known.flexlock("doctor", check=False, FLEXLOCK_CACHE=str(cache))
     assert not cache.exists()  # looking makes nothing
     (cache / "x").mkdir(parents=True)
-    from flexlock_hydra.capture.index import Index
+    from flexlock_hydra.capture.data.hash_index import Index
 
     path = cache / f"hashes-1-{socket.gethostname()}.sqlite"
     Index.open(path).close()

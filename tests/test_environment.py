@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from flexlock_hydra.capture import environment
-from flexlock_hydra.capture.secrets import Masker
+from flexlock_hydra.capture.environment import environment
+from flexlock_hydra.capture.secrets.masker import Masker
 from flexlock_hydra.record.model import Environment
 from tests.conftest import Project
 
@@ -397,7 +397,7 @@ def test_nothing_is_imported_for_it(project: Project) -> None:
     program = (
         "import sys, pathlib\n"
         "from flexlock_hydra.capture import environment\n"
-        "from flexlock_hydra.capture.secrets import Masker\n"
+        "from flexlock_hydra.capture.secrets.masker import Masker\n"
         "assert environment.capture(pathlib.Path.cwd(), [], Masker()).packages\n"
         "print(sorted({'importlib.metadata', 'dvc', 'git', 'numpy', 'hydra'} & set(sys.modules)))"
     )

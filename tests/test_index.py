@@ -18,10 +18,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flexlock_hydra.capture import index as index_module
-from flexlock_hydra.capture import walk
-from flexlock_hydra.capture.digest import digest, summarize
-from flexlock_hydra.capture.index import Index, index_path
+from flexlock_hydra.capture.data import hash_index as index_module
+from flexlock_hydra.capture.data import walk
+from flexlock_hydra.capture.data.digest import digest, summarize
+from flexlock_hydra.capture.data.hash_index import Index, index_path
 
 TICK_NS = 30_000_000
 """Above one tick of the clock of any file system that these tests run on."""
@@ -349,8 +349,8 @@ def test_a_full_disk(data: Path, tmp_path: Path) -> None:
     program = (
         "import resource, sys, pathlib\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (9000, 9000))\n"
-        "from flexlock_hydra.capture.index import Index\n"
-        "from flexlock_hydra.capture.digest import summarize\n"
+        "from flexlock_hydra.capture.data.hash_index import Index\n"
+        "from flexlock_hydra.capture.data.digest import summarize\n"
         "with Index.open(pathlib.Path(sys.argv[2])) as index:\n"
         "    print(summarize(pathlib.Path(sys.argv[1]), index=index).md5)\n"
     )
@@ -395,8 +395,8 @@ def test_a_locked_index_stays(
 CROWD = """
 import os, pathlib, sys, time
 from flexlock_hydra.capture import walk
-from flexlock_hydra.capture.digest import summarize
-from flexlock_hydra.capture.index import Index
+from flexlock_hydra.capture.data.digest import summarize
+from flexlock_hydra.capture.data.hash_index import Index
 walk._BATCH = 16
 data, index, go = map(pathlib.Path, sys.argv[1:])
 children = []
@@ -409,7 +409,7 @@ for _ in range(200):
             found = summarize(data, index=opened).md5
         os._exit(found != go.read_text())
     children.append(pid)
-from flexlock_hydra.capture.digest import digest
+from flexlock_hydra.capture.data.digest import digest
 want = digest(data).md5
 (go.parent / "new").write_text(want)
 os.rename(go.parent / "new", go)
@@ -479,8 +479,8 @@ MEMORY = """
 import pathlib, resource, sys
 from flexlock_hydra.capture import walk
 walk._SPILL = 2000
-from flexlock_hydra.capture.digest import summarize
-from flexlock_hydra.capture.index import Index
+from flexlock_hydra.capture.data.digest import summarize
+from flexlock_hydra.capture.data.hash_index import Index
 with Index.open(pathlib.Path(sys.argv[2])) as index:
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     assert summarize(pathlib.Path(sys.argv[1]), index=index).nfiles == 40_000

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from flexlock_hydra.capture import lineage, origins
+from flexlock_hydra.capture.lineage import find_locks, predecessors
 from flexlock_hydra.errors import LockError
 from flexlock_hydra.record import lockfile, summary
 from flexlock_hydra.record.model import (
@@ -35,7 +35,7 @@ def test_the_lock_at_or_above_the_data_is_found(lock: str, data: str, root: Path
     (root / lock).parent.mkdir(parents=True, exist_ok=True)
     (root / lock).touch()
 
-    assert origins.find_lock(root / data, root) == root / lock
+    assert find_locks.find_lock(root / data, root) == root / lock
 
 
 def test_the_nearest_lock_counts(root: Path) -> None:
@@ -44,7 +44,7 @@ def test_the_nearest_lock_counts(root: Path) -> None:
         folder.mkdir(exist_ok=True)
         (folder / "run.lock").touch()
 
-    assert origins.find_lock(root / "a" / "x", root) == root / "a" / "run.lock"
+    assert find_locks.find_lock(root / "a" / "x", root) == root / "a" / "run.lock"
 
 
 def test_a_lock_above_the_root_is_not_found(root: Path) -> None:
@@ -52,7 +52,7 @@ def test_a_lock_above_the_root_is_not_found(root: Path) -> None:
     (root.parent / "run.lock").touch()
     (root / "data").mkdir()
 
-    assert origins.find_lock(root / "data" / "x.csv", root) is None
+    assert find_locks.find_lock(root / "data" / "x.csv", root) is None
 
 
 def test_the_root_stops_the_search_without_git_too(tmp_path: Path) -> None:
@@ -60,7 +60,7 @@ def test_the_root_stops_the_search_without_git_too(tmp_path: Path) -> None:
     (tmp_path / "run.lock").touch()
     (tmp_path / "a").mkdir()
 
-    assert origins.find_lock(tmp_path / "a" / "x", tmp_path / "a") is None
+    assert find_locks.find_lock(tmp_path / "a" / "x", tmp_path / "a") is None
 
 
 def test_outside_the_search_ends_at_the_first_repository(root: Path, tmp_path: Path) -> None:
@@ -69,9 +69,9 @@ def test_outside_the_search_ends_at_the_first_repository(root: Path, tmp_path: P
     (other / ".git").mkdir(parents=True)
     (tmp_path / "run.lock").touch()
 
-    assert origins.find_lock(other / "data" / "x", root) is None
+    assert find_locks.find_lock(other / "data" / "x", root) is None
     (other / "run.lock").touch()
-    assert origins.find_lock(other / "data" / "x", root) == other / "run.lock"
+    assert find_locks.find_lock(other / "data" / "x", root) == other / "run.lock"
 
 
 @pytest.mark.parametrize("name", ["uv.lock", "run.20261122T101500Z-3f9c2a7b.lock", "RUN.LOCK"])
@@ -79,7 +79,7 @@ def test_another_name_is_no_lock(name: str, root: Path) -> None:
     """Only a file named run.lock tells of a run."""
     (root / name).touch()
 
-    assert origins.find_lock(root / "data", root) is None
+    assert find_locks.find_lock(root / "data", root) is None
 
 
 def test_a_folder_of_that_name_is_no_lock(root: Path) -> None:
@@ -87,7 +87,7 @@ def test_a_folder_of_that_name_is_no_lock(root: Path) -> None:
     (root / "a" / "run.lock").mkdir(parents=True)
     (root / "run.lock").touch()
 
-    assert origins.find_lock(root / "a" / "x", root) == root / "run.lock"
+    assert find_locks.find_lock(root / "a" / "x", root) == root / "run.lock"
 
 
 # Reading
@@ -115,13 +115,13 @@ def test_a_damaged_lock_is_an_error(content: bytes, reason: str, root: Path) -> 
     path = root / "run.lock"
     path.write_bytes(content)
     with pytest.raises(LockError, match=f"^{path}.*{reason}"):
-        lineage.read_found(path)
+        predecessors.read_found(path)
 
 
 def test_an_unreadable_lock_is_an_error(root: Path) -> None:
     """A lock that went away between finding and reading is LockError."""
     with pytest.raises(LockError, match="run.lock cannot be read: No such file"):
-        lineage.read_found(root / "run.lock")
+        predecessors.read_found(root / "run.lock")
 
 
 # The graph
@@ -156,7 +156,7 @@ def test_a_predecessor_outside_has_an_absolute_path(root: Path, tmp_path: Path) 
 def test_a_predecessor_in_the_root_has_a_dot(root: Path) -> None:
     """A run whose output folder is the root itself lies at ``.``."""
     lockfile.write(lock_of(1), root / "run.lock")
-    found = lineage.read_found(root / "run.lock")
+    found = predecessors.read_found(root / "run.lock")
 
     assert graph(root, (found, "x"))[run_id(1)].path == "."
 
@@ -237,7 +237,7 @@ def test_a_graph_is_not_changed_by_adding(root: Path) -> None:
     """Adding gives a new graph; the one before stays as it was."""
     before = graph(root, (put(root, 1), "a"))
     copy = dict(before)
-    lineage.add(before, put(root, 2), "b", root)
+    predecessors.add(before, put(root, 2), "b", root)
 
     assert before == copy
 
@@ -258,7 +258,7 @@ def test_what_an_entry_alone_led_to_goes_with_it(root: Path) -> None:
     chain = put(root, 2, put(root, 1))
     prevs = graph(root, (chain, "old"), (put(root, 5), "other"))
 
-    assert numbers(lineage.without_via(prevs, "old")) == {5}
+    assert numbers(predecessors.without_via(prevs, "old")) == {5}
 
 
 def test_what_another_entry_leads_to_stays(root: Path) -> None:
@@ -266,12 +266,12 @@ def test_what_another_entry_leads_to_stays(root: Path) -> None:
     found = put(root, 1)
     prevs = graph(root, (found, "a"), (found, "b"))
 
-    assert lineage.without_via(prevs, "a")[run_id(1)].via == ("b",)
+    assert predecessors.without_via(prevs, "a")[run_id(1)].via == ("b",)
 
 
 def test_one_side_of_a_diamond_goes(root: Path) -> None:
     """Dropping one side keeps the other and what both stand on."""
-    kept = lineage.without_via(diamond(root), "left")
+    kept = predecessors.without_via(diamond(root), "left")
 
     assert numbers(kept) == {1, 3}
 
@@ -280,7 +280,7 @@ def test_a_run_that_only_others_stand_on_is_direct_no_more(root: Path) -> None:
     """A run that loses its own entry but is behind another becomes an inherited one."""
     base = put(root, 1)
     prevs = graph(root, (base, "base"), (put(root, 2, base), "last"))
-    kept = lineage.without_via(prevs, "base")
+    kept = predecessors.without_via(prevs, "base")
 
     assert (kept[run_id(1)].direct, kept[run_id(1)].via) == (False, ())
     assert kept[run_id(2)] == prevs[run_id(2)]
@@ -290,14 +290,14 @@ def test_an_entry_that_led_nowhere_changes_nothing(root: Path) -> None:
     """Dropping an entry without predecessors leaves the graph."""
     prevs = diamond(root)
 
-    assert lineage.without_via(prevs, "unknown") == prevs
+    assert predecessors.without_via(prevs, "unknown") == prevs
 
 
 def test_dropping_the_last_entry_empties_the_graph(root: Path) -> None:
     """Without entries there are no predecessors."""
-    prevs = lineage.without_via(diamond(root), "left")
+    prevs = predecessors.without_via(diamond(root), "left")
 
-    assert lineage.without_via(prevs, "right") == {}
+    assert predecessors.without_via(prevs, "right") == {}
 
 
 def test_a_predecessor_that_its_lock_does_not_hold_is_passed_over(root: Path) -> None:
@@ -306,7 +306,7 @@ def test_a_predecessor_that_its_lock_does_not_hold_is_passed_over(root: Path) ->
     prevs = graph(root, (found, "a"))
     broken = {run_id(1): replace(prevs[run_id(1)], prevs=(run_id(7),))}
 
-    assert lineage.without_via(broken, "other") == broken
+    assert predecessors.without_via(broken, "other") == broken
 
 
 def test_a_cycle_does_not_hang(root: Path) -> None:
@@ -317,5 +317,5 @@ def test_a_cycle_does_not_hang(root: Path) -> None:
         run_id(2): replace(prevs[run_id(2)], prevs=(run_id(1),)),
     }
 
-    assert numbers(lineage.without_via(cycle, "b")) == {1, 2}
-    assert lineage.without_via(lineage.without_via(cycle, "b"), "a") == {}
+    assert numbers(predecessors.without_via(cycle, "b")) == {1, 2}
+    assert predecessors.without_via(predecessors.without_via(cycle, "b"), "a") == {}

@@ -18,7 +18,7 @@ import pytest
 
 from flexlock_hydra.archive import columns, search, where
 from flexlock_hydra.archive.columns import ColumnError
-from flexlock_hydra.capture import process
+from flexlock_hydra.capture.environment import process
 from flexlock_hydra.cli import listed
 from tests.conftest import Project
 from tests.listings import put, run

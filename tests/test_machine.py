@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from flexlock_hydra.capture import machine
+from flexlock_hydra.capture.environment import machine
 
 NVIDIA = """Model: \t\t NVIDIA H200
 IRQ:   \t\t 123

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from flexlock_hydra.archive import metafiles
 from flexlock_hydra.archive.plan import Piece, Plan, is_under, join, make_plan
-from flexlock_hydra.capture.digest import Digest, FileDigest, digest_bytes, of_files
+from flexlock_hydra.capture.data.digest import Digest, FileDigest, digest_bytes, of_files
 from flexlock_hydra.archive.tagged import parse_metafile
 from flexlock_hydra.ports.store.store import RemoteSpec
 

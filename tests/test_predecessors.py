@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from flexlock_hydra.capture import origins
-from flexlock_hydra.capture.digest import digest, digest_bytes
+from flexlock_hydra.capture.lineage import find_locks
+from flexlock_hydra.capture.data.digest import digest, digest_bytes
 from flexlock_hydra.errors import LockError
 from flexlock_hydra.record import layout, lockfile, summary
 from flexlock_hydra.record.emitter import emit
@@ -67,7 +67,7 @@ def test_a_search_without_a_digest_is_bounded(root: Path) -> None:
     for number in (1, 2):
         craft(root, number)
     found = search(root / "outputs", reader(root), None)
-    for number in range(origins._SEARCHED):
+    for number in range(find_locks._SEARCHED):
         os.close(os.open(root / "outputs" / f"{number}.txt", os.O_CREAT | os.O_WRONLY))
     cut = search(root / "outputs", reader(root), None)
 
@@ -113,7 +113,7 @@ def test_a_predecessor_that_did_not_complete_is_named(status: str, root: Path) -
 
 def test_a_killed_predecessor_is_judged(root: Path) -> None:
     """A run whose process is gone is interrupted, whatever its lock still says."""
-    from flexlock_hydra.capture import process
+    from flexlock_hydra.capture.environment import process
 
     lock, path = lock_of(1), craft(root, 1)
     gone = replace(process.capture(), start_ticks=1)

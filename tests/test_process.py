@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from flexlock_hydra.capture import process
+from flexlock_hydra.capture.environment import process
 from flexlock_hydra.record.model import (
     STATUSES,
     Command,

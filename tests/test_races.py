@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from flexlock_hydra.archive import guard
-from flexlock_hydra.capture import process
+from flexlock_hydra.capture.environment import process
 from flexlock_hydra.errors import PushError, RemoteError
 from flexlock_hydra.ports.store.folder import FolderStore
 from flexlock_hydra.ports.store.store import RemoteSpec

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from flexlock_hydra.capture import code
+from flexlock_hydra.capture.code import snapshot as code
 from flexlock_hydra.ports.git.repo import GitRepo
 from tests.conftest import Project
 from tests.edits import deleted, edited, untracked

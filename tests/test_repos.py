@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from flexlock_hydra.capture import code
+from flexlock_hydra.capture.code import snapshot as code
 from flexlock_hydra.ports.git.repo import GitRepo
 from tests.conftest import WAIT_FOR_A_SIGNAL, Project, read_lock, with_callback
 from tests.trees import snapshot

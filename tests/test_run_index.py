@@ -208,7 +208,7 @@ def test_a_locked_index(
     tmp_path: Path, cache: Path, settled: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """While another process writes without end, locks are read without the index."""
-    monkeypatch.setattr("flexlock_hydra.capture.index._WAIT", 0.05)
+    monkeypatch.setattr("flexlock_hydra.capture.data.hash_index._WAIT", 0.05)
     put(tmp_path / "p", run(1))
     catalog([tmp_path / "p"])
     put(tmp_path / "p", run(2))

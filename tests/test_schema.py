@@ -13,10 +13,13 @@ from typing import Any, get_args, get_origin
 import pytest
 import yaml
 
-from flexlock_hydra.capture import code, data, environment, lineage, process
-from flexlock_hydra.capture.places import Places
-from flexlock_hydra.capture.beside import identify
-from flexlock_hydra.capture.secrets import Masker
+from flexlock_hydra.capture.code import snapshot
+from flexlock_hydra.capture.data import entry as data
+from flexlock_hydra.capture.environment import environment, process
+from flexlock_hydra.capture.lineage import predecessors
+from flexlock_hydra.capture.data.paths import Places
+from flexlock_hydra.capture.data.hash_worker import identify
+from flexlock_hydra.capture.secrets.masker import Masker
 from flexlock_hydra.ports.git.repo import GitRepo
 from flexlock_hydra.record import lockfile
 from flexlock_hydra.record.codec import Node
@@ -162,7 +165,7 @@ def test_what_the_capture_builds_fits_the_schema(project: Project, tmp_path: Pat
                 started="2026-11-22T10:15:00+00:00",
                 process=process.capture(),
             ).to_dict(),
-            "repos": {"main": code.capture(repo, project.root).to_dict()},
+            "repos": {"main": snapshot.capture(repo, project.root).to_dict()},
             "data": {
                 given: data.filled(entry, identify(task)).to_dict()
                 for given in ("data/table.csv", "data", "data/*", "~/gone", "none://x", "run.sh")
@@ -170,8 +173,8 @@ def test_what_the_capture_builds_fits_the_schema(project: Project, tmp_path: Pat
             },
             "prevs": {
                 key: prev.to_dict()
-                for key, prev in lineage.add(
-                    {}, lineage.read_found(older), "table", project.root
+                for key, prev in predecessors.add(
+                    {}, predecessors.read_found(older), "table", project.root
                 ).items()
             },
             "environment": environment.capture(project.root, ["HOME"], Masker()).to_dict(),

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from flexlock_hydra.capture.scope import Scope
+from flexlock_hydra.capture.code.scope import Scope
 from flexlock_hydra.ports.git import ask, status
 from tests.conftest import Project
 from tests.edits import edited

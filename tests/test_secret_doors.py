@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flexlock_hydra.capture import environment
-from flexlock_hydra.capture.secrets import MASK, Masker
-from flexlock_hydra.capture.shapes import SHAPES
+from flexlock_hydra.capture.environment import environment
+from flexlock_hydra.capture.secrets.masker import MASK, Masker
+from flexlock_hydra.capture.secrets.patterns import SHAPES
 from flexlock_hydra.hooks.ending import _failure, _result
 from tests.conftest import Project
 from tests.secret_corpus import ORDINARY, SECRETS, Planted
@@ -282,7 +282,7 @@ def test_secrets_are_masked_fast() -> None:
     """A config of 10,000 leaves is learned and masked, both before and after resolution."""
     program = (
         "import time, json, sys\n"
-        "from flexlock_hydra.capture.secrets import Masker\n"
+        "from flexlock_hydra.capture.secrets.masker import Masker\n"
         "words = ['adam', 'data/train.csv', 'torch.optim.AdamW', 'bert-base-uncased', '${a.b}']\n"
         "config = {f's{i}': {f'b{i}_{j}': {'lr': j / 7, 'name': words[(i + j) % 5] + str(j)}\n"
         "                    for j in range(10)} for i in range(500)}\n"

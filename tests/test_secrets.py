@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flexlock_hydra.capture.secrets import MASK, Masker, env_names, is_interpolation
+from flexlock_hydra.capture.secrets.masker import MASK, Masker, env_names, is_interpolation
 
 VALUE = "hunter22"
 UPPER, DIGITS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ", "0123456789"

@@ -19,7 +19,8 @@ import pytest
 import yaml
 
 from flexlock_hydra.archive.runs import find_sweep
-from flexlock_hydra.capture import process, sweep
+from flexlock_hydra.capture.environment import process
+from flexlock_hydra.capture.lineage import sweep_jobs
 from flexlock_hydra.errors import LockError
 from flexlock_hydra.record import layout, lockfile
 from flexlock_hydra.record.model import Sweep
@@ -506,7 +507,7 @@ def test_a_job_that_ran_twice_is_there_twice(tmp_path: Path) -> None:
         replace(again, job=job), tmp_path / "1" / layout.superseded_lock(run_id(2))
     )
 
-    assert [(job.num, job.run) for job in sweep.observe(lock, tmp_path).jobs] == [
+    assert [(job.num, job.run) for job in sweep_jobs.observe(lock, tmp_path).jobs] == [
         (1, run_id(1)), (1, run_id(2))
     ]
 
@@ -517,16 +518,16 @@ def test_runs_of_others_are_none_of_its_jobs(tmp_path: Path) -> None:
     new_job(tmp_path, 1, job=lock_of(1).job)
     new_job(tmp_path, 2, job=replace(lock_of(1).job, sweep=Sweep(id=run_id(6), dir=".")))
 
-    assert sweep.observe(lock, tmp_path) == lock
+    assert sweep_jobs.observe(lock, tmp_path) == lock
 
 
 def test_a_job_whose_folder_is_gone_stays(tmp_path: Path) -> None:
     """What is known of a job is not lost with its folder."""
     path = new_job(tmp_path, 1)
-    seen = sweep.observe(new_sweep(tmp_path), tmp_path)
+    seen = sweep_jobs.observe(new_sweep(tmp_path), tmp_path)
     path.unlink()
 
-    assert sweep.observe(seen, tmp_path) == seen
+    assert sweep_jobs.observe(seen, tmp_path) == seen
 
 
 def test_a_damaged_job_is_named(tmp_path: Path) -> None:
@@ -534,7 +535,7 @@ def test_a_damaged_job_is_named(tmp_path: Path) -> None:
     lock = new_sweep(tmp_path)
     new_job(tmp_path, 1)
     new_job(tmp_path, 2).write_text("format: 2\n")
-    seen = sweep.observe(lock, tmp_path)
+    seen = sweep_jobs.observe(lock, tmp_path)
 
     assert [job.num for job in seen.jobs] == [1]
     assert seen.warnings == (
@@ -547,7 +548,7 @@ def test_a_large_result_stays_in_the_jobs_lock(tmp_path: Path) -> None:
     run = replace(lock_of(1).run, result="x" * 2000)
     new_job(tmp_path, 1, run=run)
 
-    assert sweep.observe(new_sweep(tmp_path), tmp_path).jobs[0].result is None
+    assert sweep_jobs.observe(new_sweep(tmp_path), tmp_path).jobs[0].result is None
 
 
 def test_a_thousand_jobs_in_time(tmp_path: Path) -> None:
@@ -565,7 +566,7 @@ def test_a_thousand_jobs_in_time(tmp_path: Path) -> None:
         mine = content.replace(run_id(0).encode(), run_id(number).encode())
         (tmp_path / str(number) / "run.lock").write_bytes(mine)
     start = time.process_time()
-    lockfile.write(sweep.observe(lock, tmp_path), tmp_path / layout.SWEEP_LOCK)
+    lockfile.write(sweep_jobs.observe(lock, tmp_path), tmp_path / layout.SWEEP_LOCK)
     took = time.process_time() - start
 
     assert read(tmp_path / layout.SWEEP_LOCK).njobs == 1000

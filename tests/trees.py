@@ -6,8 +6,8 @@ import os
 import subprocess
 from pathlib import Path
 
-from flexlock_hydra.capture import code
-from flexlock_hydra.capture.scope import Scope
+from flexlock_hydra.capture.code import snapshot as code
+from flexlock_hydra.capture.code.scope import Scope
 from flexlock_hydra.ports.git.repo import GitRepo
 from flexlock_hydra.record.model import CodeState
 from tests.conftest import Project

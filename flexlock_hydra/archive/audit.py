@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from flexlock_hydra.archive.plan import join, with_parents
 from flexlock_hydra.archive.tagged import Tagged, TaggedOut
-from flexlock_hydra.capture.digest import digest_bytes, parse_tree_object
+from flexlock_hydra.capture.data.digest import digest_bytes, parse_tree_object
 from flexlock_hydra.errors import DataError
 from flexlock_hydra.ports.store.store import Store
 

@@ -9,8 +9,8 @@ from flexlock_hydra.archive import collect, repos
 from flexlock_hydra.archive.plan import Out, Piece, Plan, is_under, join, make_plan, with_parents
 from flexlock_hydra.archive.runs import RecordedRun
 from flexlock_hydra.archive.subject import Subject, lock_path
-from flexlock_hydra.capture.digest import FileDigest, digest_bytes, tree_object
-from flexlock_hydra.capture.index import Index, index_path
+from flexlock_hydra.capture.data.digest import FileDigest, digest_bytes, tree_object
+from flexlock_hydra.capture.data.hash_index import Index, index_path
 from flexlock_hydra.errors import CodeError, GitError
 from flexlock_hydra.ports.git.repo import GitRepo, TreeEntry
 from flexlock_hydra.ports.store.store import Sendable, Source

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from flexlock_hydra.archive import runindex
 from flexlock_hydra.archive.runindex import Row, RunIndex
-from flexlock_hydra.capture.search import look_below
-from flexlock_hydra.capture.walk import is_settled, stamp
+from flexlock_hydra.capture.lineage.find_files import look_below
+from flexlock_hydra.capture.data.walk import is_settled, stamp
 from flexlock_hydra.errors import GitError, LockError
 from flexlock_hydra.ports.git.command import git
 from flexlock_hydra.record import layout
@@ -226,7 +226,7 @@ class _Around:
 
     def status(self, plain: Json, root: str) -> str:
         """Of a run that says it is running."""
-        from flexlock_hydra.capture import process
+        from flexlock_hydra.capture.environment import process
         from flexlock_hydra.record.model import INTERRUPTED, RUNNING, Process
 
         alive = process.is_alive(Process.parse(plain))

@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from flexlock_hydra.archive.remote import choose_remote, with_settings
 from flexlock_hydra.archive.runs import RecordedRun
 from flexlock_hydra.archive.tagged import read_tagged
-from flexlock_hydra.capture.digest import (
+from flexlock_hydra.capture.data.digest import (
     Digest,
     FileDigest,
     digest_bytes,

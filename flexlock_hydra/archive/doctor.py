@@ -20,7 +20,7 @@ from pathlib import Path
 from flexlock_hydra.archive.reach import DATA, GIT, Answer, Probe
 from flexlock_hydra.archive.remote import embedded_store
 from flexlock_hydra.archive.runs import locks_below
-from flexlock_hydra.capture.index import CACHE_VARIABLE, index_path, look_through
+from flexlock_hydra.capture.data.hash_index import CACHE_VARIABLE, index_path, look_through
 from flexlock_hydra.errors import FlexlockError
 from flexlock_hydra.ports.git import command
 from flexlock_hydra.ports.git.repo import GitRepo

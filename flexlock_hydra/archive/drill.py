@@ -12,7 +12,7 @@ from pathlib import Path
 from flexlock_hydra.archive.cargo import Cargo
 from flexlock_hydra.archive.plan import join
 from flexlock_hydra.archive.pull import restore_for_drill
-from flexlock_hydra.capture.digest import FileDigest, digest_file
+from flexlock_hydra.capture.data.digest import FileDigest, digest_file
 from flexlock_hydra.errors import PushError
 from flexlock_hydra.ports.git.remote import fetch_refs, push_refs
 from flexlock_hydra.ports.git.repo import GitRepo, TreeEntry

@@ -22,7 +22,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from flexlock_hydra.capture import process
+from flexlock_hydra.capture.environment import process
 from flexlock_hydra.errors import LockError, PushError, RemoteError
 from flexlock_hydra.ports.store.store import Store
 from flexlock_hydra.record import layout

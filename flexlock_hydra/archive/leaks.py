@@ -12,8 +12,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from flexlock_hydra.capture.secrets import Masker
-from flexlock_hydra.capture.shapes import SHAPES
+from flexlock_hydra.capture.secrets.masker import Masker
+from flexlock_hydra.capture.secrets.patterns import SHAPES
 from flexlock_hydra.errors import PushError
 from flexlock_hydra.ports.git.remote import new_blobs
 from flexlock_hydra.ports.git.repo import GitRepo, TreeEntry

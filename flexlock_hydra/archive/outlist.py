@@ -6,7 +6,7 @@ import os
 
 from flexlock_hydra.archive.runs import RecordedRun
 from flexlock_hydra.archive.tagged import read_tagged
-from flexlock_hydra.capture.digest import FileDigest, digest_bytes, parse_tree_object
+from flexlock_hydra.capture.data.digest import FileDigest, digest_bytes, parse_tree_object
 from flexlock_hydra.errors import FlexlockError
 from flexlock_hydra.ports.store.store import open_store
 

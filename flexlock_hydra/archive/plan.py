@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
-from flexlock_hydra.capture.digest import Digest, FileDigest, of_files
+from flexlock_hydra.capture.data.digest import Digest, FileDigest, of_files
 from flexlock_hydra.record import layout
 
 

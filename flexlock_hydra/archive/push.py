@@ -27,8 +27,8 @@ from flexlock_hydra.archive.remote import choose_git_remote, choose_remote
 from flexlock_hydra.archive.runs import RecordedRun, RecordedSweep
 from flexlock_hydra.archive.subject import Subject, subject_of
 from flexlock_hydra.archive.tagged import MANIFEST_ERRORS, check_manifest
-from flexlock_hydra.capture.scope import is_hydras
-from flexlock_hydra.capture.secrets import Masker
+from flexlock_hydra.capture.code.scope import is_hydras
+from flexlock_hydra.capture.secrets.masker import Masker
 from flexlock_hydra.errors import GitError, PushError, RemoteError
 from flexlock_hydra.ports.git import command
 from flexlock_hydra.ports.git.command import redact_url

@@ -11,7 +11,7 @@ from typing import Any
 
 from flexlock_hydra.archive import guard, metafiles
 from flexlock_hydra.archive.remotes import Remotes, manifests_of
-from flexlock_hydra.capture.digest import digest_bytes, parse_tree_object
+from flexlock_hydra.capture.data.digest import digest_bytes, parse_tree_object
 from flexlock_hydra.errors import DataError, RunNotFoundError
 from flexlock_hydra.ports.git.remote import push_refs, remote_refs
 from flexlock_hydra.ports.store.store import Store, open_store

@@ -18,7 +18,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from flexlock_hydra.capture.index import cache_file, connect, remove
+from flexlock_hydra.capture.data.hash_index import cache_file, connect, remove
 
 if TYPE_CHECKING:
     from flexlock_hydra.record.brief import Brief

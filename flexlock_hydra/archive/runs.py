@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from flexlock_hydra.capture import process
-from flexlock_hydra.capture.places import record_path
-from flexlock_hydra.capture.search import files_below
+from flexlock_hydra.capture.environment import process
+from flexlock_hydra.capture.data.paths import record_path
+from flexlock_hydra.capture.lineage.find_files import files_below
 from flexlock_hydra.errors import CodeError, LockError, RunNotFoundError
 from flexlock_hydra.ports.git.repo import GitRepo
 from flexlock_hydra.record import layout, lockfile, sweep
@@ -146,7 +146,7 @@ def find_sweep(name: str | Path, start: Path | None = None) -> RecordedSweep | N
 
 
 def _load_sweep(path: Path) -> RecordedSweep:
-    from flexlock_hydra.capture.sweep import observe
+    from flexlock_hydra.capture.lineage.sweep_jobs import observe
 
     path = path.absolute()
     recorded = sweep.read(path)

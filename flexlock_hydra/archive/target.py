@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from flexlock_hydra.capture import process
+from flexlock_hydra.capture.environment import process
 from flexlock_hydra.errors import GitError, LockError, TargetError
 from flexlock_hydra.ports.git import ask, command, status as gitlook
 from flexlock_hydra.ports.git.repo import GitRepo

@@ -116,7 +116,7 @@ def _root() -> Path:
 
 
 def _seen(root: Path) -> Iterator[_Seen]:
-    from flexlock_hydra.capture.search import files_below
+    from flexlock_hydra.capture.lineage.find_files import files_below
     from flexlock_hydra.record.layout import is_lock
 
     here, deadline = Path.cwd(), time.monotonic() + _PATIENCE

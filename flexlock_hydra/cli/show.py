@@ -7,7 +7,7 @@ import click
 from flexlock_hydra.archive import verdicts
 from flexlock_hydra.archive.elsewhere import finding
 from flexlock_hydra.archive.runs import RecordedRun, RecordedSweep, find_sweep
-from flexlock_hydra.capture import process
+from flexlock_hydra.capture.environment import process
 from flexlock_hydra.cli import render, shown, shown_sweep, shown_verdicts
 from flexlock_hydra.cli.names import RUN
 from flexlock_hydra.ports.git.repo import GitRepo

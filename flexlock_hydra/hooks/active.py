@@ -12,8 +12,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flexlock_hydra.capture.code import Snapshot
-from flexlock_hydra.capture.places import Places
+from flexlock_hydra.capture.code.snapshot import Snapshot
+from flexlock_hydra.capture.data.paths import Places
 from flexlock_hydra.errors import DataError
 from flexlock_hydra.hooks import tracking
 from flexlock_hydra.hooks.again import Relocation
@@ -25,8 +25,8 @@ from flexlock_hydra.record.layout import utc_now
 from flexlock_hydra.record.model import COMPLETED, FAILED, INTERRUPTED, RUNNING, CodeState, Failure
 
 if TYPE_CHECKING:  # loaded where there is something to hash
-    from flexlock_hydra.capture.beside import Answer
-    from flexlock_hydra.capture.digest import Digest
+    from flexlock_hydra.capture.data.hash_worker import Answer
+    from flexlock_hydra.capture.data.digest import Digest
     from flexlock_hydra.hooks.inputs import Inputs
     from flexlock_hydra.hooks.outputs import OutputFolder
 
@@ -159,8 +159,8 @@ class ActiveRun(WrittenLock):
 
     def add_data(self, key: str, given: str, config_key: str | None = None) -> None:
         """Put an input and its predecessors into the lock; what is large is hashed later."""
-        from flexlock_hydra.capture.beside import Answer
-        from flexlock_hydra.capture.data import describe
+        from flexlock_hydra.capture.data.hash_worker import Answer
+        from flexlock_hydra.capture.data.entry import describe
         from flexlock_hydra.hooks.inputs import lies_inside
 
         with self.mutex:
@@ -182,7 +182,7 @@ class ActiveRun(WrittenLock):
 
     def _record(self, key: str, answer: Answer) -> None:
         """Complete an entry with what is known of it now."""
-        from flexlock_hydra.capture.data import filled
+        from flexlock_hydra.capture.data.entry import filled
 
         entry = masked_entry(filled(self.lock.data[key], answer), self.masker)
         self.lock = replace(self.lock, data={**self.lock.data, key: entry})
@@ -236,26 +236,26 @@ class ActiveRun(WrittenLock):
             if self.looked is not None:
                 self.looked.forget(key)
             if key in self.lock.data:
-                from flexlock_hydra.capture import lineage
+                from flexlock_hydra.capture.lineage import predecessors
 
                 data = {name: kept for name, kept in self.lock.data.items() if name != key}
-                prevs = lineage.without_via(self.lock.prevs, key)
+                prevs = predecessors.without_via(self.lock.prevs, key)
                 self.lock = replace(self.lock, data=data, prevs=prevs)
 
     def add_prevs(self, given: str, via: str, found: Digest | None = None) -> bool:
         """Put the runs that a path comes from into the graph; whether there are any."""
-        from flexlock_hydra.capture import origins
+        from flexlock_hydra.capture.lineage import find_locks
 
         path = self.places.locate(given)
-        reader = origins.Reader(self.lock.run.id, self.path, self.places.root)
-        locks, left_out = origins.find(path, reader, found)
+        reader = find_locks.Reader(self.lock.run.id, self.path, self.places.root)
+        locks, left_out = find_locks.find(path, reader, found)
         self.warn(*(f"data {via}: {reason}" for reason in left_out))
         if not locks:
             return False
-        from flexlock_hydra.capture import lineage
+        from flexlock_hydra.capture.lineage import predecessors
 
         with self.mutex:
-            trace = lineage.trace(self.lock.prevs, locks, path, via, reader, found)
+            trace = predecessors.trace(self.lock.prevs, locks, path, via, reader, found)
             self.warn(*trace.warnings)
             self.lock = replace(self.lock, prevs=trace.prevs)
         return trace.direct > 0

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from flexlock_hydra.capture.globs import Pattern
-from flexlock_hydra.capture.places import expanded, lies_in, relocated
+from flexlock_hydra.capture.data.globs import Pattern
+from flexlock_hydra.capture.data.paths import expanded, lies_in, relocated
 from flexlock_hydra.record import layout
 from flexlock_hydra.record.codec import Json
 

@@ -12,12 +12,13 @@ from typing import Any
 
 from omegaconf import Container
 
-from flexlock_hydra.capture import code, environment, imports, process
-from flexlock_hydra.capture.code import Snapshot
-from flexlock_hydra.capture.places import Places, record_path
-from flexlock_hydra.capture.ranks import is_further_rank
-from flexlock_hydra.capture.scope import Scope
-from flexlock_hydra.capture.secrets import Masker, env_names
+from flexlock_hydra.capture.code import imports, snapshot as code
+from flexlock_hydra.capture.environment import environment, process
+from flexlock_hydra.capture.code.snapshot import Snapshot
+from flexlock_hydra.capture.data.paths import Places, record_path
+from flexlock_hydra.capture.environment.ranks import is_further_rank
+from flexlock_hydra.capture.code.scope import Scope
+from flexlock_hydra.capture.secrets.masker import Masker, env_names
 from flexlock_hydra.errors import FlexlockError, LockError
 from flexlock_hydra.hooks import active, further, tracking, unmarked, watch
 from flexlock_hydra.hooks.active import ActiveRun

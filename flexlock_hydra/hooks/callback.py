@@ -16,7 +16,7 @@ from hydra.core.utils import JobReturn
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
-from flexlock_hydra.capture.ranks import is_further_rank
+from flexlock_hydra.capture.environment.ranks import is_further_rank
 from flexlock_hydra.hooks.options import FlexlockConf, Options
 from flexlock_hydra.ports.git import ask
 

@@ -27,7 +27,7 @@ from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 
-from flexlock_hydra.capture.secrets import Masker
+from flexlock_hydra.capture.secrets.masker import Masker
 from flexlock_hydra.hooks import active
 from flexlock_hydra.record.codec import Json
 from flexlock_hydra.record.model import COMPLETED, FAILED, INTERRUPTED, Failure

@@ -11,9 +11,9 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from flexlock_hydra.capture import code, imports
-from flexlock_hydra.capture.code import Snapshot
-from flexlock_hydra.capture.packages import editable_installs
+from flexlock_hydra.capture.code import imports, snapshot
+from flexlock_hydra.capture.code.snapshot import Snapshot
+from flexlock_hydra.capture.environment.packages import editable_installs
 from flexlock_hydra.errors import FlexlockError
 from flexlock_hydra.ports.git.repo import GitRepo
 from flexlock_hydra.record.model import MAIN, CodeState
@@ -51,7 +51,7 @@ def find(asked: Mapping[str, str], main: GitRepo | None, *, editable: bool) -> F
         if place in roots:
             continue
         try:
-            repo = code.find_repo(place) if place else None
+            repo = snapshot.find_repo(place) if place else None
         except FlexlockError as error:
             if must or imports.is_used(folder, found.main):
                 found.warnings.append(f"repository {name} not recorded: {error}")

@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from flexlock_hydra.capture.beside import Answer, Beside, Task, identify
-from flexlock_hydra.capture.digest import Limits, Summary, fingerprint, summarize
-from flexlock_hydra.capture.walk import TooLargeError
+from flexlock_hydra.capture.data.hash_worker import Answer, Beside, Task, identify
+from flexlock_hydra.capture.data.digest import Limits, Summary, fingerprint, summarize
+from flexlock_hydra.capture.data.walk import TooLargeError
 from flexlock_hydra.errors import DataError
 
 URL_PATIENCE = 10.0
@@ -166,13 +166,13 @@ def lies_inside(folder: Path, task: Task) -> bool:
 
 
 def _index_path() -> Path:
-    from flexlock_hydra.capture.index import index_path
+    from flexlock_hydra.capture.data.hash_index import index_path
 
     return index_path()
 
 
 def _identify_here(task: Task) -> Answer:
-    from flexlock_hydra.capture.index import Index
+    from flexlock_hydra.capture.data.hash_index import Index
 
     with Index.open(_index_path()) as index:
         return identify(task, index)

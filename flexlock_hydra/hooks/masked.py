@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from flexlock_hydra.capture.secrets import Masker
+from flexlock_hydra.capture.secrets.masker import Masker
 from flexlock_hydra.record.model import CodeState, DataEntry, Job
 
 

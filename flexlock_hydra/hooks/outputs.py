@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from flexlock_hydra.capture.digest import Limits, Summary, fingerprint, summarize
-from flexlock_hydra.capture.walk import TooLargeError
+from flexlock_hydra.capture.data.digest import Limits, Summary, fingerprint, summarize
+from flexlock_hydra.capture.data.walk import TooLargeError
 from flexlock_hydra.hooks.options import Selection
 from flexlock_hydra.record.model import Outputs, is_left_out
 
@@ -72,7 +72,7 @@ class OutputFolder:
         try:
             return summarize(*where, largest=largest, limits=_AT_ONCE)
         except TooLargeError:
-            from flexlock_hydra.capture.index import Index, index_path
+            from flexlock_hydra.capture.data.hash_index import Index, index_path
 
             with Index.open(index_path()) as index:
                 return summarize(*where, largest=largest, index=index)

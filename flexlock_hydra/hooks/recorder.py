@@ -13,8 +13,8 @@ import hydra
 from hydra.core.utils import JobReturn
 from omegaconf import DictConfig, OmegaConf
 
-from flexlock_hydra.capture.scope import Scope
-from flexlock_hydra.capture.secrets import Masker
+from flexlock_hydra.capture.code.scope import Scope
+from flexlock_hydra.capture.secrets.masker import Masker
 from flexlock_hydra.errors import DataError
 from flexlock_hydra.hooks import active, ending, pushing, recomposed, runpath, tracking, watch
 from flexlock_hydra.hooks.active import MISSING_DATA_HINT, ActiveRun, Bystander

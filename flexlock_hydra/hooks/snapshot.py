@@ -9,9 +9,9 @@ from typing import Any
 
 from omegaconf import Container, DictConfig, OmegaConf
 
-from flexlock_hydra.capture import code
-from flexlock_hydra.capture.scope import Scope
-from flexlock_hydra.capture.secrets import Masker
+from flexlock_hydra.capture.code import snapshot as code
+from flexlock_hydra.capture.code.scope import Scope
+from flexlock_hydra.capture.secrets.masker import Masker
 from flexlock_hydra.errors import CodeError, DataError, FlexlockError
 from flexlock_hydra.hooks import tracking, watch
 from flexlock_hydra.hooks.masked import masked_code

@@ -11,8 +11,9 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from flexlock_hydra.capture import process, sweep
-from flexlock_hydra.capture.secrets import Masker
+from flexlock_hydra.capture.environment import process
+from flexlock_hydra.capture.lineage import sweep_jobs
+from flexlock_hydra.capture.secrets.masker import Masker
 from flexlock_hydra.errors import LockError
 from flexlock_hydra.hooks import active
 from flexlock_hydra.hooks.survey import to_plain
@@ -64,10 +65,10 @@ def end(identity: Sweep, status: str = COMPLETED, warnings: Iterable[str] = ()) 
     if lock is None:
         return
     folder = Path(identity.dir)
-    seen = sweep.observe(lock, folder)
+    seen = sweep_jobs.observe(lock, folder)
     seen = replace(
         seen,
-        status=sweep.outcome(seen.jobs, status),
+        status=sweep_jobs.outcome(seen.jobs, status),
         ended=layout.utc_now().isoformat(),
         warnings=(*seen.warnings, *warnings),
     )

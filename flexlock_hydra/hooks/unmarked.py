@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from flexlock_hydra.capture import drift
-from flexlock_hydra.capture.code import Snapshot
-from flexlock_hydra.capture.scope import Scope
-from flexlock_hydra.capture.walk import Few
+from flexlock_hydra.capture.code import drift
+from flexlock_hydra.capture.code.snapshot import Snapshot
+from flexlock_hydra.capture.code.scope import Scope
+from flexlock_hydra.capture.data.walk import Few
 from flexlock_hydra.errors import GitError
 from flexlock_hydra.hooks.active import ActiveRun
 from flexlock_hydra.hooks.survey import Survey

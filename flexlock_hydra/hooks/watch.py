@@ -11,9 +11,10 @@ from pathlib import Path
 from site import getuserbase
 from typing import Any
 
-from flexlock_hydra.capture import code, drift, imports, process, strays
-from flexlock_hydra.capture.code import Snapshot
-from flexlock_hydra.capture.scope import Scope
+from flexlock_hydra.capture.code import drift, imports, snapshot as code, stray_outputs
+from flexlock_hydra.capture.environment import process
+from flexlock_hydra.capture.code.snapshot import Snapshot
+from flexlock_hydra.capture.code.scope import Scope
 from flexlock_hydra.errors import FlexlockError
 from flexlock_hydra.hooks.active import ActiveRun
 from flexlock_hydra.ports.git.ask import Asked
@@ -129,10 +130,10 @@ def strays_of_sweep(
         with drift.ask(main) as asked:
             seen = read_status(asked[MAIN])
         read = drift.by_repo(main, imports.imported([str(main[MAIN].repo.root)]))[MAIN]
-        found = strays.Search(main[MAIN], folder, read=frozenset(read)).find(seen)
+        found = stray_outputs.Search(main[MAIN], folder, read=frozenset(read)).find(seen)
     except (FlexlockError, OSError) as error:
         return [f"what the jobs wrote elsewhere was not looked for: {error}"]
-    return strays.told(found, chdir=chdir)
+    return stray_outputs.told(found, chdir=chdir)
 
 
 def _strays(
@@ -142,13 +143,13 @@ def _strays(
     if MAIN not in seen:
         return []
     main = run.code[MAIN]
-    search = strays.Search(
+    search = stray_outputs.Search(
         kept=main,
         output_dir=run.folder,
         inputs=[each.path for each in run.lock.data.values() if not each.is_url],
         read=frozenset(drift.by_repo({MAIN: main}, read)[MAIN]),
     )
-    return strays.told(search.find(seen[MAIN]), chdir=chdir)
+    return stray_outputs.told(search.find(seen[MAIN]), chdir=chdir)
 
 
 def _not_compared(error: Exception) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from flexlock_hydra.capture.secrets import Masker
+from flexlock_hydra.capture.secrets.masker import Masker
 from flexlock_hydra.errors import LockError
 from flexlock_hydra.hooks.masked import masked_code
 from flexlock_hydra.record import layout, lockfile

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from flexlock_hydra.archive import runurl
 from flexlock_hydra.archive.runs import RecordedRun, original_root
-from flexlock_hydra.capture.secrets import MASK, env_names
+from flexlock_hydra.capture.secrets.masker import MASK, env_names
 from flexlock_hydra.errors import RerunError
 from flexlock_hydra.record import layout
 from flexlock_hydra.record.model import RunLock

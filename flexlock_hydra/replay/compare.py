@@ -11,8 +11,8 @@ from pathlib import Path
 
 from flexlock_hydra.archive import collect
 from flexlock_hydra.archive.runs import RecordedRun, original_folder, original_root
-from flexlock_hydra.capture.digest import FileDigest
-from flexlock_hydra.capture.index import Index
+from flexlock_hydra.capture.data.digest import FileDigest
+from flexlock_hydra.capture.data.hash_index import Index
 from flexlock_hydra.errors import DataError
 from flexlock_hydra.record.codec import Json
 from flexlock_hydra.record.model import COMPLETED, Outputs, Run

@@ -10,9 +10,9 @@ from typing import Any
 
 from flexlock_hydra.archive.outlist import listed_outputs
 from flexlock_hydra.archive.runs import RecordedRun
-from flexlock_hydra.capture.digest import FileDigest
-from flexlock_hydra.capture.index import Index, index_path
-from flexlock_hydra.capture.secrets import MASK
+from flexlock_hydra.capture.data.digest import FileDigest
+from flexlock_hydra.capture.data.hash_index import Index, index_path
+from flexlock_hydra.capture.secrets.masker import MASK
 from flexlock_hydra.errors import DataError
 from flexlock_hydra.ports.git.tree_diff import Leaf
 from flexlock_hydra.record.codec import Json

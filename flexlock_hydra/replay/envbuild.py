@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from flexlock_hydra.archive.runs import RecordedRun
-from flexlock_hydra.capture import packages
+from flexlock_hydra.capture.environment import packages
 from flexlock_hydra.errors import RerunError
 from flexlock_hydra.ports.uv import Uv, UvError, mentioned
 from flexlock_hydra.replay.interpreter import interpreter, python_of

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from flexlock_hydra.capture import packages
+from flexlock_hydra.capture.environment import packages
 from flexlock_hydra.errors import RerunError
 
 _PROBE = """
@@ -19,7 +19,7 @@ import json, platform, sys
 import hydra.main
 import flexlock_hydra.hooks.callback
 import hydra_plugins.flexlock_hydra.search_path
-from flexlock_hydra.capture.packages import packages
+from flexlock_hydra.capture.environment.packages import packages
 path = [entry for entry in sys.path if entry]
 print(json.dumps([
     platform.python_implementation(), platform.python_version(), path, dict(packages(path)),

@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from flexlock_hydra.capture import process
+from flexlock_hydra.capture.environment import process
 from flexlock_hydra.errors import LockError
 from flexlock_hydra.record import layout, lockfile
 from flexlock_hydra.record.model import RUNNING, Process

@@ -12,7 +12,7 @@ from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from importlib.util import find_spec
 from pathlib import Path
 
-from flexlock_hydra.capture.packages import OWN
+from flexlock_hydra.capture.environment.packages import OWN
 from flexlock_hydra.errors import RerunError
 
 _PARTS = ("flexlock_hydra", "hydra_plugins.flexlock_hydra")

@@ -14,7 +14,7 @@ from flexlock_hydra.archive.pull import Pulled, pull
 from flexlock_hydra.archive.runs import RecordedRun, find_run
 from flexlock_hydra.archive.tagged import read_tagged
 from flexlock_hydra.archive.user import user_name
-from flexlock_hydra.capture import packages
+from flexlock_hydra.capture.environment import packages
 from flexlock_hydra.errors import RunNotFoundError
 from flexlock_hydra.ports.git.repo import GitRepo
 from flexlock_hydra.record import layout

@@ -9,7 +9,7 @@ from typing import Any
 
 from flexlock_hydra.archive.depot import Depot
 from flexlock_hydra.archive.runs import RecordedRun
-from flexlock_hydra.capture.digest import FileDigest
+from flexlock_hydra.capture.data.digest import FileDigest
 from flexlock_hydra.errors import DataError
 from flexlock_hydra.record import layout
 from flexlock_hydra.record.model import COMPLETED, Outputs

@@ -16,8 +16,8 @@ from typing import Any
 
 from flexlock_hydra.archive import collect
 from flexlock_hydra.archive.runs import RecordedRun, load_run
-from flexlock_hydra.capture import code
-from flexlock_hydra.capture.scope import Scope
+from flexlock_hydra.capture.code import snapshot
+from flexlock_hydra.capture.code.scope import Scope
 from flexlock_hydra.errors import CodeError, RerunError, TargetError
 from flexlock_hydra.ports.git import command as gitcmd
 from flexlock_hydra.record import layout
@@ -271,7 +271,7 @@ def _current_commit(run: RecordedRun) -> str:
     """
     repo = run.require_repo()
     data = tuple(run.root / entry.place for entry in run.lock.data.values() if not entry.is_url)
-    state = code.capture(repo, repo.root, Scope(folders=(run.folder,), data=data))
+    state = snapshot.capture(repo, repo.root, Scope(folders=(run.folder,), data=data))
     if not state.commit:
         raise CodeError(f"{repo.root} has no code", hint="Commit something.")
     return state.commit

@@ -19,9 +19,9 @@ from pathlib import Path
 from flexlock_hydra.archive import collect, repos
 from flexlock_hydra.archive.depot import Depot
 from flexlock_hydra.archive.runs import RecordedRun, original_folder, original_root
-from flexlock_hydra.capture.digest import Digest, FileDigest, digest, digest_bytes, digest_file
-from flexlock_hydra.capture.globs import outside
-from flexlock_hydra.capture.places import relocated
+from flexlock_hydra.capture.data.digest import Digest, FileDigest, digest, digest_bytes, digest_file
+from flexlock_hydra.capture.data.globs import outside
+from flexlock_hydra.capture.data.paths import relocated
 from flexlock_hydra.errors import CodeError, DataError
 from flexlock_hydra.ports.git.status import written_files
 from flexlock_hydra.ports.git.repo import GitRepo

@@ -12,8 +12,8 @@ from pathlib import Path
 from flexlock_hydra.archive import repos
 from flexlock_hydra.archive.checks import Check
 from flexlock_hydra.archive.runs import RecordedRun, is_pulled, original_root
-from flexlock_hydra.capture import packages
-from flexlock_hydra.capture.environment import is_lockfile
+from flexlock_hydra.capture.environment import packages
+from flexlock_hydra.capture.environment.environment import is_lockfile
 
 _LARGEST = 256 << 20
 """Bytes of a lock file that is read; no tool writes a larger one."""

@@ -12,16 +12,16 @@ from pathlib import Path
 from flexlock_hydra.archive.checks import Check
 from flexlock_hydra.archive.collect import moved_places, places, written_late
 from flexlock_hydra.archive.runs import RecordedRun
-from flexlock_hydra.capture.digest import (
+from flexlock_hydra.capture.data.digest import (
     Summary,
     digest,
     digest_bytes,
     parse_tree_object,
     summarize,
 )
-from flexlock_hydra.capture.globs import outside
-from flexlock_hydra.capture.index import Index
-from flexlock_hydra.capture.walk import Few, LeaveOut
+from flexlock_hydra.capture.data.globs import outside
+from flexlock_hydra.capture.data.hash_index import Index
+from flexlock_hydra.capture.data.walk import Few, LeaveOut
 from flexlock_hydra.errors import DataError, FlexlockError
 from flexlock_hydra.record.model import DataEntry, Outputs
 
@@ -151,7 +151,7 @@ def _url(name: str, entry: DataEntry, *, ask: bool) -> Check:
     if not ask or entry.remote is None:
         told = "" if entry.remote is None else "; --urls asks its server again"
         return Check(name, True, f"{entry.path} is a URL{told}")
-    from flexlock_hydra.capture.remotes import identify_url
+    from flexlock_hydra.capture.data.url_identity import identify_url
 
     try:
         now = identify_url(entry.path)

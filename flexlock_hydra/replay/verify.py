@@ -16,9 +16,9 @@ from flexlock_hydra.archive import repos
 from flexlock_hydra.archive.checks import Check
 from flexlock_hydra.archive.collect import moved_places, places
 from flexlock_hydra.archive.runs import RecordedRun, RecordedSweep, load_run
-from flexlock_hydra.capture import process
-from flexlock_hydra.capture.index import Index, index_path
-from flexlock_hydra.capture.search import files_below
+from flexlock_hydra.capture.environment import process
+from flexlock_hydra.capture.data.hash_index import Index, index_path
+from flexlock_hydra.capture.lineage.find_files import files_below
 from flexlock_hydra.errors import FlexlockError, RunNotFoundError
 from flexlock_hydra.ports.git.objects import wrong_in
 from flexlock_hydra.ports.git.repo import GitRepo

@@ -12,9 +12,9 @@ from urllib.parse import urlsplit
 
 from flexlock_hydra.archive import repos
 from flexlock_hydra.archive.runs import RecordedRun, original_root
-from flexlock_hydra.capture import packages
-from flexlock_hydra.capture.environment import is_lockfile
-from flexlock_hydra.capture.secrets import MASK
+from flexlock_hydra.capture.environment import packages
+from flexlock_hydra.capture.environment.environment import is_lockfile
+from flexlock_hydra.capture.secrets.masker import MASK
 from flexlock_hydra.ports.git.repo import GitRepo
 from flexlock_hydra.record.model import RunLock
 from flexlock_hydra.replay import pins

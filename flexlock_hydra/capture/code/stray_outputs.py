@@ -9,9 +9,9 @@ from functools import cached_property
 from itertools import groupby, islice
 from pathlib import Path
 
-from flexlock_hydra.capture.code import Snapshot
-from flexlock_hydra.capture.drift import CLOCK_SLACK
-from flexlock_hydra.capture.scope import (
+from flexlock_hydra.capture.code.snapshot import Snapshot
+from flexlock_hydra.capture.code.drift import CLOCK_SLACK
+from flexlock_hydra.capture.code.scope import (
     Scope,
     is_bytecode,
     is_hydras,
@@ -19,7 +19,7 @@ from flexlock_hydra.capture.scope import (
     matches,
     redirected,
 )
-from flexlock_hydra.capture.walk import Few
+from flexlock_hydra.capture.data.walk import Few
 from flexlock_hydra.ports.git.status import Status
 from flexlock_hydra.record import layout
 

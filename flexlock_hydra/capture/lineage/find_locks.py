@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path, PurePosixPath
 
-from flexlock_hydra.capture.digest import Digest, files_below
+from flexlock_hydra.capture.data.digest import Digest, files_below
 from flexlock_hydra.record import layout
 
 _SEARCHED = 10_000

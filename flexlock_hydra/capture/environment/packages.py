@@ -15,7 +15,7 @@ from functools import lru_cache
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from flexlock_hydra.capture.secrets import Masker
+from flexlock_hydra.capture.secrets.masker import Masker
 from flexlock_hydra.ports.git.command import redact_url
 
 _EGG = re.compile(r"(?P<name>[^-]+)(?:-(?P<version>[^-]+)(?:-py[\d.]+)?(?:-.+)?)?\.egg-info")

@@ -18,7 +18,7 @@ from json.encoder import encode_basestring_ascii as _quoted
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flexlock_hydra.capture.walk import (
+from flexlock_hydra.capture.data.walk import (
     NEVER_DATA,
     Batch,
     LeaveOut,
@@ -32,7 +32,7 @@ from flexlock_hydra.capture.walk import (
 from flexlock_hydra.errors import DataError
 
 if TYPE_CHECKING:  # SQLite is loaded where there is much to hash
-    from flexlock_hydra.capture.index import Folder, Index
+    from flexlock_hydra.capture.data.hash_index import Folder, Index
 
 _BLOCK = 1024 * 1024
 _CHUNK = 64

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from flexlock_hydra.capture.scope import Scope, is_bytecode, pick
+from flexlock_hydra.capture.code.scope import Scope, is_bytecode, pick
 from flexlock_hydra.errors import GitError
 from flexlock_hydra.ports.git import ask
 from flexlock_hydra.ports.git.ask import Asked

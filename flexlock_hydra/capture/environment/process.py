@@ -9,7 +9,7 @@ from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
-from flexlock_hydra.capture import slurm
+from flexlock_hydra.capture.environment import slurm
 from flexlock_hydra.record.model import INTERRUPTED, RUNNING, Process, RunLock
 
 _SCHEDULER_VARIABLES = (

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from pathlib import Path
 
-from flexlock_hydra.capture import machine, packages
-from flexlock_hydra.capture.secrets import Masker
+from flexlock_hydra.capture.environment import machine, packages
+from flexlock_hydra.capture.secrets.masker import Masker
 from flexlock_hydra.record.model import Environment
 
 _VARIABLES = re.compile(

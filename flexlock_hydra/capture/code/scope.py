@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path, PurePosixPath
 
-from flexlock_hydra.capture.globs import Pattern
+from flexlock_hydra.capture.data.globs import Pattern
 from flexlock_hydra.record import layout
 
 DEFAULT_SIZE_LIMIT = 50 * 1024**2

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from flexlock_hydra.capture.packages import finder_homes
+from flexlock_hydra.capture.environment.packages import finder_homes
 
 _OWN_PACKAGES = frozenset({"flexlock_hydra", "hydra_plugins"})
 _SCRIPT = frozenset({"__main__", "__mp_main__"})

@@ -10,11 +10,11 @@ from graphlib import CycleError, TopologicalSorter
 from itertools import pairwise
 from pathlib import Path
 
-from flexlock_hydra.capture import freshness
-from flexlock_hydra.capture.places import record_path
-from flexlock_hydra.capture.digest import Digest, FileDigest
-from flexlock_hydra.capture.origins import Reader
-from flexlock_hydra.capture.process import is_alive
+from flexlock_hydra.capture.lineage import staleness
+from flexlock_hydra.capture.data.paths import record_path
+from flexlock_hydra.capture.data.digest import Digest, FileDigest
+from flexlock_hydra.capture.lineage.find_locks import Reader
+from flexlock_hydra.capture.environment.process import is_alive
 from flexlock_hydra.errors import LockError
 from flexlock_hydra.record import layout, summary
 from flexlock_hydra.record.model import COMPLETED, INTERRUPTED, RUNNING, CodeRef, Predecessor
@@ -24,7 +24,7 @@ _NAMED = 5
 
 
 @dataclass(frozen=True)
-class Found(freshness.Place):
+class Found(staleness.Place):
     """A lock that stands at, above or below a piece of data."""
 
     sha256: str
@@ -51,7 +51,7 @@ def trace(
     """The graph with the runs put in that a file or folder comes from.
 
     Args:
-        locks: their locks, see :func:`flexlock_hydra.capture.origins.find`.
+        locks: their locks, see :func:`flexlock_hydra.capture.lineage.find_locks.find`.
         via: the data entry that leads there.
         found: the digest of what lies there, where it was hashed.
     """
@@ -66,7 +66,7 @@ def trace(
     graph = dict(prevs)
     for origin in origins:
         run_id = origin.lock.run.id
-        stale = freshness.stale(origin, path, files.get(origin.folder), reader.root)
+        stale = staleness.stale(origin, path, files.get(origin.folder), reader.root)
         _put(graph, origin, via, reader.root, stale)
         warnings += _uncircled(graph, run_id, reader.id)
         warnings += (f"predecessor {run_id} is stale: {reason}" for reason in stale)

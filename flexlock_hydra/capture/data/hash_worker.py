@@ -22,8 +22,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from flexlock_hydra.capture.digest import Summary, summarize
-from flexlock_hydra.capture.globs import outside
+from flexlock_hydra.capture.data.digest import Summary, summarize
+from flexlock_hydra.capture.data.globs import outside
 from flexlock_hydra.errors import DataError
 
 _START = """
@@ -73,7 +73,7 @@ def identify(task: Task, index: Any = None) -> Answer:
     """Do a task, here and now."""
     try:
         if task.is_url:
-            from flexlock_hydra.capture.remotes import identify_url
+            from flexlock_hydra.capture.data.url_identity import identify_url
 
             return Answer(remote=identify_url(task.path))
         found = summarize(Path(task.path), task.leave_out, index=index, since=task.since)
@@ -214,7 +214,7 @@ def _parse(line: bytes) -> tuple[int, Answer]:
 
 def main(index_path: str, parent: int) -> None:
     """Answer tasks until the pipe ends or the parent is gone."""
-    from flexlock_hydra.capture.index import Index
+    from flexlock_hydra.capture.data.hash_index import Index
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if hasattr(os, "nice"):

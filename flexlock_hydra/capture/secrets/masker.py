@@ -1,6 +1,6 @@
 """Keep secrets out of what is written down.
 
-A value is masked for its key's name, for its shape (:mod:`flexlock_hydra.capture.shapes`),
+A value is masked for its key's name, for its shape (:mod:`flexlock_hydra.capture.secrets.patterns`),
 or because it is known to be a secret from somewhere else: another key, a variable of the
 environment, the password of a URL. Names are judged by their words: ``api_token`` is a
 secret, ``tokenizer``, ``pad_token`` and ``password_length`` are not.
@@ -18,8 +18,8 @@ from functools import lru_cache
 from typing import Any
 from urllib.parse import quote
 
-from flexlock_hydra.capture import shapes
-from flexlock_hydra.capture.shapes import MASK, Look
+from flexlock_hydra.capture.secrets import patterns as shapes
+from flexlock_hydra.capture.secrets.patterns import MASK, Look
 
 __all__ = ["MASK", "Masker", "env_names", "is_interpolation"]
 

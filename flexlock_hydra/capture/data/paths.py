@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from flexlock_hydra.capture.remotes import file_of, masked
+from flexlock_hydra.capture.data.url_identity import file_of, masked
 from flexlock_hydra.record.layout import is_url
 
 _DRIVE = re.compile(r"[A-Za-z]:[\\/]")
