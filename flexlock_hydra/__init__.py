@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 from flexlock_hydra.hooks.when_imported import when_imported as _when_imported
 
 if TYPE_CHECKING:
-    from flexlock_hydra.archive.frame import runs as runs
-    from flexlock_hydra.archive.pull import pull as pull
-    from flexlock_hydra.archive.push import push as push
-    from flexlock_hydra.archive.runs import find_run as find_run
+    from flexlock_hydra.archive.query.dataframe import runs as runs
+    from flexlock_hydra.archive.pull.pull import pull as pull
+    from flexlock_hydra.archive.push.push import push as push
+    from flexlock_hydra.archive.runs.find import find_run as find_run
     from flexlock_hydra.errors import FlexlockError as FlexlockError
     from flexlock_hydra.hooks.snapshot import snapshot as snapshot
     from flexlock_hydra.record.lockfile import read as read_lock

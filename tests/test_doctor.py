@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from flexlock_hydra.archive import doctor
-from flexlock_hydra.archive.reach import Probe
+from flexlock_hydra.archive.remotes import doctor
+from flexlock_hydra.archive.remotes.probe import Probe
 from tests.conftest import Project, with_callback
 
 NAMES = [

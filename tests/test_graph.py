@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from flexlock_hydra.archive.runs import RecordedRun
+from flexlock_hydra.archive.runs.find import RecordedRun
 from flexlock_hydra.cli import drawn
 from flexlock_hydra.record.model import DataEntry
 from flexlock_hydra.replay.graph import Graph, graph_of

@@ -25,9 +25,9 @@ import yaml
 from hypothesis import HealthCheck, given, reject, settings
 from hypothesis import strategies as st
 
-from flexlock_hydra.archive.pull import Pulled, pull
-from flexlock_hydra.archive.remote import with_settings
-from flexlock_hydra.archive.tagged import read_tagged
+from flexlock_hydra.archive.pull.pull import Pulled, pull
+from flexlock_hydra.archive.remotes.choose import with_settings
+from flexlock_hydra.archive.tag.read_tag import read_tagged
 from flexlock_hydra.errors import FlexlockError, GitError, TargetError
 from flexlock_hydra.ports.git.repo import GitRepo
 from flexlock_hydra.ports.store.store import RemoteSpec

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.pretty import Pretty
 
 import flexlock_hydra
-from flexlock_hydra.archive.columns import SHOWN, ColumnError
+from flexlock_hydra.archive.query.columns import SHOWN, ColumnError
 from flexlock_hydra.errors import ExtraError
 from flexlock_hydra.record import lockfile
 from flexlock_hydra.record.model import DataEntry, Failure, RunLock

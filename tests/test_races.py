@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from flexlock_hydra.archive import guard
+from flexlock_hydra.archive.remotes import announce as guard
 from flexlock_hydra.capture.environment import process
 from flexlock_hydra.errors import PushError, RemoteError
 from flexlock_hydra.ports.store.folder import FolderStore

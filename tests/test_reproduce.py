@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from flexlock_hydra.archive import verdicts
+from flexlock_hydra.archive.remotes import verdicts
 from flexlock_hydra.ports.git.repo import GitRepo
 from flexlock_hydra.record import layout
 from flexlock_hydra.record.verdict import Verdict

@@ -16,9 +16,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from flexlock_hydra.archive import catalog as catalogs
-from flexlock_hydra.archive import columns, runindex
-from flexlock_hydra.archive.catalog import Catalog, catalog
+from flexlock_hydra.archive.query import catalog as catalogs
+from flexlock_hydra.archive.query import columns, run_index
+from flexlock_hydra.archive.query.catalog import Catalog, catalog
 from flexlock_hydra.record import brief, lockfile, summary
 from flexlock_hydra.record.model import RunLock
 from tests.conftest import Project
@@ -174,7 +174,7 @@ def test_a_damaged_index(
     for number in range(60):
         put(root, run(number, config={"text": "x" * 50, "n": number}))
     catalog([root])
-    _harm(runindex.runs_path(), harm)
+    _harm(run_index.runs_path(), harm)
     expected = unindexed(root, monkeypatch)
     for _ in range(3):
         assert told(catalog([root], parts=PARTS)) == expected
@@ -212,7 +212,7 @@ def test_a_locked_index(
     put(tmp_path / "p", run(1))
     catalog([tmp_path / "p"])
     put(tmp_path / "p", run(2))
-    with sqlite3.connect(runindex.runs_path(), isolation_level=None) as db:
+    with sqlite3.connect(run_index.runs_path(), isolation_level=None) as db:
         db.execute("BEGIN EXCLUSIVE")
         assert len(catalog([tmp_path / "p"]).runs) == 2
         db.execute("ROLLBACK")
@@ -233,7 +233,7 @@ def test_gone_runs_leave_the_index(tmp_path: Path, cache: Path, settled: None) -
         catalog([tmp_path / name])
     shutil.rmtree(tmp_path / "p/outputs/1")
     catalog([tmp_path / "p"])
-    with sqlite3.connect(runindex.runs_path()) as db:
+    with sqlite3.connect(run_index.runs_path()) as db:
         paths = [os.fsdecode(path) for (path,) in db.execute("SELECT path FROM locks")]
     assert sorted(path.removeprefix(f"{tmp_path}/") for path in paths) == [
         "p-2/outputs/0/run.lock", "p-2/outputs/1/run.lock", "p-2/outputs/2/run.lock",

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from flexlock_hydra.cli import render, shown
-from flexlock_hydra.archive.runs import find_run
+from flexlock_hydra.archive.runs.find import find_run
 from flexlock_hydra.record import lockfile
 from flexlock_hydra.record.model import Failure
 from tests.conftest import Project

@@ -18,7 +18,7 @@ import jsonschema
 import pytest
 import yaml
 
-from flexlock_hydra.archive.runs import find_sweep
+from flexlock_hydra.archive.runs.find import find_sweep
 from flexlock_hydra.capture.environment import process
 from flexlock_hydra.capture.lineage import sweep_jobs
 from flexlock_hydra.errors import LockError

@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from flexlock_hydra.archive.elsewhere import finding
+from flexlock_hydra.archive.pull.borrow_run import finding
 from flexlock_hydra.cli import differences, render
 from flexlock_hydra.cli.names import RUN
 from flexlock_hydra.replay import diff as replay

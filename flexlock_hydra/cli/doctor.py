@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from flexlock_hydra.archive.doctor import Finding, examine
+from flexlock_hydra.archive.remotes.doctor import Finding, examine
 from flexlock_hydra.cli import render
 
 _UNDER = 7

@@ -6,7 +6,7 @@ import re
 
 import click
 
-from flexlock_hydra.archive import removal
+from flexlock_hydra.archive.remotes import gc
 from flexlock_hydra.cli import render
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 24 * 3600, "w": 7 * 24 * 3600}
@@ -44,5 +44,5 @@ def command(
     other repositories on the same data remote always stay. Says what would go, and deletes
     with --yes alone.
     """
-    found = removal.gc(render.remotes(remote, git_remote), keep=keep, min_age=min_age, yes=yes)
+    found = gc.gc(render.remotes(remote, git_remote), keep=keep, min_age=min_age, yes=yes)
     render.removal(found, as_json)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from flexlock_hydra.archive.elsewhere import finding
+from flexlock_hydra.archive.pull.borrow_run import finding
 from flexlock_hydra.cli import drawn, render
 from flexlock_hydra.cli.names import RUN
 from flexlock_hydra.replay.graph import graph_of

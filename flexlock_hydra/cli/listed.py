@@ -13,9 +13,9 @@ from typing import Any
 
 import click
 
-from flexlock_hydra.archive import columns
-from flexlock_hydra.archive.catalog import Listed
-from flexlock_hydra.archive.columns import MISSING, Column
+from flexlock_hydra.archive.query import columns
+from flexlock_hydra.archive.query.catalog import Listed
+from flexlock_hydra.archive.query.columns import MISSING, Column
 from flexlock_hydra.cli import render
 
 USUAL = ("id", "job", "status", "when", "took", "overrides", "result", "tag")

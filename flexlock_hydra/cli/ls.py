@@ -11,7 +11,7 @@ import click
 from flexlock_hydra.cli import render
 
 if TYPE_CHECKING:
-    from flexlock_hydra.archive.listing import Listed
+    from flexlock_hydra.archive.remotes.list_tags import Listed
 
 _LOCAL = ("where", "sort", "columns", "as_csv")
 
@@ -75,7 +75,7 @@ def _local(
     import gc
 
     gc.disable()  # very many small objects are made, and all of them are needed to the end
-    from flexlock_hydra.archive import columns, search
+    from flexlock_hydra.archive.query import columns, search
     from flexlock_hydra.cli import listed
 
     shown = _names(names) if names else listed.USUAL
@@ -116,9 +116,9 @@ def _nothing(seen: int, folders: Sequence[Path]) -> str:
 
 
 def _pushed(data_remote: str | None, git_remote: str | None, as_json: bool) -> None:
-    from flexlock_hydra.archive import listing
+    from flexlock_hydra.archive.remotes import list_tags
 
-    found = listing.ls(render.remotes(data_remote, git_remote))
+    found = list_tags.ls(render.remotes(data_remote, git_remote))
     if as_json:
         render.as_json([vars(each) for each in found])
         return

@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
-from flexlock_hydra.archive import pull as archive
-from flexlock_hydra.archive.fill import COPY, LINKS
+from flexlock_hydra.archive.pull import pull as archive
+from flexlock_hydra.archive.pull.restore_data import COPY, LINKS
 from flexlock_hydra.cli import render
 from flexlock_hydra.cli.names import TAG
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from flexlock_hydra.archive import remotes
+from flexlock_hydra.archive.remotes import project
 from flexlock_hydra.cli import render
 from flexlock_hydra.errors import GitError
 from flexlock_hydra.ports.git.repo import GitRepo
@@ -40,7 +40,7 @@ def init(url: str, as_json: bool) -> None:
     repo = GitRepo.find(Path.cwd())
     if repo is None:
         raise GitError("this is no git repository", hint="git init, or go to one.")
-    checks = remotes.init(repo, url)
+    checks = project.init(repo, url)
     kept = repo.config("flexlock.remote")
     if as_json:
         render.as_json({"remote": kept, "checks": [vars(check) for check in checks]})

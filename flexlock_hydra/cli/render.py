@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from flexlock_hydra.archive.remotes import Remotes
-    from flexlock_hydra.archive.removal import Removal
+    from flexlock_hydra.archive.remotes.project import Remotes
+    from flexlock_hydra.archive.remotes.gc import Removal
 
 _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\^_])")
 """What programs write to colour or steer a terminal."""
@@ -119,7 +119,7 @@ def remotes(remote: str | None, git_remote: str | None) -> Remotes:
     Raises:
         GitError: there is no repository.
     """
-    from flexlock_hydra.archive.remotes import Remotes
+    from flexlock_hydra.archive.remotes.project import Remotes
     from flexlock_hydra.errors import GitError
     from flexlock_hydra.ports.git.repo import GitRepo
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from flexlock_hydra.archive.runs import find_run
+from flexlock_hydra.archive.runs.find import find_run
 from flexlock_hydra.cli import compared, render
 from flexlock_hydra.cli.names import RUN
 from flexlock_hydra.replay import reran as results

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from flexlock_hydra.archive import removal
+from flexlock_hydra.archive.remotes import gc
 from flexlock_hydra.cli import render
 from flexlock_hydra.cli.names import TAG
 
@@ -22,4 +22,4 @@ def command(
 
     Says what would go, and deletes with --yes alone. The run's folder here stays.
     """
-    render.removal(removal.rm(render.remotes(remote, git_remote), tag, yes=yes), as_json)
+    render.removal(gc.rm(render.remotes(remote, git_remote), tag, yes=yes), as_json)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import click
 
-from flexlock_hydra.archive import verdicts
-from flexlock_hydra.archive.elsewhere import finding
-from flexlock_hydra.archive.runs import RecordedRun, RecordedSweep, find_sweep
+from flexlock_hydra.archive.remotes import verdicts
+from flexlock_hydra.archive.pull.borrow_run import finding
+from flexlock_hydra.archive.runs.find import RecordedRun, RecordedSweep, find_sweep
 from flexlock_hydra.capture.environment import process
 from flexlock_hydra.cli import render, shown, shown_sweep, shown_verdicts
 from flexlock_hydra.cli.names import RUN

@@ -13,7 +13,7 @@ from flexlock_hydra.cli import render
 from flexlock_hydra.cli.names import RUN
 
 if TYPE_CHECKING:
-    from flexlock_hydra.archive.checks import Check
+    from flexlock_hydra.archive.runs.check import Check
 
     Found = tuple[str, list[Check]]
     """A run's folder, as it is named here, and what was found of it; no name for one alone."""
@@ -84,7 +84,7 @@ def command(
 
 
 def _on_remote(ctx: click.Context, tag: str, **options: Any) -> list[Found]:
-    from flexlock_hydra.archive import verify as archive
+    from flexlock_hydra.archive.remotes import verify_tag as archive
 
     remotes = render.remotes(options["data_remote"], options["git_remote"])
     share = 1.0 if options["full"] else options["share"]
@@ -93,8 +93,8 @@ def _on_remote(ctx: click.Context, tag: str, **options: Any) -> list[Found]:
 
 
 def _here(ctx: click.Context, name: str, looked: dict[str, bool]) -> list[Found]:
-    from flexlock_hydra.archive.runs import RecordedSweep
-    from flexlock_hydra.archive.subject import find_subject
+    from flexlock_hydra.archive.runs.find import RecordedSweep
+    from flexlock_hydra.archive.tag.subject import find_subject
     from flexlock_hydra.replay import verify as replay
 
     found = find_subject(name)

@@ -33,9 +33,9 @@ def parent_id(sources: Iterable[Mapping[str, Any]]) -> str | None:
     """The id of the run that a job takes its config from, by Hydra's list of sources."""
     for source in sources:
         if source["provider"] == "main" and source["schema"] == SCHEME:
-            from flexlock_hydra.archive import runurl
+            from flexlock_hydra.archive.runs import run_url
 
-            return runurl.run_id(str(source["path"]))
+            return run_url.run_id(str(source["path"]))
     return None
 
 

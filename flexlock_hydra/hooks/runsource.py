@@ -85,10 +85,10 @@ def put(search_path: ConfigSearchPath, url: str, frame: FrameType) -> None:
 
     ``frame`` is where Hydra makes the search path.
     """
-    from flexlock_hydra.archive import runurl
+    from flexlock_hydra.archive.runs import run_url
 
     path = search_path.get_path()
-    pinned = runurl.pinned(url)
+    pinned = run_url.pinned(url)
     asked = _asked[pinned] = _what_was_asked(frame)
     own = [SearchPathElement("app", asked.folder)] if asked.folder else []
     for i, element in enumerate(path):
@@ -105,12 +105,12 @@ def open_run(url: str) -> OpenedRun:
     """
     from hydra.errors import ConfigCompositionException
 
-    from flexlock_hydra.archive import runurl
+    from flexlock_hydra.archive.runs import run_url
     from flexlock_hydra.hooks import served
 
     asked = _asked.get(url, Asked())
     try:
-        run = runurl.named_run(url)
+        run = run_url.named_run(url)
         configs = served.serve(run, _app(asked))
     except FlexlockError as error:
         said = f"{url}: {error}\n{error.hint}"

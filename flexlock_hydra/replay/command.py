@@ -9,8 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from flexlock_hydra.archive import runurl
-from flexlock_hydra.archive.runs import RecordedRun, original_root
+from flexlock_hydra.archive.runs import run_url
+from flexlock_hydra.archive.runs.find import RecordedRun, original_root
 from flexlock_hydra.capture.secrets.masker import MASK, env_names
 from flexlock_hydra.errors import RerunError
 from flexlock_hydra.record import layout
@@ -125,8 +125,8 @@ def _flags(run: RecordedRun, stage: Stage) -> list[str]:
     from hydra._internal.utils import get_args_parser
 
     known, _ = get_args_parser().parse_known_args(list(run.lock.job.command.argv[1:]))
-    if runurl.is_source_of(run.lock):
-        known.config_path = runurl.url(run)
+    if run_url.is_source_of(run.lock):
+        known.config_path = run_url.url(run)
     known.config_dir = _outside(run.lock, known.config_dir)
     return [
         word
@@ -148,7 +148,7 @@ def _outside(lock: RunLock, folder: str | None) -> str | None:
 def _overrides(run: RecordedRun, overrides: Sequence[str], stage: Stage) -> list[str]:
     """The recorded overrides, those that are given anew left out."""
     recorded = run.lock.job.overrides
-    task = () if runurl.is_source_of(run.lock) else recorded.task
+    task = () if run_url.is_source_of(run.lock) else recorded.task
     given = {_key(override) for override in overrides}
     kept = [
         override

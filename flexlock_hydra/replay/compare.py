@@ -9,8 +9,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from flexlock_hydra.archive import collect
-from flexlock_hydra.archive.runs import RecordedRun, original_folder, original_root
+from flexlock_hydra.archive.tag import collect
+from flexlock_hydra.archive.runs.find import RecordedRun, original_folder, original_root
 from flexlock_hydra.capture.data.digest import FileDigest
 from flexlock_hydra.capture.data.hash_index import Index
 from flexlock_hydra.errors import DataError

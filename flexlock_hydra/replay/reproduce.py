@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from flexlock_hydra.archive import verdicts
-from flexlock_hydra.archive.pull import Pulled, pull
-from flexlock_hydra.archive.runs import RecordedRun, find_run
-from flexlock_hydra.archive.tagged import read_tagged
-from flexlock_hydra.archive.user import user_name
+from flexlock_hydra.archive.remotes import verdicts
+from flexlock_hydra.archive.pull.pull import Pulled, pull
+from flexlock_hydra.archive.runs.find import RecordedRun, find_run
+from flexlock_hydra.archive.tag.read_tag import read_tagged
+from flexlock_hydra.archive.runs.user import user_name
 from flexlock_hydra.capture.environment import packages
 from flexlock_hydra.errors import RunNotFoundError
 from flexlock_hydra.ports.git.repo import GitRepo
@@ -69,7 +69,7 @@ def restore(tag: str, source: Source) -> Pulled:
 
     Raises:
         RunNotFoundError, TargetError, DataError, GitError, RemoteError: see
-            :func:`flexlock_hydra.archive.pull.pull`.
+            :func:`flexlock_hydra.archive.pull.pull.pull`.
     """
     options = {**vars(source), "into": source.into or _place(tag)}
     return pull(tag, **options)

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from flexlock_hydra.archive.depot import Depot
-from flexlock_hydra.archive.runs import RecordedRun
+from flexlock_hydra.archive.pull.fetch_by_hash import Depot
+from flexlock_hydra.archive.runs.find import RecordedRun
 from flexlock_hydra.capture.data.digest import FileDigest
 from flexlock_hydra.errors import DataError
 from flexlock_hydra.record import layout

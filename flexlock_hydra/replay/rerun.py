@@ -14,8 +14,8 @@ from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Any
 
-from flexlock_hydra.archive import collect
-from flexlock_hydra.archive.runs import RecordedRun, load_run
+from flexlock_hydra.archive.tag import collect
+from flexlock_hydra.archive.runs.find import RecordedRun, load_run
 from flexlock_hydra.capture.code import snapshot
 from flexlock_hydra.capture.code.scope import Scope
 from flexlock_hydra.errors import CodeError, RerunError, TargetError

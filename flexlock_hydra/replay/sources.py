@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from flexlock_hydra.archive.repos import further, store_of
-from flexlock_hydra.archive.runs import RecordedRun
+from flexlock_hydra.archive.runs.extra_repos import further, store_of
+from flexlock_hydra.archive.runs.find import RecordedRun
 from flexlock_hydra.ports.git.tree_diff import Leaf, Trees, trees_of
 from flexlock_hydra.ports.git.repo import GitRepo
 from flexlock_hydra.record.model import MAIN, CodeState

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 
-from flexlock_hydra.archive.checks import Check
-from flexlock_hydra.archive.collect import moved_places, places, written_late
-from flexlock_hydra.archive.runs import RecordedRun
+from flexlock_hydra.archive.runs.check import Check
+from flexlock_hydra.archive.tag.collect import moved_places, places, written_late
+from flexlock_hydra.archive.runs.find import RecordedRun
 from flexlock_hydra.capture.data.digest import (
     Summary,
     digest,
@@ -219,7 +219,7 @@ def _listing(run: RecordedRun, oid: str) -> dict[str, str] | None:
 
 
 def _stores(run: RecordedRun) -> Iterator[Path]:
-    from flexlock_hydra.archive.remote import choose_remote
+    from flexlock_hydra.archive.remotes.choose import choose_remote
 
     yield run.root / _CACHE
     if run.repo is not None:

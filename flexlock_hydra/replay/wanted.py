@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from flexlock_hydra.archive import repos
-from flexlock_hydra.archive.runs import RecordedRun, original_root
+from flexlock_hydra.archive.runs import extra_repos
+from flexlock_hydra.archive.runs.find import RecordedRun, original_root
 from flexlock_hydra.capture.environment import packages
 from flexlock_hydra.capture.environment.environment import is_lockfile
 from flexlock_hydra.capture.secrets.masker import MASK
@@ -186,8 +186,8 @@ def _source(run: RecordedRun, name: str, version: str, folder: str) -> Source | 
 
 def _repositories(run: RecordedRun) -> Iterator[tuple[str, GitRepo, str]]:
     """Original root, repository here, and commit; the inner ones first."""
-    for each in reversed(repos.further(run.lock)):
-        if store := repos.store_of(run, each):
+    for each in reversed(extra_repos.further(run.lock)):
+        if store := extra_repos.store_of(run, each):
             yield each.original, store, each.state.commit
     if run.repo and run.lock.code:
         yield original_root(run.lock), run.repo, run.lock.code.commit

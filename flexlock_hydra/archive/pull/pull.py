@@ -1,0 +1,310 @@
+"""Pull: a tag becomes a folder with the code, the data and the locks in their places."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable, Collection
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from flexlock_hydra.archive.pull import destination
+from flexlock_hydra.archive.pull.fetch_tag import fetch_tag, source_of
+from flexlock_hydra.archive.pull.restore_data import (
+    COPY,
+    HARDLINK,
+    LINKS,
+    SYMLINK,
+    Filled,
+    Filler,
+    check_sizes,
+)
+from flexlock_hydra.archive.remotes.choose import named_remote, with_settings
+from flexlock_hydra.archive.pull.selection import Selection, further
+from flexlock_hydra.archive.tag.read_tag import Tagged, read_tagged
+from flexlock_hydra.archive.pull.destination import Target
+from flexlock_hydra.errors import FlexlockError, GitError, RunNotFoundError, TargetError
+from flexlock_hydra.ports.git import ask, command, status as gitlook
+from flexlock_hydra.ports.store.folder import FolderStore
+from flexlock_hydra.ports.git.repo import GitRepo
+from flexlock_hydra.ports.safe_write import Inside
+from flexlock_hydra.ports.store.store import RemoteSpec, Store, md5_of, open_store
+from flexlock_hydra.record import layout
+
+_MISSING = f"{layout.ARCHIVE_DIR}/MISSING"
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a pull goes.
+
+    Args:
+        source: git URL or folder that has the tag; without it this repository and its
+            ``origin``.
+        into: a new or empty folder, one that an earlier pull of the tag began, or the root
+            of a clean repository; ``<job>-<run id>`` without it.
+        worktree: a linked worktree of this repository instead of a clone.
+        link: ``copy``, ``reflink``, ``hardlink`` or ``symlink``: how files come from the
+            cache, or from a data remote that is a folder.
+        cache: a folder of objects, in DVC's form, shared by pulls.
+        remote: the data remote, where it is another one by now than the tag names.
+        only: names of the data, as their locks have them, that are fetched.
+        data: whether data is fetched at all.
+        outputs: whether the outputs are.
+        progress: hears of the download, in objects: done, and in all.
+    """
+
+    source: str | None = None
+    into: Path | None = None
+    worktree: bool = False
+    link: str = COPY
+    cache: Path | None = None
+    remote: str | None = None
+    only: tuple[str, ...] = ()
+    data: bool = True
+    outputs: bool = True
+    progress: Callable[[int, int], None] = lambda done, total: None
+
+    def __post_init__(self) -> None:
+        if self.link not in LINKS:
+            raise TargetError(f"no kind of link {self.link}", hint=f"There is: {', '.join(LINKS)}")
+
+
+@dataclass(frozen=True)
+class Pulled:
+    """A restored run: its folder and branch, files written, and what could not be."""
+
+    path: str
+    tag: str
+    branch: str
+    restored: int
+    missing: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = field(default=())
+
+
+def pull(tag: str, **options: Any) -> Pulled:
+    """Restore a pushed run or sweep.
+
+    Args:
+        options: see :class:`Options`.
+
+    Raises:
+        RunNotFoundError: no such tag. TargetError: the folder is not free, or the tag
+            would write outside of it. DataError, GitError, RemoteError.
+    """
+    command.require_version()
+    return _pull(tag.removeprefix("refs/tags/"), Options(**options))
+
+
+def restore_for_drill(repo: GitRepo, tag: str, store: Store) -> tuple[str, ...]:
+    """Restore a tag that a new repository has, from the store alone; which code is missing."""
+    options = Options()
+    tagged = read_tagged(repo, tag)
+    wanted = Selection.of(tagged, store)
+    wanted.check()
+    repo.check_out("drill", tagged.commit, new=True, force=False)
+    _fill(repo, wanted, options)
+    return tuple(_unpack_repos(repo, tagged))
+
+
+def as_json(pulled: Pulled) -> dict[str, Any]:
+    """The command's JSON document."""
+    plain = {**vars(pulled), "missing": list(pulled.missing), "warnings": list(pulled.warnings)}
+    return {key: value for key, value in plain.items() if key != "warnings" or value}
+
+
+def _pull(tag: str, options: Options) -> Pulled:
+    named = layout.parse_tag(tag)
+    if named is None:
+        raise RunNotFoundError(
+            f"{tag} is no tag of a run",
+            hint=f"Such a tag is {layout.TAG_PREFIX}/<job>/<run id>; "
+            "see: flexlock-hydra ls --remote",
+        )
+    place = Path(os.path.expanduser(options.into or f"{named[0]}-{named[1]}")).absolute()
+    branch = f"run-{named[1]}"
+    here = GitRepo.find(Path.cwd())
+    with _target(place, tag, branch, here, options) as goal:
+        tagged = fetch_tag(goal.repo, here, tag, options.source)
+        wanted = Selection.of(
+            tagged,
+            _store(tagged, here or goal.repo, options),
+            only=options.only,
+            data=options.data,
+            outputs=options.outputs,
+        )
+        wanted.check()
+        if not goal.has_code:
+            if goal.in_use:
+                _require_no_other(goal.repo, wanted)
+            _check_out(goal, tagged)
+            goal.checked_out()
+    missing = _unpack_repos(goal.repo, tagged)
+    if wanted.files:
+        _note(goal.repo, tag, ["the data: its pull goes on, or was cut off"])
+    try:
+        filled = _fill(goal.repo, wanted, options, resumed=goal.has_code)
+    except FlexlockError as error:
+        _note(goal.repo, tag, (*missing, f"the data is not complete: {error}"))
+        raise
+    _note(goal.repo, tag, (*missing, *filled.missing))
+    return Pulled(
+        str(goal.repo.root),
+        tag,
+        branch,
+        filled.restored,
+        (*missing, *filled.missing),
+        _said(filled, options),
+    )
+
+
+def _store(tagged: Tagged, here: GitRepo, options: Options) -> Store:
+    """Where the data is: where the tag says, or the user."""
+    asked = options.remote
+    return open_store(
+        with_settings(tagged.remote, here) if asked is None else named_remote(here, asked)
+    )
+
+
+def _target(
+    place: Path, tag: str, branch: str, here: GitRepo | None, options: Options
+) -> AbstractContextManager[Target]:
+    """Where it goes, by what lies there."""
+    if destination.is_begun(place, tag, branch):
+        return destination.begun(
+            place, tag, branch, lambda: source_of(here, options.source, tag)
+        )
+    if options.worktree:
+        if here is None:
+            raise GitError(
+                "a worktree needs a git repository here",
+                hint="Leave --worktree out, or go to one.",
+            )
+        commit = fetch_tag(here, here, tag, options.source).commit
+        return destination.new_worktree(here, place, commit, tag, branch)
+    if (place / ".git").exists() and destination.repository_at(place):
+        return destination.this_repository(place, tag, branch)
+    return destination.new_clone(place, source_of(here, options.source, tag), tag, branch)
+
+
+def _check_out(goal: Target, tagged: Tagged) -> None:
+    repo = goal.repo
+    at = repo.rev_parse(f"refs/heads/{goal.branch}")
+    if at not in (None, tagged.commit):
+        raise TargetError(
+            f"{repo.root} has a branch {goal.branch} that is somewhere else",
+            hint=f"Rename or delete it: git branch -D {goal.branch}",
+        )
+    repo.check_out(goal.branch, tagged.commit, new=at is None, force=not goal.in_use)
+
+
+def _unpack_repos(repo: GitRepo, tagged: Tagged) -> list[str]:
+    """Check the runs' further repositories out in their places; those that did not travel."""
+    missing = []
+    done: dict[str, str] = {}
+    for each in further(tagged):
+        place, commit = each.restored, each.state.commit
+        if done.setdefault(place, commit) != commit:
+            missing.append(f"{place}: another job's code of repository {each.name}")
+        elif repo.has_object(f"{commit}^{{tree}}"):
+            with Inside(repo.root) as inside:  # a link of an outer one could be on the way
+                inside.make_folder(place)
+            repo.unpack(commit, repo.root / place)
+        else:
+            missing.append(f"{place}: the code of repository {each.name}")
+    return list(dict.fromkeys(missing))
+
+
+def _fill(
+    repo: GitRepo, wanted: Selection, options: Options, *, resumed: bool = False
+) -> Filled:
+    if wanted.store is None:
+        return Filled()
+    sizes = wanted.store.sizes(sorted(set(wanted.contents.files.values())))
+    check_sizes(wanted.contents, sizes, sum(out.size for out in wanted.tagged.outs))
+    cache = FolderStore(RemoteSpec(str(options.cache.absolute()))) if options.cache else None
+    filler = Filler(
+        repo.root, repo.git_dir, wanted.store, options.link, cache, options.progress, resumed
+    )
+    filled = filler.fill(wanted.files, wanted.shape(), sizes)
+    lost = tuple(f"{path}: {why}" for path, why in sorted(wanted.lost.items()))
+    return Filled(filled.restored, (*lost, *filled.missing), filled.copied)
+
+
+def _require_no_other(repo: GitRepo, wanted: Selection) -> None:
+    """Refuse, before anything is changed, where the tag would meet files of the user's.
+
+    Data may be there with the same bytes. What the tag tracks and HEAD does not may not,
+    as a run's lock where the run was made: whoever goes back to HEAD would lose it.
+
+    Raises:
+        TargetError: one is in the way.
+    """
+    tracked = repo.ls_tree("HEAD") if repo.rev_parse("HEAD") else {}
+    new = [path for path in wanted.tagged.tree if path not in tracked]
+    with Inside(repo.root) as inside:
+        if here := [path for path in new if inside.look(path) is not None]:
+            raise TargetError(
+                f"{repo.root} has files of its own that the tag tracks: {', '.join(here[:3])}",
+                hint="Restore it beside: --worktree, or --into DIR",
+            )
+        taken = [path for path in wanted.files if _is_other(inside, repo, wanted, path)]
+        places = {each.restored for each in further(wanted.tagged)}
+        taken += [place for place in places if _holds_work(inside, repo.root, place)]
+    if taken:
+        raise TargetError(
+            f"{repo.root} has other files where the tag has data: {', '.join(sorted(taken)[:3])}",
+            hint="Move them away, or choose another folder: --into DIR",
+        )
+
+
+def _is_other(inside: Inside, repo: GitRepo, wanted: Selection, path: str) -> bool:
+    if inside.look(path) is None:
+        return False
+    try:
+        return md5_of(repo.root / path) != wanted.files[path]
+    except OSError:  # a folder, a link to nowhere
+        return True
+
+
+def _holds_work(inside: Inside, root: Path, place: str) -> bool:
+    """Whether a further repository's place holds more than a repository without changes."""
+    found, folder = inside.look(place), root / place
+    if found is None or stat.S_ISDIR(found.st_mode) and not os.listdir(folder):
+        return False
+    inner = GitRepo.find(folder) if stat.S_ISDIR(found.st_mode) else None
+    if inner is None or inner.root != folder.resolve():
+        return True
+    with ask.status(inner.root) as asked:
+        status = gitlook.read_status(asked)
+    return status.differs or bool(status.untracked)
+
+
+def _note(repo: GitRepo, tag: str, missing: Collection[str]) -> None:
+    """Leave a file in the folder that says what is missing; take it away when nothing is."""
+    with Inside(repo.root) as inside:
+        if missing:
+            lines = [f"flexlock-hydra pull {tag} --into {repo.root}  # finishes this", *missing]
+            text = "".join(f"{line}\n" for line in lines).encode("utf-8", "surrogateescape")
+            inside.write(_MISSING, lambda fd: _write(fd, text))
+        elif inside.look(_MISSING) is not None:
+            inside.remove(_MISSING)
+
+
+def _write(fd: int, content: bytes) -> None:
+    with open(fd, "wb", closefd=False) as file:
+        file.write(content)
+
+
+def _said(filled: Filled, options: Options) -> tuple[str, ...]:
+    if filled.copied:
+        return (f"{filled.copied} files are copies: no {options.link} can be made here",)
+    if options.link in (HARDLINK, SYMLINK) and filled.restored:
+        kept = options.cache or "the data remote"
+        return (
+            f"the files are {options.link}s into {kept} and read-only: "
+            "copy one before you change it, or you change it for everybody",
+        )
+    return ()

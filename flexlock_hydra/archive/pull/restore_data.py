@@ -1,0 +1,324 @@
+"""Bring the data of a tag into its checkout: fetched, every byte checked, put in its place."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import posixpath
+import re
+import shutil
+import stat
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from flexlock_hydra.archive.tag.listings import MISSING, Contents
+from flexlock_hydra.archive.pull.destination import SCRATCH
+from flexlock_hydra.errors import DataError, TargetError
+from flexlock_hydra.ports.store.folder import FolderStore
+from flexlock_hydra.ports.safe_write import Inside, clone_file
+from flexlock_hydra.ports.store.store import Store
+
+COPY, REFLINK, HARDLINK, SYMLINK = "copy", "reflink", "hardlink", "symlink"
+LINKS = (COPY, REFLINK, HARDLINK, SYMLINK)
+_CHUNK, _CHUNK_BYTES = 256, 256 << 20
+"""What is fetched before it is put into its place: objects, and bytes in them."""
+_BLOCK = 1024 * 1024
+_UNFINISHED = re.compile(r"\.[0-9a-f]{12}\.flexlock")
+"""What a killed pull leaves beside the file that it was writing."""
+_SPARE = 16 << 20
+"""Bytes of a disk that a pull leaves free."""
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What DVC's ids do not hold, by paths in the restored project."""
+
+    executable: frozenset[str] = frozenset()
+    links: Mapping[str, str] = field(default_factory=dict)
+    """Path -> the path of the file that a link leads to."""
+    empty: tuple[str, ...] = ()
+    """Folders."""
+
+
+@dataclass(frozen=True)
+class Filled:
+    """What a pull of data did: files written, and what is not there, in words."""
+
+    restored: int = 0
+    missing: tuple[str, ...] = ()
+    copied: int = 0
+    """Files that are copies although links were asked for: the file system has none."""
+
+
+@dataclass(frozen=True)
+class Filler:
+    """How files come from a store into a folder."""
+
+    root: Path
+    scratch: Path
+    """Where what was fetched lies until it was checked: on the same disk."""
+    store: Store
+    link: str = COPY
+    cache: FolderStore | None = None
+    """Holds what links lead to; without it, a store that is a folder does."""
+    progress: Progress = lambda done, total: None
+    resumed: bool = False
+    """Whether an earlier pull began to fill the folder."""
+
+    def fill(self, files: Mapping[str, str], shape: Shape, sizes: Mapping[str, int]) -> Filled:
+        """Write every file that is not there yet.
+
+        Args:
+            files: path -> object id.
+            sizes: object id -> bytes, of the objects that the store has.
+
+        Raises:
+            TargetError: a place is not safe, or the disk is full.
+            RemoteError: the remote cannot be reached.
+        """
+        with Inside(self.root) as inside:
+            if self.resumed:
+                self._clear(inside, files)
+            todo, taken = self._compare(inside, files, shape)
+            lacking = {path: MISSING for path, oid in todo.items() if oid not in sizes}
+            todo = {path: oid for path, oid in todo.items() if path not in lacking}
+            _require_room(self.root, sum(sizes[oid] for oid in todo.values()))
+            failed, copied = self._bring(inside, todo, shape, sizes)
+            self._finish(inside, shape, files)
+        missing = {**taken, **lacking, **failed}
+        restored = len(todo) - len(failed)
+        words = tuple(f"{path}: {missing[path]}" for path in sorted(missing))
+        return Filled(restored, words, copied)
+
+    def _clear(self, inside: Inside, files: Iterable[str]) -> None:
+        """Take away what a killed pull did not finish."""
+        for folder in {posixpath.dirname(path) for path in files}:
+            place = self.root / folder
+            for name in os.listdir(place) if place.is_dir() else []:
+                if _UNFINISHED.fullmatch(name) and inside.look(posixpath.join(folder, name)):
+                    (place / name).unlink()
+
+    def _compare(
+        self, inside: Inside, files: Mapping[str, str], shape: Shape
+    ) -> tuple[dict[str, str], dict[str, str]]:
+        """The files that are to be written, and those whose place something else has."""
+        todo, taken = {}, {}
+        for path, oid in files.items():
+            found = inside.look(path)
+            if found is None:
+                todo[path] = oid
+            elif not self._is_whole(inside, path, oid, found, shape):
+                taken[path] = "another file is there; move it away and pull again"
+        return todo, taken
+
+    def _is_whole(
+        self, inside: Inside, path: str, oid: str, found: os.stat_result, shape: Shape
+    ) -> bool:
+        """Whether a file is there with its bytes, itself or by a link that we would make."""
+        if stat.S_ISLNK(found.st_mode):
+            target = os.readlink(self.root / path)
+            own = target == _link_text(path, shape.links.get(path, ""))
+            linked = self.link == SYMLINK and target == self._origin_path(oid)
+            return own or (linked and _md5_of(target) == oid)
+        if not stat.S_ISREG(found.st_mode):
+            return False
+        with inside.reading(path) as fd:
+            return _md5_of(fd) == oid
+
+    def _bring(
+        self, inside: Inside, todo: Mapping[str, str], shape: Shape, sizes: Mapping[str, int]
+    ) -> tuple[dict[str, str], int]:
+        """Fetch and place; path -> why not, and how many are copies against the wish."""
+        failed: dict[str, str] = {}
+        copied = done = 0
+        by_oid: dict[str, list[str]] = {}
+        for path in sorted(todo):
+            by_oid.setdefault(todo[path], []).append(path)
+        for oids in _batches(by_oid, sizes):
+            with self._fetched(oids) as sources:
+                for oid in oids:
+                    for path in by_oid[oid]:
+                        try:
+                            copied += self._place(inside, path, oid, sources(oid), shape)
+                        except DataError as error:
+                            failed[path] = str(error)
+            done += len(oids)
+            self.progress(done, len(by_oid))
+        return failed, copied
+
+    def _place(self, inside: Inside, path: str, oid: str, source: str, shape: Shape) -> bool:
+        """One file; whether it is a copy although a link was asked for."""
+        if path in shape.links:
+            if inside.link(path, _link_text(path, shape.links[path]), SYMLINK):
+                return False
+        is_executable = path in shape.executable
+        by_link = self.link in (SYMLINK, HARDLINK) and not is_executable  # whose mode it would be
+        if by_link:
+            if _md5_of(source) != oid:
+                raise DataError(_damage(source))
+            if inside.link(path, source, self.link):
+                return False
+        cloned = False
+
+        def write(fd: int) -> None:
+            nonlocal cloned
+            cloned = self.link == REFLINK and clone_file(source, fd)
+            if not cloned:
+                _copy_checked(source, fd, oid)
+            elif _md5_of(fd) != oid:
+                raise DataError(_damage(source))
+
+        inside.write(path, write, executable=is_executable)
+        return by_link or (self.link == REFLINK and not cloned)
+
+    def _fetched(self, oids: Sequence[str]) -> _Fetched:
+        return _Fetched(self, oids)
+
+    def _origin_path(self, oid: str) -> str:
+        origin = self.cache or (self.store if isinstance(self.store, FolderStore) else None)
+        return os.path.abspath(origin.path(oid)) if origin else ""
+
+    def _finish(self, inside: Inside, shape: Shape, files: Mapping[str, str]) -> None:
+        """Empty folders; they come last, as those above them are made by files."""
+        for folder in shape.empty:
+            found = inside.look(folder)
+            if found is None:
+                inside.make_folder(folder)
+
+
+class _Fetched:
+    """Objects as files of this machine: where they lie already, or fetched for a while."""
+
+    def __init__(self, filler: Filler, oids: Sequence[str]) -> None:
+        self.filler, self.oids = filler, oids
+        self.failed: dict[str, str] = {}
+        self.folder: tempfile.TemporaryDirectory[str] | None = None
+
+    def __enter__(self) -> Callable[[str], str]:
+        store, cache = self.filler.store, self.filler.cache
+        if cache is None and isinstance(store, FolderStore):
+            return lambda oid: os.path.abspath(store.path(oid))
+        self.folder = tempfile.TemporaryDirectory(
+            prefix=SCRATCH, dir=self.filler.scratch
+        )
+        places = {oid: Path(self.folder.name, oid) for oid in self.oids}
+        if cache is not None:
+            there = cache.sizes(self.oids)
+            damaged = [oid for oid in there if _md5_of(cache.path(oid)) != oid]
+            cache.remove(damaged)
+            places = {oid: p for oid, p in places.items() if oid not in there or oid in damaged}
+        self.failed = store.fetch([*places.items()])
+        if cache is None:
+            return lambda oid: self._known(oid, str(places[oid]))
+        for oid, place in places.items():
+            if oid not in self.failed and _md5_of(place) != oid:
+                self.failed[oid] = _damage(place)
+            if oid not in self.failed:
+                cache.adopt(oid, place)
+        return lambda oid: self._known(oid, os.path.abspath(cache.path(oid)))
+
+    def __exit__(self, *error: object) -> None:
+        if self.folder is not None:
+            self.folder.cleanup()
+
+    def _known(self, oid: str, path: str) -> str:
+        if oid in self.failed:
+            raise DataError(self.failed[oid])
+        return path
+
+
+def _batches(oids: Iterable[str], sizes: Mapping[str, int]) -> Iterator[list[str]]:
+    """Objects to be fetched at once."""
+    batch: list[str] = []
+    size = 0
+    for oid in oids:
+        if batch and (len(batch) == _CHUNK or size + sizes[oid] > _CHUNK_BYTES):
+            yield batch
+            batch, size = [], 0
+        batch.append(oid)
+        size += sizes[oid]
+    if batch:
+        yield batch
+
+
+def _require_room(root: Path, needed: int) -> None:
+    """Refuse before anything is written where the disk is too small.
+
+    Raises:
+        TargetError: it is.
+    """
+    free = shutil.disk_usage(root).free
+    if needed > max(0, free - _SPARE):
+        raise TargetError(
+            f"{root} has room for {free:,} bytes, the data needs {needed:,}",
+            hint="Make room, or choose another disk: --into DIR; a part: --only NAME",
+        )
+
+
+def check_sizes(contents: Contents, sizes: Mapping[str, int], tagged_size: int) -> None:
+    """Refuse objects that are larger than the tag says: a bomb is.
+
+    Raises:
+        DataError: they are.
+    """
+    known = sum(sizes[oid] for oid in contents.files.values() if oid in sizes)
+    if known > tagged_size:
+        raise DataError(
+            f"the objects have {known:,} bytes on the remote and {tagged_size:,} by the tag",
+            hint="Verify it: flexlock-hydra verify TAG --remote --full; "
+            "or do not trust it: ask who pushed it.",
+        )
+
+
+def _copy_checked(source: str, fd: int, oid: str) -> None:
+    found = hashlib.md5(usedforsecurity=False)
+    try:
+        file = open(source, "rb", buffering=0)
+    except OSError as error:
+        raise DataError(error.strerror or str(error)) from error
+    with file:
+        while block := _read(file.fileno()):
+            found.update(block)
+            view = memoryview(block)
+            while view:
+                view = view[os.write(fd, view):]
+    if found.hexdigest() != oid:
+        raise DataError(_damage(source, found.hexdigest()))
+
+
+def _read(fd: int) -> bytes:
+    try:
+        return os.read(fd, _BLOCK)
+    except OSError as error:
+        raise DataError(f"it cannot be read: {error.strerror}") from error
+
+
+def _md5_of(source: str | int | Path) -> str:
+    """The md5 of a file, or of an open one from its start; empty where it cannot be read."""
+    found = hashlib.md5(usedforsecurity=False)
+    try:
+        fd = source if isinstance(source, int) else os.open(source, os.O_RDONLY)
+        try:
+            if isinstance(source, int):
+                os.lseek(fd, 0, os.SEEK_SET)
+            while block := os.read(fd, _BLOCK):
+                found.update(block)
+        finally:
+            if not isinstance(source, int):
+                os.close(fd)
+    except OSError:
+        return ""
+    return found.hexdigest()
+
+
+def _damage(source: str | Path, md5: str = "") -> str:
+    return f"damaged on the remote: md5 {md5 or _md5_of(source) or 'unreadable'}"
+
+
+def _link_text(path: str, target: str) -> str:
+    """What a link says that leads from one path of the project to another."""
+    return posixpath.relpath(target, posixpath.dirname(path) or ".") if target else ""

@@ -1,0 +1,113 @@
+"""A drill: restore a tag from the remotes alone before it goes out, and compare."""
+
+from __future__ import annotations
+
+import os
+import stat
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from flexlock_hydra.archive.tag.payload import Cargo
+from flexlock_hydra.archive.tag.plan import join
+from flexlock_hydra.archive.pull.pull import restore_for_drill
+from flexlock_hydra.capture.data.digest import FileDigest, digest_file
+from flexlock_hydra.errors import PushError
+from flexlock_hydra.ports.git.remote import fetch_refs, push_refs
+from flexlock_hydra.ports.git.repo import GitRepo, TreeEntry
+from flexlock_hydra.ports.store.store import Store
+
+_DRILL_REFS = "refs/flexlock/drill"
+_NAMED = 10
+
+
+def drill(repo: GitRepo, url: str | None, cargo: Cargo, oid: str, store: Store) -> int:
+    """Restore a tag object and compare every file with what was recorded; how many were.
+
+    With a git remote, the object lies there for a while under a ref that is no tag.
+
+    Raises:
+        PushError: a file differs or is missing; each is named.
+    """
+    with (
+        _lent(repo, url, oid) as (source, ref),
+        tempfile.TemporaryDirectory(prefix="flexlock-drill-") as folder,
+    ):
+        copy = GitRepo.init_with_remote(source, Path(folder, "restored"))
+        fetch_refs(copy.root, source, [f"{ref}:refs/tags/{cargo.subject.tag}"])
+        missing = restore_for_drill(copy, cargo.subject.tag, store)
+        wrong = [*missing, *_compare(repo, cargo, copy.root)]
+        compared = {path for path, _ in _expected(cargo)} | {*_code(repo, cargo), *cargo.locks}
+    if wrong:
+        named = "\n".join(f"  {each}" for each in wrong[:_NAMED])
+        raise PushError(
+            f"the drill failed, no tag was pushed: {len(wrong)} files are not as recorded\n"
+            f"{named}",
+            hint="Push again with --repair: it replaces what is damaged on the remote.",
+        )
+    return len(compared)
+
+
+@contextmanager
+def _lent(repo: GitRepo, url: str | None, oid: str) -> Iterator[tuple[str, str]]:
+    """The object where others could fetch it: a URL and a ref there."""
+    ref = f"{_DRILL_REFS}/{oid}-{os.urandom(4).hex()}"  # others may try the same run now
+    if url is None:
+        repo.update_ref(ref, oid)
+        try:
+            yield str(repo.root), ref
+        finally:
+            repo.git("update-ref", "-d", ref)
+        return
+    push_refs(repo.root, url, {ref: oid})
+    try:
+        yield url, ref
+    finally:
+        push_refs(repo.root, url, {ref: ""})
+
+
+def _expected(cargo: Cargo) -> Iterator[tuple[str, FileDigest]]:
+    for out in cargo.plan.outs:
+        for rel, file in out.digest.files.items():
+            yield join(out.path, rel), file
+
+
+def _code(repo: GitRepo, cargo: Cargo) -> dict[str, TreeEntry]:
+    """The files of the run's code that the restored folder must have as they are."""
+    changed = {path for path, _ in _expected(cargo)} | set(cargo.plan.remove) | set(cargo.locks)
+    added = {".gitignore", ".dvcignore", ".dvc/config", ".dvc/.gitignore"}
+    return {
+        path: entry
+        for path, entry in repo.ls_tree(cargo.subject.commit).items()
+        if entry.mode != "160000" and path not in changed | added
+    }
+
+
+def _compare(repo: GitRepo, cargo: Cargo, root: Path) -> Iterator[str]:
+    """What of the restored folder is not as recorded, in words."""
+    for path, file in _expected(cargo):
+        try:
+            found = digest_file(root / path)
+        except OSError as error:
+            yield f"{path}: {error.strerror}"
+            continue
+        if found != file:
+            yield f"{path}: md5 {found.md5}, recorded {file.md5}"
+    code = _code(repo, cargo)
+    files = [path for path, entry in code.items() if entry.mode != "120000"]
+    present = [path for path in files if (root / path).is_file()]
+    yield from (f"{path}: not restored" for path in set(files) - set(present))
+    restored = dict(zip(present, repo.hash_files(root, present), strict=True))
+    for path, oid in restored.items():
+        if oid != code[path].oid:
+            yield f"{path}: not the recorded code"
+        executable = bool((root / path).stat().st_mode & stat.S_IXUSR)
+        if os.name != "nt" and executable != (code[path].mode == "100755"):
+            yield f"{path}: another mode"
+    for path, entry in code.items():
+        if entry.mode == "120000" and not (root / path).is_symlink():
+            yield f"{path}: not a link"
+    for path, content in cargo.locks.items():
+        if not (root / path).is_file() or (root / path).read_bytes() != content:
+            yield f"{path}: not the recorded lock"

@@ -1,0 +1,206 @@
+"""Delete tags, and objects that no tag needs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+from typing import Any
+
+from flexlock_hydra.archive.remotes import announce
+from flexlock_hydra.archive.tag import metafiles
+from flexlock_hydra.archive.remotes.project import Remotes, manifests_of
+from flexlock_hydra.capture.data.digest import digest_bytes, parse_tree_object
+from flexlock_hydra.errors import DataError, RunNotFoundError
+from flexlock_hydra.ports.git.remote import push_refs, remote_refs
+from flexlock_hydra.ports.store.store import Store, open_store
+from flexlock_hydra.record import layout
+
+MIN_AGE = 24 * 3600.0
+"""Seconds: younger objects are never collected, they may be a push's that goes on."""
+
+
+@dataclass(frozen=True)
+class Removal:
+    """What goes, or would go: tags, and objects with their bytes."""
+
+    remote: str
+    tags: tuple[str, ...] = ()
+    objects: int = 0
+    bytes: int = 0
+    done: bool = False
+    kept: tuple[str, ...] = ()
+    """Why something that could have gone stays, in words."""
+
+
+def rm(remotes: Remotes, tag: str, *, yes: bool = False) -> Removal:
+    """Delete a tag, and the objects that no other tag of the data remote needs.
+
+    Args:
+        yes: really; without it, only say what would go.
+
+    Raises:
+        RunNotFoundError: neither remote knows it. RemoteError: somebody pushes now.
+    """
+    remotes.store.require()
+    with _turn(remotes.store, yes):
+        manifests = manifests_of(remotes.store)
+        if tag not in manifests and tag not in remotes.tags():
+            raise RunNotFoundError(
+                f"no tag {tag} on the remotes",
+                hint="See which there are: flexlock-hydra ls --remote",
+            )
+        return _remove(remotes, manifests, {tag} & {*manifests, *remotes.tags()}, yes=yes)
+
+
+def gc(
+    remotes: Remotes,
+    *,
+    keep: Iterable[str] = (),
+    min_age: float = MIN_AGE,
+    yes: bool = False,
+) -> Removal:
+    """Delete objects that no tag needs, and the tags that are not to be kept.
+
+    Args:
+        keep: patterns of the tags of this git remote that stay; all of them without any.
+        min_age: seconds; younger objects stay.
+        yes: really; without it, only say what would go.
+
+    Raises:
+        RemoteError: somebody pushes now. DataError: it cannot be told what a tag needs.
+    """
+    patterns = tuple(keep)
+    remotes.store.require()
+    with _turn(remotes.store, yes) as now:
+        manifests = manifests_of(remotes.store)
+        tags = remotes.tags()
+        gone = {tag for tag in tags if patterns and not _matches(tag, patterns)}
+        removal = _remove(remotes, manifests, gone, yes=yes)
+        rest = {tag: each for tag, each in manifests.items() if tag not in gone}
+        needed, unread = _needed(remotes.store, rest)
+        if unread:
+            raise DataError(
+                f"it cannot be told what {unread[0]} needs: a listing of it is missing or damaged",
+                hint=f"Nothing was collected. Repair it: flexlock-hydra push RUN --repair; "
+                f"or give it up: flexlock-hydra rm {unread[0]} --yes",
+            )
+        old = [
+            each
+            for each in remotes.store.stored()
+            if each.oid not in needed and now - (each.modified or now) >= min_age
+        ]
+        mine = _objects_of(remotes.store, manifests, gone)
+        rubbish = {each.oid: each.size for each in old if each.oid not in mine}
+        if yes:
+            _delete(remotes.store, rubbish)
+        return replace(
+            removal,
+            objects=removal.objects + len(rubbish),
+            bytes=removal.bytes + sum(rubbish.values()),
+        )
+
+
+def _remove(
+    remotes: Remotes, manifests: Mapping[str, Any], gone: set[str], *, yes: bool
+) -> Removal:
+    """Delete tags, the git tag first, and what only they need."""
+    store = remotes.store
+    rest = {tag: each for tag, each in manifests.items() if tag not in gone}
+    own = _objects_of(store, manifests, gone)
+    needed, unread = _needed(store, rest) if own else (set(), [])
+    kept = tuple(
+        f"objects of {tag} may be in what goes: its listing cannot be read, so none of them goes"
+        for tag in unread
+    )
+    sizes = {} if unread else store.sizes(sorted(own - needed))
+    count, size = len(sizes), sum(sizes.values())
+    for tag in sorted(gone):
+        apart = _store_of_tag(store, manifests.get(tag), tag)
+        inside = [*apart.stored()] if apart else []
+        count, size = count + len(inside), size + sum(each.size for each in inside)
+        if yes:
+            _drop_tag(remotes, tag)
+            if apart:
+                _delete(apart, {each.oid: each.size for each in inside})
+    if yes:
+        _delete(store, sizes)
+    return Removal(store.spec.public_url, tuple(sorted(gone)), count, size, yes, kept)
+
+
+def _drop_tag(remotes: Remotes, tag: str) -> None:
+    """The tag on the git remote, the tag here, what the data remote says of it: in this order."""
+    refs = (f"refs/tags/{tag}", f"refs/heads/{tag}")
+    if remotes.url is not None:
+        there = remote_refs(remotes.repo.root, remotes.url, *refs)
+        if there:
+            push_refs(remotes.repo.root, remotes.url, dict.fromkeys(there, ""))
+    for ref in refs:
+        if remotes.repo.rev_parse(ref):
+            remotes.repo.git("update-ref", "-d", ref)
+    for each in remotes.store.files(f"{layout.RUNS}/{tag}"):
+        remotes.store.remove_file(each.oid)
+
+
+def _delete(store: Store, objects: Mapping[str, int]) -> None:
+    """Listings first: a folder without its files would be a lie, files without it are not."""
+    store.remove(sorted(objects, key=lambda oid: (not oid.endswith(".dir"), oid)))
+
+
+def _objects_of(store: Store, manifests: Mapping[str, Any], tags: set[str]) -> set[str]:
+    """The objects of tags whose data is in the shared store, as far as listings are there."""
+    return _needed(store, {tag: manifests[tag] for tag in tags if tag in manifests})[0]
+
+
+def _needed(store: Store, manifests: Mapping[str, Any]) -> tuple[set[str], list[str]]:
+    """All objects that manifests name in the shared store; tags with listings that are lost."""
+    needed: set[str] = set()
+    unread: dict[str, None] = {}
+    read: dict[str, set[str] | None] = {}
+    for tag, manifest in manifests.items():
+        if manifest["layout"] != metafiles.SHARED:
+            continue
+        for oid in {item["md5"] for key in ("outs", "data") for item in manifest[key]}:
+            needed.add(oid)
+            if oid.endswith(".dir") and oid not in read:
+                read[oid] = _listing(store, oid)
+            if oid.endswith(".dir") and read[oid] is None and oid in _outs(manifest):
+                unread[tag] = None
+            needed |= read.get(oid) or set()
+    return needed, list(unread)
+
+
+def _outs(manifest: Mapping[str, Any]) -> set[str]:
+    return {item["md5"] for item in manifest["outs"]}
+
+
+def _listing(store: Store, oid: str) -> set[str] | None:
+    """The files of a folder, or None where its listing is missing or damaged."""
+    content = store.read(oid)
+    if content is None or digest_bytes(content).md5 != oid.removesuffix(".dir"):
+        return None
+    return set(parse_tree_object(content).values())
+
+
+def _store_of_tag(store: Store, manifest: Mapping[str, Any] | None, tag: str) -> Store | None:
+    if manifest is None or manifest["layout"] == metafiles.SHARED:
+        return None
+    return open_store(store.spec.below(tag))
+
+
+def _matches(tag: str, patterns: Iterable[str]) -> bool:
+    """Whether a tag is meant by a pattern: of its name, of its job, or of its id."""
+    job, run_id = layout.parse_tag(tag) or ("", "")
+    return any(fnmatchcase(name, each) for each in patterns for name in (tag, job, run_id))
+
+
+@contextmanager
+def _turn(store: Store, yes: bool) -> Iterator[float]:
+    """The remote's time, and nobody pushing, where something is deleted."""
+    if not yes:
+        yield time.time()
+        return
+    with announce.deleting(store) as turn:
+        yield turn.now

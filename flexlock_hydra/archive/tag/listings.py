@@ -1,0 +1,111 @@
+"""What of a tag's data is on its remote, and whether it is what it should be."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+
+from flexlock_hydra.archive.tag.plan import join, with_parents
+from flexlock_hydra.archive.tag.read_tag import Tagged, TaggedOut
+from flexlock_hydra.capture.data.digest import digest_bytes, parse_tree_object
+from flexlock_hydra.errors import DataError
+from flexlock_hydra.ports.store.store import Store
+
+MISSING = "missing on the remote"
+_LONGEST_ENTRY = 64 + 12 * 4000
+"""Bytes: a path of four thousand letters in a listing, each written as two escapes."""
+
+
+@dataclass(frozen=True)
+class Contents:
+    """The files that a tag's outs name, as far as their listings could be read."""
+
+    files: Mapping[str, str]
+    """Path -> object id."""
+    roots: Mapping[str, str]
+    """The outs: path -> object id, a folder's listing."""
+    lost: Mapping[str, str]
+    """Outs whose listing is not there or damaged: path -> why."""
+    recorded: Mapping[str, str] = field(default_factory=dict)
+    """Folders inside the outs, as they were recorded: path -> the object of their listing."""
+
+    @property
+    def oids(self) -> set[str]:
+        """All objects, listings included."""
+        return {*self.files.values(), *self.roots.values(), *self.recorded.values()}
+
+    def paths(self, oids: Collection[str]) -> dict[str, list[str]]:
+        """Object id -> the paths that need it."""
+        found: dict[str, list[str]] = {}
+        named = (self.files, self.roots, self.recorded)
+        for path, oid in (pair for each in named for pair in each.items()):
+            if oid in oids and path not in found.get(oid, ()):
+                found.setdefault(oid, []).append(path)
+        return found
+
+
+def read_contents(tagged: Tagged, store: Store) -> Contents:
+    """Read the listings of a tag's folders from its remote.
+
+    Raises:
+        RemoteError: it cannot be reached. DataError: a listing has other files than the tag
+            says.
+    """
+    files: dict[str, str] = {}
+    lost: dict[str, str] = {}
+    for out in tagged.outs:
+        if not out.is_folder:
+            files[out.path] = out.md5
+            continue
+        content = store.read(out.md5)
+        if content is None:
+            lost[out.path] = MISSING
+        elif digest_bytes(content).md5 != out.md5.removesuffix(".dir"):
+            lost[out.path] = "its listing is damaged on the remote"
+        else:
+            listing = _parse_listing(content, out)
+            files |= {join(out.path, rel): md5 for rel, md5 in listing.items()}
+    roots = {out.path: out.md5 for out in tagged.outs}
+    recorded = {
+        piece.path: piece.md5
+        for piece in tagged.pieces
+        if piece.md5.endswith(".dir") and any(up in roots for up in with_parents(piece.path))
+    }
+    return Contents(files, roots, lost, recorded)
+
+
+def _parse_listing(content: bytes, out: TaggedOut) -> dict[str, str]:
+    """The files of a folder, no more of them read than the tag says.
+
+    Raises:
+        DataError: it is no listing, or one of other files.
+    """
+    found = f"{len(content):,} bytes of names"
+    if len(content) <= (out.nfiles + 1) * _LONGEST_ENTRY:
+        try:
+            listing = parse_tree_object(content)
+        except RecursionError as error:
+            raise DataError(f"damaged listing of {out.path!r:.200}: {error}") from error
+        if len(listing) == out.nfiles and "" not in listing:
+            return listing
+        found = f"{len(listing):,} files"
+    raise DataError(f"{out.path!r:.200} has {found} on the remote and {out.nfiles:,} by its tag")
+
+
+def damaged(
+    store: Store,
+    oids: Collection[str],
+    share: float = 1.0,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> dict[str, str]:
+    """Read a share of the objects back, at least one: those that are damaged, and how."""
+    chosen = sorted(oids)
+    if share < 1 and chosen:
+        chosen = random.sample(chosen, max(1, round(len(chosen) * share)))
+    found = {}
+    for done, (oid, md5) in enumerate(store.md5s(chosen), start=1):
+        if md5 != oid.removesuffix(".dir"):
+            found[oid] = f"damaged on the remote: {md5}"
+        progress(done, len(chosen))
+    return found

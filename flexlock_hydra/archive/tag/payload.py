@@ -1,0 +1,192 @@
+"""Load all that a push sends: the plan, the locks, the objects, the commits."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from flexlock_hydra.archive.tag import collect
+from flexlock_hydra.archive.runs import extra_repos
+from flexlock_hydra.archive.tag.plan import Out, Piece, Plan, is_under, join, make_plan, with_parents
+from flexlock_hydra.archive.runs.find import RecordedRun
+from flexlock_hydra.archive.tag.subject import Subject, lock_path
+from flexlock_hydra.capture.data.digest import FileDigest, digest_bytes, tree_object
+from flexlock_hydra.capture.data.hash_index import Index, index_path
+from flexlock_hydra.errors import CodeError, GitError
+from flexlock_hydra.ports.git.repo import GitRepo, TreeEntry
+from flexlock_hydra.ports.store.store import Sendable, Source
+
+
+@dataclass(frozen=True)
+class Cargo:
+    """A run or a sweep, checked, with everything that must be reachable from its tag.
+
+    The data remote must hold the objects in ``sizes``, object id -> bytes. Most are files
+    that lie here; the bytes of the others are ``contents``: folders' listings, files that
+    only git has, locks.
+    """
+
+    subject: Subject
+    runs: tuple[RecordedRun, ...]
+    """The subject's own, then their predecessors."""
+    plan: Plan
+    locks: Mapping[str, bytes]
+    commits: tuple[str, ...]
+    tree: Mapping[str, TreeEntry]
+    """The code that the tag shows: path -> entry."""
+    sizes: Mapping[str, int]
+    contents: Mapping[str, bytes]
+    left: tuple[str, ...] = ()
+    """Repositories whose commits do not travel, in words."""
+
+    def sendables(self, wanted: Container[str]) -> Iterator[Sendable]:
+        """The wanted objects with their bytes: files first, listings last."""
+        seen: set[str] = set()
+        for out in self.plan.outs:
+            for rel, file in out.digest.files.items():
+                oid = file.md5
+                if oid in wanted and oid not in self.contents and oid not in seen:
+                    seen.add(oid)
+                    source = out.source_of(rel)
+                    assert source is not None
+                    yield oid, Source(str(source), file.size, file.mtime_ns)
+        for oid in sorted(self.contents, key=lambda oid: (oid.endswith(".dir"), oid)):
+            if oid in wanted:
+                yield oid, self.contents[oid]
+
+    def paths_of(self, wanted: Container[str]) -> Iterator[tuple[str, str]]:
+        """``(path in the restored project, object id)`` of the wanted objects."""
+        for out in self.plan.outs:
+            if out.digest.md5 in wanted:
+                yield out.path, out.digest.md5
+            for rel, file in out.digest.files.items():
+                if out.digest.is_folder and file.md5 in wanted:
+                    yield join(out.path, rel), file.md5
+
+
+def load_cargo(subject: Subject, *, outputs: bool) -> Cargo:
+    """Find, hash and compare whatever the runs and their predecessors recorded.
+
+    Raises:
+        DataError, RunNotFoundError, CodeError, PushError: see :mod:`collect`.
+    """
+    repo, root = subject.repo, subject.root
+    own = {run.lock.run.id: run for run in subject.runs}
+    before = {prev.lock.run.id: prev for run in own.values() for prev in collect.predecessors(run)}
+    runs = (*own.values(), *(before[key] for key in sorted(before, reverse=True) if key not in own))
+    trees = collect.Trees()
+    with Index.open(index_path()) as index:
+        collector = collect.Collector(root, trees, index, outputs)
+        pieces = [
+            piece
+            for run in runs
+            for piece in collector.pieces(run, inherited=run.lock.run.id not in own)
+        ]
+    locks = {lock_path(run.path, root): run.content for run in runs}
+    locks[lock_path(subject.path, root)] = subject.content
+    commits = _commits(repo, runs)
+    more, left = _further_commits(repo, runs)
+    tree = trees.of(repo, commits[0])
+    roots = {piece.path for piece in pieces}
+    tracked = trees.files(
+        repo, commits[0], lambda path: any(up in roots for up in with_parents(path))
+    )
+    tracked |= {path: digest_bytes(content) for path, content in locks.items()}
+    plan = make_plan(pieces, tracked, tree)
+    contents = _contents(repo, plan, locks, commits[0])
+    return Cargo(
+        subject,
+        runs,
+        plan,
+        locks,
+        tuple(dict.fromkeys((*commits, *more))),
+        tree,
+        _sizes(plan.outs, contents),
+        contents,
+        tuple(left),
+    )
+
+
+def _commits(repo: GitRepo, runs: Iterable[RecordedRun]) -> list[str]:
+    """The snapshot commits of all runs, each once, all of them in this repository."""
+    by_commit = {run.lock.code.commit: run for run in runs if run.lock.code}
+    here = repo.having_trees(by_commit)
+    for commit, run in by_commit.items():
+        if commit in here:
+            continue
+        if run.repo and run.repo != repo and run.repo.has_object(commit):
+            repo.fetch_snapshot(run.repo, commit)
+            continue
+        raise CodeError(
+            f"the code of run {run.lock.run.id}, commit {commit}, is not in {repo.root}",
+            hint="Fetch it: git fetch --all --tags; or push from where the run was made.",
+        )
+    return list(by_commit)
+
+
+def _further_commits(
+    repo: GitRepo, runs: Iterable[RecordedRun]
+) -> tuple[list[str], list[str]]:
+    """The snapshot commits of all runs' further repositories, brought into this one.
+
+    Also, in words, those that cannot be: their repository is gone, shallow, or of another
+    object format.
+    """
+    commits: dict[str, None] = {}
+    left = []
+    for run in runs:
+        for each in extra_repos.further(run.lock):
+            if each.state.commit in commits:
+                continue
+            store = extra_repos.store_of(run, each)
+            if store is None:
+                left.append(f"repository {each.name} of {run.lock.run.id} does not travel: "
+                            f"commit {each.state.commit} is not here any more")
+                continue
+            try:
+                repo.fetch_snapshot(store, each.state.commit)
+                commits[each.state.commit] = None
+            except GitError as error:
+                left.append(
+                    f"repository {each.name} of {run.lock.run.id} does not travel: {error}"
+                )
+    return list(commits), left
+
+
+def _contents(
+    repo: GitRepo, plan: Plan, locks: Mapping[str, bytes], commit: str
+) -> dict[str, bytes]:
+    """The objects that lie in no file here, or not for sure in the recorded form."""
+    contents: dict[str, bytes] = {}
+    for out in plan.outs:
+        for rel, file in _beside(out, locks):
+            path = join(out.path, rel)
+            content = locks.get(path)
+            if content is None or digest_bytes(content) != file:
+                content = repo.read_file(commit, path) or b""
+            contents[file.md5] = content
+        if out.digest.is_folder and out.digest.md5 not in contents:
+            contents[out.digest.md5] = tree_object(out.digest.files)
+    for piece in plan.pieces:
+        inside = any(is_under(piece.path, out.path) for out in plan.outs)
+        if piece.digest.is_folder and inside and piece.digest.md5 not in contents:
+            contents[piece.digest.md5] = tree_object(piece.digest.files)
+    return contents
+
+
+def _beside(out: Out, locks: Mapping[str, bytes]) -> Iterator[tuple[str, FileDigest]]:
+    """The files of an out that are locks, or that no piece has: git has them."""
+    whole: Piece | None = out.pieces[0] if len(out.pieces) == 1 else None
+    if whole is not None and whole.digest is out.digest:
+        below = (path[len(out.path) + 1:] for path in locks if is_under(path, out.path))
+        names: Iterable[str] = [name for name in below if name in out.digest.files]
+    else:
+        names = out.digest.files
+    for rel in names:
+        if join(out.path, rel) in locks or out.source_of(rel) is None:
+            yield rel, out.digest.files[rel]
+
+
+def _sizes(outs: Iterable[Out], contents: Mapping[str, bytes]) -> dict[str, int]:
+    sizes = {file.md5: file.size for out in outs for file in out.digest.files.values()}
+    return sizes | {oid: len(content) for oid, content in contents.items()}
