@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from flexlock_hydra.hooks.snapshot import snapshot as snapshot
     from flexlock_hydra.record.lockfile import read as read_lock
     from flexlock_hydra.record.model import RunLock as RunLock
-    from flexlock_hydra.replay.diff import diff as diff
-    from flexlock_hydra.replay.rerun import rerun as rerun
+    from flexlock_hydra.replay.explain.diff import diff as diff
+    from flexlock_hydra.replay.rerun.rerun import rerun as rerun
 
 __version__ = "0.1.0"
 

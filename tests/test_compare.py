@@ -26,12 +26,12 @@ from pyarrow import feather, parquet
 from flexlock_hydra.cli import compared as cli
 from flexlock_hydra.errors import FlexlockError
 from flexlock_hydra.record.volatile import FILES, KEYS, Volatile
-from flexlock_hydra.replay.contents import compare_contents
-from flexlock_hydra.replay.judge import Judge, Rules
-from flexlock_hydra.replay.kinds.plain import compare_values
-from flexlock_hydra.replay.moved import Moved
-from flexlock_hydra.replay.outcome import Comparison, Outcome
-from flexlock_hydra.replay.tolerance import Tolerance
+from flexlock_hydra.replay.compare.file_kinds import compare_contents
+from flexlock_hydra.replay.compare.judge import Judge, Rules
+from flexlock_hydra.replay.compare.kinds.plain import compare_values
+from flexlock_hydra.replay.compare.path_names import Moved
+from flexlock_hydra.replay.compare.outcome import Comparison, Outcome
+from flexlock_hydra.replay.compare.tolerance import Tolerance
 from tests.conftest import Project, with_callback
 
 Content = Union[str, bytes, Callable[[Path], Any]]
@@ -440,7 +440,7 @@ def test_the_tolerance_is_the_border(old: float, less: float, more: float, sign:
         for file, value in zip(npy, (old, new)):
             np.save(file, np.array([value]))
             file.seek(0)
-        from flexlock_hydra.replay.kinds.arrays import _compare_npy_streams
+        from flexlock_hydra.replay.compare.kinds.arrays import _compare_npy_streams
 
         judge = Judge("a.npy")
         _compare_npy_streams(npy[0], npy[1], "", judge)
@@ -453,7 +453,7 @@ def test_arrays_and_numbers_agree(
     pairs: list[tuple[float, float]], rtol: float, atol: float
 ) -> None:
     """The elements of an array are judged as single numbers are."""
-    from flexlock_hydra.replay.kinds.numbers import compare_pieces, element
+    from flexlock_hydra.replay.compare.kinds.numbers import compare_pieces, element
 
     rules = Rules(Tolerance(rtol, atol))
     whole, single = Judge("a.npy", rules), Judge("a.npy", rules)
@@ -486,7 +486,7 @@ def test_a_table_is_itself_however_it_is_quoted(rows: list[list[str]]) -> None:
 @given(PLAIN)
 def test_yaml_and_json_say_the_same(value: Any) -> None:
     """A value written as YAML is read as the value."""
-    from flexlock_hydra.replay.kinds.plain import _load_yaml
+    from flexlock_hydra.replay.compare.kinds.plain import _load_yaml
 
     assert values(value, _load_yaml(yaml.safe_dump(value).encode())).is_clean
 
@@ -504,8 +504,8 @@ HOSTILE = '''
 import gzip, io, json, resource, sys, zipfile
 from pathlib import Path
 import numpy as np
-from flexlock_hydra.replay.contents import compare_contents
-from flexlock_hydra.replay.judge import Rules
+from flexlock_hydra.replay.compare.file_kinds import compare_contents
+from flexlock_hydra.replay.compare.judge import Rules
 
 GB = 1024**3
 resource.setrlimit(resource.RLIMIT_AS, (6 * GB, 6 * GB))

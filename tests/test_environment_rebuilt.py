@@ -17,8 +17,8 @@ from typing import Any
 
 import pytest
 
-from flexlock_hydra.replay.interpreter import python_of
-from flexlock_hydra.replay.pins import Pin, read
+from flexlock_hydra.replay.env.interpreter import python_of
+from flexlock_hydra.replay.env.lock_files import Pin, read
 from tests import uvs
 from tests.conftest import Done, Project, with_callback
 from tests.test_docs import commands, normal, write_files

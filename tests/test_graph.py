@@ -13,7 +13,7 @@ import pytest
 from flexlock_hydra.archive.runs.find import RecordedRun
 from flexlock_hydra.cli import drawn
 from flexlock_hydra.record.model import DataEntry
-from flexlock_hydra.replay.graph import Graph, graph_of
+from flexlock_hydra.replay.explain.graph import Graph, graph_of
 from tests.chains import ran, two_chains
 from tests.conftest import Project
 from tests.lineages import graph as prevs_of

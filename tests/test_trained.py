@@ -24,13 +24,13 @@ from sklearn.linear_model import Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from flexlock_hydra.replay.contents import compare_contents
-from flexlock_hydra.replay.judge import Judge, Rules, UnreadableError
-from flexlock_hydra.replay.kinds.events import paired
-from flexlock_hydra.replay.kinds.pickles import compare_told, told
-from flexlock_hydra.replay.moved import Moved
-from flexlock_hydra.replay.outcome import Outcome
-from flexlock_hydra.replay.tolerance import EXACT
+from flexlock_hydra.replay.compare.file_kinds import compare_contents
+from flexlock_hydra.replay.compare.judge import Judge, Rules, UnreadableError
+from flexlock_hydra.replay.compare.kinds.events import paired
+from flexlock_hydra.replay.compare.kinds.pickles import compare_told, told
+from flexlock_hydra.replay.compare.path_names import Moved
+from flexlock_hydra.replay.compare.outcome import Outcome
+from flexlock_hydra.replay.compare.tolerance import EXACT
 from tests.conftest import Project, with_callback
 
 MADE = Path(__file__).parent / "data" / "training"

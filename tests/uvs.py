@@ -10,8 +10,8 @@ from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from flexlock_hydra.replay.interpreter import python_of
-from flexlock_hydra.replay.ownwheel import own_wheel
+from flexlock_hydra.replay.env.interpreter import python_of
+from flexlock_hydra.replay.env.own_wheel import own_wheel
 
 _FOR_A_JOB = (
     "hydra-core", "omegaconf", "antlr4-python3-runtime", "packaging", "pyyaml", "platformdirs",

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import click
 
 from flexlock_hydra.cli import render
-from flexlock_hydra.replay.outcome import (
+from flexlock_hydra.replay.compare.outcome import (
     BOTH_FAILED,
     CLOSE,
     DIFFERS,
@@ -16,7 +16,7 @@ from flexlock_hydra.replay.outcome import (
     Comparison,
     LeftOut,
 )
-from flexlock_hydra.replay.tolerance import Tolerance
+from flexlock_hydra.replay.compare.tolerance import Tolerance
 
 LONGEST_ERROR = 300
 _NOTHING = "nothing was compared: no output files, no plain result; the status is the same"

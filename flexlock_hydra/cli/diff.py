@@ -9,7 +9,7 @@ import click
 from flexlock_hydra.archive.pull.borrow_run import finding
 from flexlock_hydra.cli import differences, render
 from flexlock_hydra.cli.names import RUN
-from flexlock_hydra.replay import diff as replay
+from flexlock_hydra.replay.explain import diff as replay
 
 
 @click.command("diff", short_help="Compare two runs.")
@@ -24,12 +24,12 @@ def command(ctx: click.Context, a: str, b: str, patch: bool, as_json: bool) -> N
     A and B may be runs of other repositories: FOLDER#RUN, or URL#TAG. Exits with 1 when
     they differ.
     """
-    from flexlock_hydra.replay import sources
+    from flexlock_hydra.replay.explain import source_diff
 
     with finding() as find:
         old, new = find(a), find(b)
         sections = replay.diff(old, new)
-        text, without = sources.patch(old, new) if patch else (b"", [])
+        text, without = source_diff.patch(old, new) if patch else (b"", [])
     if as_json:
         document = replay.as_json(sections)
         more = {"patch": text.decode("utf-8", "replace")} if patch else {}

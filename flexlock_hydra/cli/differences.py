@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from flexlock_hydra.cli import render
-from flexlock_hydra.replay.sections import Change, Detail, Section
+from flexlock_hydra.replay.explain.sections import Change, Detail, Section
 
 WIDTH = 80
 _MANY = 1000

@@ -10,7 +10,7 @@ import html
 from collections.abc import Callable, Iterator
 
 from flexlock_hydra.cli import render
-from flexlock_hydra.replay.graph import DATA, Graph, Vertex
+from flexlock_hydra.replay.explain.graph import DATA, Graph, Vertex
 
 _LETTER, _LINE, _GAP, _PAD = 7.3, 17, 34, 10
 """Pixels: a letter's width, a line's height, between vertices, inside of them."""

@@ -7,7 +7,7 @@ import click
 from flexlock_hydra.archive.pull.borrow_run import finding
 from flexlock_hydra.cli import drawn, render
 from flexlock_hydra.cli.names import RUN
-from flexlock_hydra.replay.graph import graph_of
+from flexlock_hydra.replay.explain.graph import graph_of
 
 
 @click.command("graph", short_help="Draw what RUN stands on.")

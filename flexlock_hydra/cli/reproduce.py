@@ -11,9 +11,9 @@ from flexlock_hydra.cli import compared, render
 from flexlock_hydra.cli.names import TAG
 from flexlock_hydra.cli.rerun import say, show, tell
 from flexlock_hydra.ports.git.command import redact_url
-from flexlock_hydra.replay import reproduce as replay
-from flexlock_hydra.replay.outcome import DIFFERS
-from flexlock_hydra.replay.tolerance import Tolerance
+from flexlock_hydra.replay.rerun import reproduce as replay
+from flexlock_hydra.replay.compare.outcome import DIFFERS
+from flexlock_hydra.replay.compare.tolerance import Tolerance
 
 
 @click.command("reproduce", short_help="Restore TAG, run it again, and give a verdict.")

@@ -10,11 +10,11 @@ import click
 from flexlock_hydra.archive.runs.find import find_run
 from flexlock_hydra.cli import compared, render
 from flexlock_hydra.cli.names import RUN
-from flexlock_hydra.replay import reran as results
-from flexlock_hydra.replay import rerun as replay
-from flexlock_hydra.replay.outcome import DIFFERS
-from flexlock_hydra.replay.wanted import few
-from flexlock_hydra.replay.tolerance import Tolerance
+from flexlock_hydra.replay.rerun import result as results
+from flexlock_hydra.replay.rerun import rerun as replay
+from flexlock_hydra.replay.compare.outcome import DIFFERS
+from flexlock_hydra.replay.env.requirements import few
+from flexlock_hydra.replay.compare.tolerance import Tolerance
 
 
 @click.command("rerun", short_help="Run RUN again, and compare the outputs.")

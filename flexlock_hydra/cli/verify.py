@@ -95,7 +95,7 @@ def _on_remote(ctx: click.Context, tag: str, **options: Any) -> list[Found]:
 def _here(ctx: click.Context, name: str, looked: dict[str, bool]) -> list[Found]:
     from flexlock_hydra.archive.runs.find import RecordedSweep
     from flexlock_hydra.archive.tag.subject import find_subject
-    from flexlock_hydra.replay import verify as replay
+    from flexlock_hydra.replay.verify import verify as replay
 
     found = find_subject(name)
     if isinstance(found, RecordedSweep):
@@ -111,7 +111,7 @@ def _here(ctx: click.Context, name: str, looked: dict[str, bool]) -> list[Found]
 
 def _below(ctx: click.Context, folders: tuple[str, ...], looked: dict[str, bool]) -> list[Found]:
     from flexlock_hydra.ports.git.repo import GitRepo
-    from flexlock_hydra.replay import verify as replay
+    from flexlock_hydra.replay.verify import verify as replay
 
     repo = None if folders else GitRepo.find(Path.cwd())
     places = [Path(folder) for folder in folders] or [repo.root if repo else Path.cwd()]
@@ -119,7 +119,7 @@ def _below(ctx: click.Context, folders: tuple[str, ...], looked: dict[str, bool]
 
 
 def _verified(ctx: click.Context, locks: list[Path], looked: dict[str, bool]) -> list[Found]:
-    from flexlock_hydra.replay import verify as replay
+    from flexlock_hydra.replay.verify import verify as replay
 
     with render.progress("verify", quiet=ctx.obj["quiet"], in_bytes=False) as progress:
         found = replay.verify_all(locks, progress=progress, **looked)

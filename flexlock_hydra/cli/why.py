@@ -10,8 +10,8 @@ import click
 from flexlock_hydra.archive.pull.borrow_run import finding
 from flexlock_hydra.cli import differences, render
 from flexlock_hydra.cli.names import RUN
-from flexlock_hydra.replay import why as replay
-from flexlock_hydra.replay.why import Cause, Why
+from flexlock_hydra.replay.explain import why as replay
+from flexlock_hydra.replay.explain.why import Cause, Why
 
 _MANY = 5
 """Causes of one kind in one step that are named; more are counted."""

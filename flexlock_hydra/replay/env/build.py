@@ -1,0 +1,232 @@
+"""Make an environment by uv: the interpreter, the distributions, this package."""
+
+from __future__ import annotations
+
+import json
+import platform
+import re
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from flexlock_hydra.archive.runs.find import RecordedRun
+from flexlock_hydra.capture.environment import packages
+from flexlock_hydra.errors import RerunError
+from flexlock_hydra.ports.uv import Uv, UvError, mentioned
+from flexlock_hydra.replay.env.interpreter import interpreter, python_of
+from flexlock_hydra.replay.env.own_wheel import Wheel
+from flexlock_hydra.replay.env.requirements import Source, Wanted
+
+Say = Callable[[str], None]
+
+ELSEWHERE = "Make an environment yourself and name it: rerun RUN --python DIR"
+_MARK = "flexlock.json"
+"""Says, in an environment, that it is whole, and what it has."""
+_KINDS = {"CPython": "cpython", "PyPy": "pypy", "GraalVM": "graalpy"}
+"""Implementations, as Python and as uv calls them."""
+_VERSION = re.compile(r"(?P<minor>\d+\.\d+)\.\d+(?:(?:a|b|rc)\d+)?")
+_LONG = 400
+_MOST = 50
+"""Distributions that cannot be had, after which no more are looked for."""
+
+
+def whole(folder: Path) -> dict[str, Any] | None:
+    """What the mark of an environment says, where that is so."""
+    try:
+        mark: dict[str, Any] = json.loads((folder / _MARK).read_bytes())
+    except (OSError, ValueError):
+        return None
+    here = python_of(folder).exists() and packages.packages(mark["path"]) == mark["packages"]
+    return mark if here else None
+
+
+@dataclass(frozen=True)
+class Build:
+    """An environment that is to be made.
+
+    Args:
+        folder: where it will lie.
+        asked: what it must have.
+        wheel: this package.
+        tell: hears, in words, what takes long.
+    """
+
+    folder: Path
+    run: RecordedRun
+    asked: Wanted
+    wheel: Wheel
+    tell: Say
+
+    def make(self) -> dict[str, Any]:
+        """Make it; its mark, which goes last.
+
+        Raises:
+            RerunError: something is not to be had.
+        """
+        uv = Uv.find(self.run.root if self.run.root.is_dir() else Path.cwd())
+        count = len(self.asked.lines) + len(self.asked.sources)
+        self.tell(f"making an environment of {count} distributions in {self.folder}")
+        self._clear()
+        try:
+            notes = list(self._interpreter(uv))
+            self._fill(uv)
+            mark = {"notes": notes, **self._look()}
+        except BaseException:
+            self._clear()
+            raise
+        new = self.folder / f"{_MARK}.new"
+        new.write_text(json.dumps(mark), encoding="utf-8")
+        new.replace(self.folder / _MARK)
+        return mark
+
+    def _clear(self) -> None:
+        """Remove what there is, the mark first."""
+        (self.folder / _MARK).unlink(missing_ok=True)
+        if self.folder.exists():
+            shutil.rmtree(self.folder)
+
+    def _interpreter(self, uv: Uv) -> Iterator[str]:
+        """An empty environment of the recorded Python, else of its nearest; what is to be said."""
+        recorded = self.run.lock.environment
+        name = f"{recorded.implementation} {recorded.python}"
+        version, kind = _VERSION.match(recorded.python), _KINDS.get(recorded.implementation)
+        if not (version and kind):
+            raise RerunError(f"{name} is none that uv knows", hint=ELSEWHERE)
+        exact, nearest = f"{kind}@{version[0]}", f"{kind}@{version['minor']}"
+        ours = getattr(sys, "_base_executable", None) or sys.executable
+        if recorded.implementation == platform.python_implementation():
+            here = _VERSION.match(platform.python_version())
+            exact = ours if recorded.python == platform.python_version() else exact
+            nearest = ours if here and here["minor"] == version["minor"] else nearest
+        try:
+            uv.make(self.folder, exact)
+            return
+        except UvError as error:
+            refused = error
+        self._clear()
+        try:
+            uv.make(self.folder, nearest)
+        except UvError:
+            raise RerunError(
+                f"{name} cannot be had: {refused}",
+                hint=f"Install it: uv python install {version[0]}. Or: {ELSEWHERE}",
+            ) from refused
+        yield f"{name} is not here and cannot be fetched: another {version['minor']} is taken"
+
+    def _fill(self, uv: Uv) -> None:
+        python = python_of(self.folder)
+        with tempfile.TemporaryDirectory(prefix="flexlock-env-") as name:
+            scratch = Path(name)
+            _Releases(uv, python, scratch / "requirements.txt", self.asked.indexes).install(
+                self.asked.lines
+            )
+            uv.install(python, [self.wheel.write(scratch)])
+            for number, source in enumerate(self.asked.sources):
+                _install_source(uv, python, source, scratch / str(number))
+
+    def _look(self) -> dict[str, Any]:
+        """What is installed in it, once a job's imports have gone well there."""
+        found = interpreter(str(python_of(self.folder)))
+        path = [entry for entry in found.path if Path(entry).is_relative_to(self.folder)]
+        return {
+            "implementation": found.implementation,
+            "python": found.version,
+            "path": path,
+            "packages": dict(packages.packages(path)),
+        }
+
+
+@dataclass(frozen=True)
+class _Releases:
+    """Installs distributions from indexes and URLs."""
+
+    uv: Uv
+    python: Path
+    file: Path
+    indexes: tuple[str, ...]
+
+    def install(self, lines: Mapping[str, str]) -> None:
+        """Install them all at once.
+
+        Raises:
+            RerunError: some are not to be had; each is named.
+        """
+        try:
+            self._ask(lines)
+        except UvError as error:
+            bad = self._bad(lines, error)
+            if bad:
+                raise missing(bad) from error
+            raise RerunError(f"uv: {error}", hint=ELSEWHERE) from error
+
+    def _ask(self, lines: Mapping[str, str], *words: str) -> None:
+        self.file.write_text("".join(f"{line}\n" for line in lines.values()), encoding="utf-8")
+        indexes = [word for index in self.indexes for word in ("--index", index)]
+        self.uv.install(self.python, [*words, *indexes, "-r", self.file])
+
+    def _bad(self, lines: Mapping[str, str], error: UvError) -> dict[str, str]:
+        """All that cannot be had, of which uv names one at a time, and why."""
+        left, bad = dict(lines), dict[str, str]()
+        said: UvError | None = error
+        while said and len(bad) < _MOST:
+            named = {name: self._refusal({name: left[name]}) for name in mentioned(str(said), left)}
+            found = {name: str(why) for name, why in named.items() if why}
+            if not found:
+                break
+            bad |= found
+            left = {name: line for name, line in left.items() if name not in bad}
+            said = self._refusal(left, "--dry-run")
+        return bad
+
+    def _refusal(self, lines: Mapping[str, str], *words: str) -> UvError | None:
+        try:
+            self._ask(lines, *words)
+        except UvError as error:
+            return error
+        return None
+
+
+def _install_source(uv: Uv, python: Path, source: Source, scratch: Path) -> None:
+    """Build a distribution from its recorded code, as the version that was recorded."""
+    scratch.mkdir()
+    scm = re.sub(r"[-_.]+", "_", source.name).upper()
+    version = {
+        f"SETUPTOOLS_SCM_PRETEND_VERSION_FOR_{scm}": source.version,
+        "PDM_BUILD_SCM_VERSION": source.version,
+    }
+    with source.repo.worktree(source.commit, scratch / source.repo.root.name) as tree:
+        try:
+            uv.install(python, [tree.root / source.folder], env=version)
+            _forget_place(python, source.name)
+        except UvError as error:
+            raise missing({f"{source.name} (of the run's own code)": str(error)}) from error
+
+
+def _forget_place(python: Path, name: str) -> None:
+    """Nobody shall be told of the temporary folder that a distribution was built in."""
+    for note in python.parents[1].glob("**/site-packages/*.dist-info/direct_url.json"):
+        project = note.parent.name.removesuffix(".dist-info").rpartition("-")[0]
+        if re.sub(r"[-_.]+", "-", project).lower() == name:
+            note.unlink()
+
+
+def missing(why: Mapping[str, str]) -> RerunError:
+    """The error that names distributions that cannot be had, with a line for each."""
+    lines = [f"  {name}: {_line(reason)}" for name, reason in sorted(why.items())]
+    count = f"{len(lines)} distributions" if len(lines) > 1 else "a distribution"
+    return RerunError(
+        "\n".join([f"{count} of the run cannot be installed:", *lines]),
+        hint="An index that has them: UV_INDEX=URL, as uv takes it. Or: "
+        f"{ELSEWHERE[0].lower()}{ELSEWHERE[1:]}",
+    )
+
+
+def _line(reason: str) -> str:
+    """uv's words, the middle of many left out: what failed stands first, why last."""
+    said = re.sub(r",? *we can conclude that.*", "", " ".join(reason.split()))
+    said = re.sub(r"^No solution found when resolving dependencies(?: cause:)? *", "", said)
+    return said if len(said) < _LONG else f"{said[:_LONG // 2]} ... {said[-_LONG // 2:]}"

@@ -1,0 +1,238 @@
+"""The environment of a run, made again by uv and kept for the next rerun.
+
+It is named by a hash of what is asked for, and lies where it was made, as environments
+cannot be moved. A file in it, written last, says that it is whole: without one, or where
+it no longer has the distributions that the file names, it is made anew.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import re
+import sys
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from flexlock_hydra.archive.runs.find import RecordedRun
+from flexlock_hydra.capture.environment import packages
+from flexlock_hydra.capture.data.hash_index import cache_folder
+from flexlock_hydra.errors import RerunError
+from flexlock_hydra.record.model import Environment as Recorded
+from flexlock_hydra.replay.env.build import ELSEWHERE, Build, Say, missing, whole
+from flexlock_hydra.replay.env.interpreter import interpreter, python_of
+from flexlock_hydra.replay.env.own_wheel import Wheel, own_wheel
+from flexlock_hydra.replay.env.requirements import Wanted, few, wanted
+
+_FRAGMENT = re.compile(r"#[^)]*")
+"""The hash of a file, which was checked when it was installed, and is not always recorded."""
+
+
+@dataclass(frozen=True)
+class Environment:
+    """An environment that was made again.
+
+    Args:
+        folder: where it lies.
+        python: its interpreter.
+        hash: of interpreter, platform and distributions, as they are in it.
+        recorded: the same of the run.
+        differences: what is not as recorded, in words.
+        lock_files: those that hashes and indexes were taken from.
+    """
+
+    folder: Path
+    python: Path
+    hash: str
+    recorded: str
+    differences: tuple[str, ...]
+    lock_files: tuple[str, ...]
+
+    @property
+    def same(self) -> bool:
+        """Whether it is the recorded one."""
+        return self.hash == self.recorded
+
+    def as_json(self) -> dict[str, Any]:
+        """Its part of a JSON document."""
+        return {
+            "hash": self.hash,
+            "recorded": self.recorded,
+            "same": self.same,
+            "path": str(self.folder),
+            "differences": list(self.differences),
+            "lock_files": list(self.lock_files),
+        }
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """What a job runs in.
+
+    Args:
+        python: an interpreter.
+        environment: what it belongs to, where that was made for the job.
+    """
+
+    python: str
+    environment: Environment | None = None
+
+
+def chosen(
+    run: RecordedRun, *, python: str | None, env: bool, say: Say, tell: Say
+) -> Chosen:
+    """The interpreter that the user wants for a run: this one without a wish.
+
+    Args:
+        python: one that is named; how it differs from the recorded environment is said.
+        env: the recorded environment, made again.
+        say, tell: see :func:`rebuilt`.
+
+    Raises:
+        RerunError: it cannot be had, or cannot run a job.
+    """
+    if python is None:
+        made = rebuilt(run, say=say, tell=tell) if env else None
+        return Chosen(str(made.python) if made else sys.executable, made)
+    if env:
+        raise RerunError(
+            "--python and --env exclude each other",
+            hint="--env makes an environment; --python names one that there is.",
+        )
+    found = interpreter(python)
+    was = _recorded(run.lock.environment)
+    now = _State(f"{found.implementation} {found.version}", was.machine, _plain(found.packages))
+    if others := list(_differences(replace(was, conda=None), now)):
+        say(f"{found.python} is not the run's environment: {few(others)}")
+    return Chosen(found.python)
+
+
+def environments() -> Path:
+    """Where environments are kept."""
+    return cache_folder() / "environments"
+
+
+def rebuilt(run: RecordedRun, *, say: Say, tell: Say) -> Environment:
+    """The environment of a run: the one made before, or a new one.
+
+    This package is in it as it runs now; all else is as it was recorded.
+
+    Args:
+        say: hears, in words, what is not as recorded.
+        tell: hears, in words, what takes long.
+
+    Raises:
+        RerunError: a distribution or the interpreter is not to be had, or uv is missing.
+    """
+    recorded = run.lock.environment
+    if not recorded.packages:
+        raise RerunError(f"run {run.lock.run.id} recorded no packages", hint=ELSEWHERE)
+    asked = wanted(run)
+    if asked.impossible:
+        raise missing(asked.impossible)
+    for note in asked.notes:
+        say(note)
+    wheel = own_wheel()
+    folder = environments() / _key(recorded, asked, wheel)
+    mark = whole(folder) or _made(Build(folder, run, asked, wheel, tell))
+    for note in mark["notes"]:
+        say(note)
+    return _compared(folder, mark, recorded, asked)
+
+
+def _key(recorded: Recorded, asked: Wanted, wheel: Wheel) -> str:
+    """A hash of what is asked for."""
+    parts = [
+        recorded.implementation, recorded.python, platform.system(), platform.machine(),
+        sorted(asked.lines.values()),
+        asked.indexes,
+        [(each.name, each.version, each.tree) for each in asked.sources],
+        wheel.sha256,
+    ]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
+
+
+def _made(build: Build) -> dict[str, Any]:
+    """Make an environment, or wait for the process that does."""
+    from filelock import FileLock, Timeout  # brings asyncio
+
+    build.folder.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(f"{build.folder}.lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        build.tell("another process makes this environment: waiting for it")
+        lock.acquire()
+    try:
+        return whole(build.folder) or build.make()
+    finally:
+        lock.release()
+
+
+def _compared(
+    folder: Path, mark: Mapping[str, Any], recorded: Recorded, asked: Wanted
+) -> Environment:
+    was = _recorded(recorded, {each.name for each in asked.sources})
+    now = _State(
+        f"{mark['implementation']} {mark['python']}",
+        f"{platform.system()} {platform.machine()}",
+        _plain(mark["packages"]),
+    )
+    differences = tuple(_differences(was, now))
+    return Environment(
+        folder, python_of(folder), now.hash, was.hash, differences, asked.lock_files
+    )
+
+
+@dataclass(frozen=True)
+class _State:
+    """What makes two environments the same."""
+
+    python: str
+    machine: str
+    packages: Mapping[str, str]
+    conda: Mapping[str, str] | None = None
+
+    @property
+    def hash(self) -> str:
+        parts = [self.python, self.machine, self.packages, self.conda]
+        return f"sha256:{hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()}"
+
+
+def _recorded(recorded: Recorded, from_code: Collection[str] = ()) -> _State:
+    return _State(
+        f"{recorded.implementation} {recorded.python}",
+        _machine(recorded.platform),
+        _plain(recorded.packages, from_code),
+        recorded.conda,
+    )
+
+
+def _plain(found: Mapping[str, str], from_code: Collection[str] = ()) -> dict[str, str]:
+    """Without this package, and without the places of what was built from recorded code."""
+    return {
+        name: version.partition(" ")[0] if name in from_code else _FRAGMENT.sub("", version)
+        for name, version in found.items()
+        if name != packages.OWN
+    }
+
+
+def _machine(recorded: str) -> str:
+    """System and machine of ``<system>-<release>-<machine>``."""
+    return f"{recorded.partition('-')[0]} {recorded.rpartition('-')[2]}"
+
+
+def _differences(was: _State, now: _State) -> Iterator[str]:
+    if was.python != now.python:
+        yield f"{now.python}, recorded {was.python}"
+    if was.machine != now.machine:
+        yield f"{now.machine}, recorded {was.machine}"
+    for name in sorted({*was.packages, *now.packages}):
+        old, new = was.packages.get(name), now.packages.get(name)
+        if old != new:
+            yield f"{name} {new or 'is missing'}, {f'recorded {old}' if old else 'not recorded'}"
+    if was.conda:
+        yield f"{len(was.conda)} conda packages are not in it"

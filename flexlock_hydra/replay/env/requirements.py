@@ -1,0 +1,229 @@
+"""What an environment must have to be that of a run: from its record and its lock files."""
+
+from __future__ import annotations
+
+import hashlib
+import posixpath
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from flexlock_hydra.archive.runs import extra_repos
+from flexlock_hydra.archive.runs.find import RecordedRun, original_root
+from flexlock_hydra.capture.environment import packages
+from flexlock_hydra.capture.environment.environment import is_lockfile
+from flexlock_hydra.capture.secrets.masker import MASK
+from flexlock_hydra.ports.git.repo import GitRepo
+from flexlock_hydra.record.model import RunLock
+from flexlock_hydra.replay.env import lock_files as pins
+from flexlock_hydra.replay.env.lock_files import Pins
+
+_NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?")
+_VERSION = re.compile(r"[A-Za-z0-9][\w.+!-]*", re.ASCII)
+_RECORDED = re.compile(r"(?P<version>[^\s()]+)(?: \((?P<place>.*)\))?")
+_URL = re.compile(r"(?:https?|file|git\+(?:https?|ssh|file))://[^\s${}]+")
+"""What uv takes; no line can follow, and no variable stands in it."""
+_SHOWN = 8
+_LARGEST = 64 << 20
+"""Bytes of a lock file that is read."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """A distribution that was installed from a folder of a recorded repository."""
+
+    name: str
+    version: str
+    repo: GitRepo
+    commit: str
+    folder: str
+    tree: str
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is asked of uv.
+
+    Args:
+        lines: distribution -> its line in a requirements file.
+        indexes: those that the lock files name beside PyPI.
+        sources: what is built from recorded code.
+        impossible: what cannot be installed, and why.
+        notes: what else is to be said, in words.
+        lock_files: those that were used.
+    """
+
+    lines: Mapping[str, str]
+    indexes: tuple[str, ...]
+    sources: tuple[Source, ...]
+    impossible: Mapping[str, str]
+    notes: tuple[str, ...]
+    lock_files: tuple[str, ...]
+
+
+def wanted(run: RecordedRun) -> Wanted:
+    """The recorded distributions, with what the recorded lock files know of them.
+
+    What was installed counts, should a lock file have another version.
+    """
+    files, notes = _lock_files(run)
+    known = sum((pins.read(name, content) for name, content in files.items()), Pins())
+    lines: dict[str, str] = {}
+    sources, impossible, indexes = [], {}, list(known.indexes)
+    lost: list[str] = []
+    stale: list[str] = []
+    unused: list[str] = []
+    for name, recorded in run.lock.environment.packages.items():
+        if name == packages.OWN:
+            continue
+        found = _one(run, name, recorded)
+        if isinstance(found, Source):
+            sources.append(found)
+        elif isinstance(found, _Refused):
+            impossible[name] = found.why
+        elif isinstance(found, _Unused):
+            unused.append(name)
+        elif found.url:
+            lines[name] = f"{name} @ {found.url}"
+        else:
+            pin = known.get(name, found.version)
+            hashes = sorted(pin.hashes) if pin else ()
+            lines[name] = " ".join([f"{name}=={found.version}", *(f"--hash={h}" for h in hashes)])
+            indexes += [pin.index] if pin and pin.index else []
+            lost += [name] if found.lost else []
+            stale += [name] if known.others(name, found.version) else []
+    if lost:
+        notes.append(f"installed from files that are not here, now from an index: {few(lost)}")
+    if unused:
+        notes.append("left out, as the job imported nothing from the folders that they were "
+                     f"edited in: {few(unused)}")
+    if stale:
+        notes.append(f"the run had other versions than its lock files, and has them again: "
+                     f"{few(stale)}")
+    return Wanted(
+        lines=lines,
+        indexes=tuple(dict.fromkeys(indexes)),
+        sources=tuple(sources),
+        impossible=impossible,
+        notes=tuple(notes),
+        lock_files=tuple(name for name, content in files.items() if pins.read(name, content).found),
+    )
+
+
+@dataclass(frozen=True)
+class _Refused:
+    why: str
+
+
+@dataclass(frozen=True)
+class _Unused:
+    """A distribution that was edited in a folder of no recorded repository, and not imported."""
+
+
+@dataclass(frozen=True)
+class _Release:
+    """A distribution of an index, or of a URL."""
+
+    version: str
+    url: str | None = None
+    lost: bool = False
+    """Whether it came from a file that is not here."""
+
+
+def _one(run: RecordedRun, name: str, recorded: str) -> Source | _Refused | _Unused | _Release:
+    parts = _RECORDED.fullmatch(recorded)
+    if not parts or not _NAME.fullmatch(name) or not _VERSION.fullmatch(parts["version"]):
+        return _Refused(f"recorded as {recorded!r}")
+    version, place = parts["version"], parts["place"]
+    if place is None:
+        return _Release(version)
+    editable = place.removeprefix(packages.EDITABLE[2:])
+    if editable != place:
+        return _source(run, name, version, editable) or _edited(run.lock, editable)
+    if MASK in place:
+        return _Refused("its URL holds a secret, which is not recorded")
+    if not _URL.fullmatch(place):
+        return _Refused(f"uv cannot install it from {place}")
+    if place.startswith("file:"):
+        return _local(run, name, version, place)
+    return _Release(version, place)
+
+
+def _edited(lock: RunLock, folder: str) -> _Refused | _Unused:
+    """A folder that no recorded repository has; what was imported from such is in the lock."""
+    if any(folder in reason for reason in (lock.code.reasons if lock.code else ())):
+        return _Refused(f"it was edited in {folder}, which is in no repository of the run")
+    return _Unused()
+
+
+def _local(run: RecordedRun, name: str, version: str, url: str) -> Source | _Release:
+    """What came from a file or folder: that, or the recorded code of it, else the index."""
+    from urllib.request import url2pathname  # brings http.client and ssl
+
+    path = url2pathname(urlsplit(url).path)
+    if source := _source(run, name, version, path):
+        return source
+    if Path(path).is_file():
+        return _Release(version, url)
+    return _Release(version, lost=True)
+
+
+def _source(run: RecordedRun, name: str, version: str, folder: str) -> Source | None:
+    """The recorded code of a folder of the original machine, where it can be built."""
+    for root, repo, commit in _repositories(run):
+        inside = posixpath.relpath(posixpath.normpath(folder), root)
+        if inside == ".." or inside.startswith("../"):
+            continue
+        inside = "" if inside == "." else inside
+        tree = repo.rev_parse(f"{commit}:{inside}")
+        builds = ("pyproject.toml", "setup.py")
+        if tree and any(repo.rev_parse(f"{commit}:{posixpath.join(inside, b)}") for b in builds):
+            return Source(name, version, repo, commit, inside, tree)
+    return None
+
+
+def _repositories(run: RecordedRun) -> Iterator[tuple[str, GitRepo, str]]:
+    """Original root, repository here, and commit; the inner ones first."""
+    for each in reversed(extra_repos.further(run.lock)):
+        if store := extra_repos.store_of(run, each):
+            yield each.original, store, each.state.commit
+    if run.repo and run.lock.code:
+        yield original_root(run.lock), run.repo, run.lock.code.commit
+
+
+def _lock_files(run: RecordedRun) -> tuple[dict[str, bytes], list[str]]:
+    """The lock files with the recorded bytes; what is to be said of those that are lost."""
+    found, notes = {}, []
+    for name, hashed in run.lock.environment.lockfiles.items():
+        content = next((c for c in _versions(run, name) if _sha256(c) == hashed), None)
+        if content is None:
+            notes.append(f"{name} is not here as it was recorded: it is not used")
+        else:
+            found[name] = content
+    return found, notes
+
+
+def _versions(run: RecordedRun, name: str) -> Iterable[bytes]:
+    """A lock file as it is in the recorded code, and on the disk."""
+    if run.repo and run.lock.code:
+        inside = run.repo.read_file(run.lock.code.commit, name)
+        if inside is not None:
+            yield inside
+    path = run.root / name
+    try:
+        if is_lockfile(path.name) and path.is_file() and path.stat().st_size < _LARGEST:
+            yield path.read_bytes()
+    except OSError:
+        return
+
+
+def few(names: Sequence[str]) -> str:
+    """Some of many names, in words."""
+    more = f" and {len(names) - _SHOWN} more" if names[_SHOWN:] else ""
+    return ", ".join(names[:_SHOWN]) + more
+
+
+def _sha256(content: bytes) -> str:
+    return f"sha256:{hashlib.sha256(content).hexdigest()}"

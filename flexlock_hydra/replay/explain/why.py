@@ -1,0 +1,417 @@
+"""Why two runs came to different results: the first causes, along both lineages.
+
+The walk goes from the results back. Of a step's inputs, those with equal contents explain
+nothing and end the walk; those that differ and came from another run lead to that run. What
+differs in a step itself is a cause there, unless the same difference stands in a step
+before it.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from graphlib import CycleError, TopologicalSorter
+from typing import Any
+
+from flexlock_hydra.archive.runs.find import RecordedRun, original_root
+from flexlock_hydra.errors import DataError
+from flexlock_hydra.record.codec import Json
+from flexlock_hydra.record.model import DataEntry, RunLock
+from flexlock_hydra.replay.explain import diff
+from flexlock_hydra.replay.compare.compare import compare_runs
+from flexlock_hydra.replay.explain.lineage import Lineage, Step, feeding, lineage
+from flexlock_hydra.replay.compare.outcome import ERROR, IDENTICAL, RETURNED, STATUS
+from flexlock_hydra.replay.explain.sections import Section
+from flexlock_hydra.replay.explain.values import flatten
+
+CONFIG, CODE, DATA, ENVIRONMENT = "config", "code", "data", "environment"
+SCRIPT = "script"
+STEP = "step"
+"""An input came from a run on one side alone, or from runs of different jobs."""
+UNKNOWN = "unknown"
+"""A lock is not here, so what differs in its step is not known."""
+CHANCE = "not deterministic"
+"""Nothing that was recorded differs, and yet the outputs do."""
+
+_NO_CAUSE = re.compile(r"platform|cpu (?!model)\w+|container .*|torch devices?")
+"""Of an environment, what decides no result, or is told by something else."""
+_REFERENCE = re.compile(r"\$\{([A-Za-z_][\w.]*)\}")
+_NOW = re.compile(r"\$\{\s*now\s*:")
+
+
+@dataclass(frozen=True)
+class Cause:
+    """What differs first, in which step; a side that has no such thing has None."""
+
+    job: str
+    runs: tuple[str | None, str | None]
+    kind: str
+    name: str = ""
+    old: Json = None
+    new: Json = None
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """By which the same difference is known in another step."""
+        return (self.kind, self.name, repr(self.old), repr(self.new))
+
+
+@dataclass(frozen=True)
+class Pair:
+    """The same step of two lineages."""
+
+    old: Step
+    new: Step
+
+    @property
+    def ids(self) -> tuple[str, str]:
+        """Both runs."""
+        return self.old.id, self.new.id
+
+    @property
+    def job(self) -> str:
+        """The step's name; both where they differ."""
+        names = dict.fromkeys((self.old.job, self.new.job))
+        return " and ".join(names)
+
+
+@dataclass(frozen=True)
+class Why:
+    """Why the results of two runs differ.
+
+    Args:
+        differs: whether they do.
+        causes: the first ones; of the steps that come first, first.
+        differing: the steps on the way, from the runs themselves back.
+        equal: the steps whose outputs are equal where they were taken.
+    """
+
+    root: Pair
+    differs: bool
+    causes: tuple[Cause, ...] = ()
+    differing: tuple[Pair, ...] = ()
+    equal: tuple[Pair, ...] = ()
+
+    def as_json(self) -> dict[str, Any]:
+        """The command's JSON document."""
+        return {
+            "differs": self.differs,
+            "job": self.root.job,
+            "runs": list(self.root.ids),
+            "causes": [{**vars(cause), "runs": list(cause.runs)} for cause in self.causes],
+            "differing": [_plain(pair) for pair in self.differing],
+            "equal": [_plain(pair) for pair in self.equal],
+        }
+
+
+def why(old: RecordedRun, new: RecordedRun) -> Why:
+    """The first causes of what differs between the results of two runs."""
+    walk = _Walk(lineage(old), lineage(new))
+    root = walk.pair(old.lock.run.id, new.lock.run.id)
+    differs, doubt = _results_differ(old, new)
+    if not differs:
+        return Why(root, differs=False)
+    walk.visit(root, doubt)
+    return Why(
+        root,
+        differs=True,
+        causes=tuple(walk.first_causes()),
+        differing=tuple(walk.visited[ids] for ids in walk.order),
+        equal=tuple(pair for ids, pair in walk.equal.items() if ids not in walk.visited),
+    )
+
+
+@dataclass
+class _Walk:
+    """Goes back from the results, through what differs."""
+
+    before: Lineage
+    after: Lineage
+    visited: dict[tuple[str, str], Pair] = field(default_factory=dict)
+    order: list[tuple[str, str]] = field(default_factory=list)
+    equal: dict[tuple[str, str], Pair] = field(default_factory=dict)
+    own: dict[tuple[str, str], list[Cause]] = field(default_factory=dict)
+    above: dict[tuple[str, str], list[tuple[str, str]]] = field(default_factory=dict)
+
+    def pair(self, old: str, new: str) -> Pair:
+        """Two steps by their ids."""
+        return Pair(self.before[old], self.after[new])
+
+    def visit(self, root: Pair, doubt: str | None = None) -> None:
+        """Look at a step whose outputs differ, and at those before it that differ.
+
+        ``doubt``: why it is not sure of the first one that they do.
+        """
+        waiting = [root]
+        while waiting:
+            pair = waiting.pop(0)
+            if pair.ids in self.visited:
+                continue
+            self.visited[pair.ids] = pair
+            self.order.append(pair.ids)
+            inputs = _Inputs(pair, self.before, self.after)
+            own = [*inputs.causes, *_own(pair)]
+            self.above[pair.ids] = [each.ids for each in inputs.differing]
+            self.equal.update((each.ids, each) for each in inputs.equal)
+            if not own and not inputs.differing:
+                unsure = Cause(pair.job, pair.ids, UNKNOWN, "", doubt)
+                own = [unsure if doubt and pair is root else Cause(pair.job, pair.ids, CHANCE)]
+            self.own[pair.ids] = own
+            waiting += inputs.differing
+
+    def first_causes(self) -> Iterator[Cause]:
+        """Each step's own, without those that stand in a step before it."""
+        for ids in self._earliest_first():
+            before = {cause.key for up in self._all_above(ids) for cause in self.own[up]}
+            yield from (cause for cause in self.own[ids] if cause.key not in before)
+
+    def _earliest_first(self) -> list[tuple[str, str]]:
+        try:
+            return [*TopologicalSorter(self.above).static_order()]
+        except CycleError:  # no honest lineage has one
+            return [*reversed(self.order)]
+
+    def _all_above(self, ids: tuple[str, str]) -> set[tuple[str, str]]:
+        found: set[tuple[str, str]] = set()
+        waiting = [*self.above[ids]]
+        while waiting:
+            up = waiting.pop()
+            if up not in found:
+                found.add(up)
+                waiting += self.above[up]
+        return found
+
+
+@dataclass(frozen=True)
+class _Inputs:
+    """The inputs of a step on both sides, and the runs that they came from."""
+
+    pair: Pair
+    before: Lineage
+    after: Lineage
+
+    @property
+    def differing(self) -> list[Pair]:
+        """The steps before whose outputs were taken and differ."""
+        return self._sorted[0]
+
+    @property
+    def equal(self) -> list[Pair]:
+        """The steps before whose outputs were taken and are equal."""
+        return self._sorted[1]
+
+    @property
+    def causes(self) -> list[Cause]:
+        """What differs of the inputs, and comes from no step that both sides have."""
+        return self._sorted[2]
+
+    @cached_property
+    def _sorted(self) -> tuple[list[Pair], list[Pair], list[Cause]]:
+        differing: dict[tuple[str, str], Pair] = {}
+        equal: dict[tuple[str, str], Pair] = {}
+        causes: list[Cause] = []
+        old, new = self.pair.old.data, self.pair.new.data
+        for name in sorted({*old, *new}):
+            one, other = old.get(name), new.get(name)
+            feeds = self._feeds(name, one, other)
+            pairs, causes_here = self._matched(name, *feeds)
+            same = one is not None and other is not None and _identity(one) == _identity(other)
+            alike = {each.ids: each for each in pairs if same or _files_are_alike(each)}
+            equal.update(alike)
+            if same or (alike and len(alike) == len(pairs) and not causes_here):
+                continue
+            told = [
+                each for each in pairs if each.ids not in alike and not _put_out_the_same(each)
+            ]
+            differing.update((each.ids, each) for each in told)
+            causes += causes_here
+            if not told and not causes_here:
+                causes.append(self._data(name, one, other))
+        return [*differing.values()], [*equal.values()], causes
+
+    def _feeds(
+        self, name: str, one: DataEntry | None, other: DataEntry | None
+    ) -> tuple[list[Step], list[Step]]:
+        return (
+            feeding(self.pair.old, name, self.before) if one else [],
+            feeding(self.pair.new, name, self.after) if other else [],
+        )
+
+    def _matched(
+        self, name: str, old: list[Step], new: list[Step]
+    ) -> tuple[list[Pair], list[Cause]]:
+        """The steps of both sides by their jobs, in the order of their ids."""
+        pairs = []
+        rest = sorted(new, key=lambda step: step.id)
+        alone = []
+        for step in sorted(old, key=lambda step: step.id):
+            same = next((each for each in rest if each.job == step.job), None)
+            if same is None:
+                alone.append(step)
+            else:
+                rest.remove(same)
+                pairs.append(Pair(step, same))
+        if len(alone) == len(rest) == 1 and _is_renamed(alone[0], rest[0]):
+            pairs.append(Pair(alone.pop(), rest.pop()))
+        if not (alone or rest):
+            return pairs, []
+        said = [
+            ", ".join(f"{each.job} {each.id}" for each in side) or None for side in (alone, rest)
+        ]
+        return pairs, [Cause(self.pair.job, self.pair.ids, STEP, name, *said)]
+
+    def _data(self, name: str, one: DataEntry | None, other: DataEntry | None) -> Cause:
+        return Cause(self.pair.job, self.pair.ids, DATA, name, _told(one), _told(other))
+
+
+def _own(pair: Pair) -> Iterator[Cause]:
+    """What differs in a step itself: script, config, code, environment."""
+    old, new = pair.old.run, pair.new.run
+    if old is None or new is None:
+        missing = [step.missing or None for step in (pair.old, pair.new)]
+        yield Cause(pair.job, pair.ids, UNKNOWN, "", *missing)
+        return
+    programs = [_program(run.lock) for run in (old, new)]
+    if programs[0] != programs[1]:
+        yield Cause(pair.job, pair.ids, SCRIPT, "", *programs)
+    yield from _config(pair, old, new)
+    yield from _named(pair, CODE, diff.code(old, new))
+    for cause in _named(pair, ENVIRONMENT, diff.environment(old.lock, new.lock)):
+        if not _NO_CAUSE.fullmatch(cause.name):
+            yield cause
+
+
+def _config(pair: Pair, old: RecordedRun, new: RecordedRun) -> Iterator[Cause]:
+    """What differs in the config, and names neither inputs nor folders that the runs made."""
+    inputs = _keys_of_inputs(old.lock) | _keys_of_inputs(new.lock)
+    choosing = _choosing(old.lock) | _choosing(new.lock)
+    names = [_Names.of(run) for run in (old, new)]
+    nows = _drawn_of_time(old.lock) & _drawn_of_time(new.lock)
+    for cause in _named(pair, CONFIG, diff.config(old.lock, new.lock)):
+        if cause.name in inputs or cause.name in nows:
+            continue
+        if cause.name in choosing and isinstance(cause.old, str) and isinstance(cause.new, str):
+            continue
+        if names[0].neutral(cause.old) != names[1].neutral(cause.new):
+            yield cause
+
+
+@dataclass(frozen=True)
+class _Names:
+    """The folders that a run and those before it made, by what stands for them."""
+
+    folders: Mapping[str, str]
+
+    @classmethod
+    def of(cls, run: RecordedRun) -> _Names:
+        """Relative and absolute, those of the predecessors by their jobs."""
+        root = original_root(run.lock)
+        found = {prev.path: f"<{prev.job}>" for prev in run.lock.prevs.values()}
+        if run.lock.job.output_dir:
+            found[run.lock.job.output_dir] = "<output>"
+            found[posixpath.relpath(run.lock.job.output_dir, root)] = "<output>"
+        absolute = {posixpath.join(root, path): name for path, name in found.items()}
+        return cls({**found, **absolute, root: "<root>"})
+
+    def neutral(self, value: Json) -> Json:
+        """A text without the names of these folders; anything else as it is."""
+        if not isinstance(value, str):
+            return value
+        longest_first = sorted(self.folders, key=len, reverse=True)
+        known = "|".join(re.escape(folder) for folder in longest_first if folder not in ("", "."))
+        if not known:
+            return value
+        return re.sub(rf"(?<![\w.-])(?:{known})(?![\w-])", lambda m: self.folders[m[0]], value)
+
+
+def _keys_of_inputs(lock: RunLock) -> set[str]:
+    return {entry.config_key for entry in lock.data.values() if entry.config_key}
+
+
+def _choosing(lock: RunLock) -> set[str]:
+    """The keys that the paths of inputs are made of: what was chosen stands among the inputs."""
+    leaves = flatten(lock.unresolved) if lock.unresolved is not None else {}
+    texts = (leaves.get(key) for key in _keys_of_inputs(lock))
+    return {name for text in texts if isinstance(text, str) for name in _REFERENCE.findall(text)}
+
+
+def _drawn_of_time(lock: RunLock) -> set[str]:
+    """The keys whose values say when the job started."""
+    if lock.unresolved is None:
+        return set()
+    leaves = flatten(lock.unresolved)
+    return {key for key, text in leaves.items() if isinstance(text, str) and _NOW.search(text)}
+
+
+def _named(pair: Pair, kind: str, found: Section) -> Iterator[Cause]:
+    sides: dict[str, tuple[Json, Json]] = {
+        **{name: (None, new) for name, new in found.added.items()},
+        **{name: (old, None) for name, old in found.removed.items()},
+        **{name: (change.old, change.new) for name, change in found.changed.items()},
+    }
+    for name in sorted(sides):
+        yield Cause(pair.job, pair.ids, kind, name, *sides[name])
+
+
+def _put_out_the_same(pair: Pair) -> bool:
+    """Whether both runs recorded the same outputs: what was taken of them changed later."""
+    old, new = pair.old.run, pair.new.run
+    if pair.old.id == pair.new.id:
+        return True
+    one, other = (run.lock.outputs if run else None for run in (old, new))
+    return one is not None and other is not None and one.md5 == other.md5
+
+
+def _files_are_alike(pair: Pair) -> bool:
+    """Whether the files that both runs left are the same but for what is no part of a result.
+
+    The hash of a whole output directory is never that of another: Hydra's own files name it.
+    """
+    if pair.old.run is None or pair.new.run is None or pair.old.id == pair.new.id:
+        return False
+    try:
+        found = compare_runs(pair.old.run, pair.new.run)
+    except DataError:
+        return False
+    told = {each.file for each in (*found.differing, *found.close)} - {RETURNED, STATUS, ERROR}
+    return bool(found.identical) and not (told or found.missing or found.added)
+
+
+def _results_differ(old: RecordedRun, new: RecordedRun) -> tuple[bool, str | None]:
+    """Whether outputs, result or end differ; where hashes alone can tell, also why that is."""
+    try:
+        return compare_runs(old, new).verdict != IDENTICAL, None
+    except DataError as error:
+        ends = [(run.lock.run.status, run.lock.run.result) for run in (old, new)]
+        differ = ends[0] != ends[1] or bool(diff.outputs(old, new))
+        return differ, f"outputs compared by their hash alone: {error}"
+
+
+def _is_renamed(old: Step, new: Step) -> bool:
+    """Whether two steps of other jobs are the same program."""
+    if old.run is None or new.run is None:
+        return False
+    return _program(old.run.lock) == _program(new.run.lock)
+
+
+def _program(lock: RunLock) -> str:
+    command = lock.job.command
+    return f"-m {command.module}" if command.module else command.file or ""
+
+
+def _identity(entry: DataEntry) -> Json:
+    return entry.md5 or (dict(entry.remote) if entry.remote else entry.error)
+
+
+def _told(entry: DataEntry | None) -> Json:
+    if entry is None:
+        return None
+    known = {"path": entry.path, "size": entry.size, "md5": entry.md5, "error": entry.error}
+    return {key: value for key, value in known.items() if value is not None}
+
+
+def _plain(pair: Pair) -> dict[str, Any]:
+    return {"job": pair.job, "runs": list(pair.ids)}

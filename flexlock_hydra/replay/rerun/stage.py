@@ -1,0 +1,295 @@
+"""Where a rerun takes place: the recorded code in a worktree, the recorded data in it.
+
+The job writes its output directory where it was: below the worktree, at the recorded path.
+What a program makes of the two (relative paths, ``../data``) is then as it was. When the job
+has ended, the folder moves to where it shall stay.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import shutil
+import tempfile
+from collections.abc import Container, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from itertools import chain
+from pathlib import Path
+
+from flexlock_hydra.archive.tag import collect
+from flexlock_hydra.archive.runs import extra_repos as repos
+from flexlock_hydra.archive.pull.fetch_by_hash import Depot
+from flexlock_hydra.archive.runs.find import RecordedRun, original_folder, original_root
+from flexlock_hydra.capture.data.digest import Digest, FileDigest, digest, digest_bytes, digest_file
+from flexlock_hydra.capture.data.globs import outside
+from flexlock_hydra.capture.data.paths import relocated
+from flexlock_hydra.errors import CodeError, DataError
+from flexlock_hydra.ports.git.status import written_files
+from flexlock_hydra.ports.git.repo import GitRepo
+from flexlock_hydra.record import layout, lockfile
+from flexlock_hydra.record.model import DataEntry
+from flexlock_hydra.replay.rerun import stage_recovery
+
+COPIED = 256 << 20
+"""Bytes of inputs that a rerun copies; beyond them, inputs are links to the recorded data."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A temporary worktree, ready for a job, and what it must know of it."""
+
+    root: Path
+    scratch: Path
+    output: Path
+    """Where the job writes its output directory."""
+    repos: Mapping[str, Path]
+    """The further repositories outside of the main one: name -> folder."""
+    moves: Mapping[str, str]
+    """Paths of the original machine -> where they are now."""
+    placed: Container[str] = frozenset()
+    """The inputs in the worktree, relative to it."""
+
+    def moved(self, path: str) -> str | None:
+        """Where an absolute path of the original machine is now; None where unknown."""
+        return relocated(path, self.moves)
+
+    def keep(self, target: Path) -> None:
+        """Move the output directory to where it shall stay."""
+        if self.output != target and self.output.exists():
+            target.rmdir()
+            shutil.move(self.output, target)
+
+    def keep_others(self, beside: Path) -> tuple[str, ...]:
+        """Move what the job wrote into the worktree, and not as outputs; its relative paths."""
+        found = [path for path in written_files(self.root) if path not in self.placed]
+        for path in found:
+            place = beside / path
+            place.parent.mkdir(parents=True, exist_ok=True)
+            shutil.move(self.root / path, place)
+        return tuple(found)
+
+
+@contextmanager
+def stage(
+    run: RecordedRun,
+    target: Path,
+    *,
+    commit: str | None = None,
+    fresh: Mapping[str, RecordedRun] | None = None,
+) -> Iterator[Stage]:
+    """Set up the code and the data of a run; nothing is left of it at the end.
+
+    Args:
+        target: the new output directory, which stands for the original one; the stage is
+            made beside it, on a disk with room for what the job writes.
+        commit: other code than the recorded.
+        fresh: reruns of predecessors by their ids, whose outputs are taken for theirs.
+
+    Raises:
+        CodeError: a commit is not here. DataError: data is neither here as it was recorded
+            nor on a remote.
+    """
+    repo = run.require_repo()
+    code = recorded_commit(run, repo)
+    with (
+        _beside(target) as folder,
+        repo.worktree(commit or code, folder / "tree" / repo.root.name) as tree,
+        _further_repos(run, tree.root, folder) as placed,
+    ):
+        inputs = _Inputs(run, tree.root, folder, fresh or {}, same_code=not commit)
+        output = _output(run, tree.root) or target
+        moves = {
+            original_root(run.lock): str(tree.root),
+            original_folder(run): str(output),
+            **inputs.place(),
+        }
+        if output != target:
+            stage_recovery.note(folder, output, target)
+        yield Stage(tree.root, folder, output, placed, moves, inputs.placed)
+
+
+@contextmanager
+def _beside(target: Path) -> Iterator[Path]:
+    """A temporary folder beside another one, which the project's own git does not see."""
+    stage_recovery.keep_lost(target.parent)
+    with tempfile.TemporaryDirectory(prefix=stage_recovery.PREFIX, dir=target.parent) as name:
+        Path(name, ".gitignore").write_text("*\n", encoding="utf-8")
+        yield Path(name)
+
+
+def _output(run: RecordedRun, root: Path) -> Path | None:
+    """The recorded output directory in the worktree; None where it lay outside, or was all."""
+    inside = posixpath.relpath(original_folder(run), original_root(run.lock))
+    parts = Path(inside).parts
+    if not parts or {"..", ".git"} & {*parts} or Path(inside).is_absolute():
+        return None
+    above = [root.joinpath(*parts[:n]) for n in range(1, len(parts) + 1)]
+    return None if any(place.is_symlink() for place in above) else root / inside
+
+
+def recorded_commit(run: RecordedRun, repo: GitRepo) -> str:
+    """The snapshot of a run's code.
+
+    Raises:
+        CodeError: none was taken, or it is not here.
+    """
+    code = run.lock.code
+    if code is None:
+        raise CodeError(
+            f"the code of run {run.lock.run.id} was not recorded",
+            hint="Put the project under git and run the job again.",
+        )
+    if not repo.has_object(f"{code.commit}^{{tree}}"):
+        raise CodeError(
+            f"commit {code.commit} of run {run.lock.run.id} is not in {repo.root}",
+            hint=f"Fetch it: git fetch REMOTE tag {run.lock.tag}",
+        )
+    return code.commit
+
+
+@contextmanager
+def _further_repos(run: RecordedRun, root: Path, scratch: Path) -> Iterator[dict[str, Path]]:
+    """Check the run's other repositories out; those outside of the main one, by name.
+
+    Raises:
+        CodeError: a commit is not here.
+    """
+    placed = {}
+    with ExitStack() as trees:
+        for each in repos.further(run.lock):
+            store = repos.store_of(run, each)
+            if store is None:
+                raise CodeError(
+                    f"commit {each.state.commit} of repository {each.name} is not here",
+                    hint=f"It was in {each.original}; or pull the run from its tag.",
+                )
+            place = root / each.inside if each.inside else scratch / each.restored
+            place.parent.mkdir(parents=True, exist_ok=True)
+            trees.enter_context(store.worktree(each.state.commit, place))
+            if each.inside is None:
+                placed[each.name] = place
+        yield placed
+
+
+def _is_of(lock: Path, run_id: str) -> bool:
+    head = lockfile.read_head(lock)
+    return head is not None and head[1] == run_id
+
+
+@dataclass
+class _Inputs:
+    """Puts the recorded data where the job looks for it."""
+
+    run: RecordedRun
+    root: Path
+    scratch: Path
+    fresh: Mapping[str, RecordedRun]
+    same_code: bool
+    trees: collect.Trees = field(default_factory=collect.Trees)
+    left: int = COPIED
+    placed: set[str] = field(default_factory=set)
+
+    def place(self) -> dict[str, str]:
+        """Fill the worktree; the absolute paths that lie elsewhere now."""
+        moves = {}
+        for name, entry in self.run.lock.data.items():
+            if entry.is_url:
+                continue
+            path, held = entry.place, self.trees.hold(self.run, entry)
+            if held and self.same_code:
+                continue
+            source, found = self._find(name, entry, held)
+            if Path(path).is_absolute():
+                moves[path] = str(source)
+                continue
+            for rel, file in found.files.items():
+                self._put(posixpath.join(path, rel) if rel else path, source / rel, file)
+            for empty in entry.empty or ():
+                (self.root / path / empty).mkdir(parents=True, exist_ok=True)
+        return moves | self._place_locks()
+
+    def _find(self, name: str, entry: DataEntry, held: bool) -> tuple[Path, Digest]:
+        """An input: of a rerun before this, here, in the recorded code, or on a remote."""
+        new = self._from_rerun(entry)
+        if new is not None:
+            return new, digest(new, outside(entry.parts))
+        if held:
+            return self._from_code(entry)
+        try:
+            return collect.locate(self.run, name, entry)
+        except DataError as error:
+            if entry.md5 is None:
+                raise
+            try:
+                return Depot(self.run, self.scratch / "data").bring(entry.md5)
+            except DataError as elsewhere:
+                raise DataError(
+                    f"{error}; not found elsewhere: {elsewhere}", hint=error.hint
+                ) from error
+
+    def _from_rerun(self, entry: DataEntry) -> Path | None:
+        """The input's place in the output directory of a predecessor's rerun."""
+        original = posixpath.join(original_root(self.run.lock), entry.place)
+        for run_id, again in self.fresh.items():
+            prev = self.run.lock.prevs[run_id].path
+            above = posixpath.join(original_root(self.run.lock), prev)
+            if original == above or original.startswith(f"{above}/"):
+                return again.folder / posixpath.relpath(original, above)
+        return None
+
+    def _from_code(self, entry: DataEntry) -> tuple[Path, Digest]:
+        """An input that the recorded commit holds, where other code is run."""
+        assert self.run.repo is not None and self.run.lock.code is not None
+        tree = self.trees.of(self.run.repo, self.run.lock.code.commit)
+        path, folder = entry.place, self.scratch / "code"
+        leaves = {p: e.oid for p, e in tree.items() if p == path or p.startswith(f"{path}/")}
+        contents = dict(self.run.repo.read_blobs(sorted(set(leaves.values()))))
+        for leaf, oid in leaves.items():
+            (folder / leaf).parent.mkdir(parents=True, exist_ok=True)
+            (folder / leaf).write_bytes(contents[oid])
+        files = {
+            leaf[len(path) + 1:]: digest_bytes(contents[oid]) for leaf, oid in leaves.items()
+        }
+        return folder / path, Digest(entry.md5 or "", files)
+
+    def _place_locks(self) -> dict[str, str]:
+        """The locks of the predecessors, by which the job finds them again."""
+        moves = {}
+        for run_id, prev in self.run.lock.prevs.items():
+            again = self.fresh.get(run_id)
+            lock = again.path if again else self._lock_of(run_id, prev.path)
+            if lock is None:
+                continue
+            if Path(prev.path).is_absolute():
+                moves[prev.path] = str(lock.parent)
+            else:
+                self._put(f"{prev.path}/{layout.LOCK}", lock, digest_file(lock))
+        return moves
+
+    def _lock_of(self, run_id: str, recorded: str) -> Path | None:
+        names = (layout.LOCK, layout.superseded_lock(run_id))
+        places = chain(
+            collect.places(self.run, recorded), collect.moved_places(self.run, recorded)
+        )
+        found = (folder / name for folder in places for name in names)
+        return next((path for path in found if _is_of(path, run_id)), None)
+
+    def _put(self, path: str, source: Path, file: FileDigest) -> None:
+        """The recorded bytes at a path, unless the code brought them itself.
+
+        A copy, as long as there are not too many: the job may write to it.
+        """
+        place = self.root / path
+        self.placed.add(path)
+        for up in reversed([self.root / up for up in Path(path).parents]):
+            if up.is_symlink():
+                up.unlink()
+        if place.is_file() and not place.is_symlink() and digest_file(place) == file:
+            return
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.unlink(missing_ok=True)
+        if file.size <= self.left:
+            self.left -= file.size
+            shutil.copy2(source, place)
+        else:
+            place.symlink_to(source.absolute())
