@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from flexlock_hydra.hooks.when_imported import when_imported as _when_imported
+from flexlock_hydra.hooks.config.on_import import when_imported as _when_imported
 
 if TYPE_CHECKING:
     from flexlock_hydra.archive.query.dataframe import runs as runs
@@ -54,7 +54,7 @@ __all__ = [
 
 
 def _register() -> None:
-    from flexlock_hydra.hooks import resolver
+    from flexlock_hydra.hooks.config import resolver
 
     resolver.register()
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from flexlock_hydra.hooks import tracking
-from flexlock_hydra.hooks.tracking import Collector, Owner
+from flexlock_hydra.hooks.config import tracking
+from flexlock_hydra.hooks.config.tracking import Collector, Owner
 from tests.conftest import Project, read_lock
 
 pytestmark = pytest.mark.hydra

@@ -19,7 +19,7 @@ import sys
 import traceback
 from pathlib import Path
 
-import flexlock_hydra.hooks.recorder
+import flexlock_hydra.hooks.job.recorder
 from hydra import compose, initialize
 from hydra._internal.callbacks import Callbacks
 from hydra.core.utils import run_job

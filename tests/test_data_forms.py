@@ -19,9 +19,9 @@ from flexlock_hydra.capture.data.digest import digest
 from flexlock_hydra.capture.data.globs import Pattern
 from flexlock_hydra.capture.data.url_identity import file_of, identify_url, masked
 from flexlock_hydra.errors import DataError
-from flexlock_hydra.hooks.inputs import Inputs
-from flexlock_hydra.hooks.options import Selection
-from flexlock_hydra.hooks.outputs import OutputFolder
+from flexlock_hydra.hooks.job.inputs import Inputs
+from flexlock_hydra.hooks.config.options import Selection
+from flexlock_hydra.hooks.job.outputs import OutputFolder
 from tests.conftest import Project
 
 APP = '''

@@ -12,7 +12,7 @@ import click
 import pytest
 
 from flexlock_hydra.cli.main import cli
-from flexlock_hydra.hooks.options import FlexlockConf
+from flexlock_hydra.hooks.config.options import FlexlockConf
 from tests.conftest import Project
 
 ROOT = Path(__file__).parent.parent

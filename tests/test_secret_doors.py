@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from flexlock_hydra.capture.environment import environment
 from flexlock_hydra.capture.secrets.masker import MASK, Masker
 from flexlock_hydra.capture.secrets.patterns import SHAPES
-from flexlock_hydra.hooks.ending import _failure, _result
+from flexlock_hydra.hooks.job.end import _failure, _result
 from tests.conftest import Project
 from tests.secret_corpus import ORDINARY, SECRETS, Planted
 

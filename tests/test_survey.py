@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from omegaconf import MISSING, OmegaConf
 
-from flexlock_hydra.hooks.survey import survey, to_plain
+from flexlock_hydra.hooks.config.survey import survey, to_plain
 
 pytestmark = pytest.mark.hydra
 

@@ -17,17 +17,17 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
 from flexlock_hydra.capture.environment.ranks import is_further_rank
-from flexlock_hydra.hooks.options import FlexlockConf, Options
+from flexlock_hydra.hooks.config.options import FlexlockConf, Options
 from flexlock_hydra.ports.git import ask
 
 if TYPE_CHECKING:
-    from flexlock_hydra.hooks.recorder import Recorder
+    from flexlock_hydra.hooks.job.recorder import Recorder
 
 
 class FlexlockCallback(Callback):
     """Writes run.lock at the start and the end of each job.
 
-    Arguments: see :class:`flexlock_hydra.hooks.options.FlexlockConf`.
+    Arguments: see :class:`flexlock_hydra.hooks.config.options.FlexlockConf`.
 
     Raises:
         FlexlockError, omegaconf.ValidationError: an argument has a value that it cannot have.
@@ -40,7 +40,7 @@ class FlexlockCallback(Callback):
     @property
     def recorder(self) -> Recorder:
         """What writes the locks; Hydra carries it to every worker."""
-        from flexlock_hydra.hooks.recorder import Recorder
+        from flexlock_hydra.hooks.job.recorder import Recorder
 
         self._recorder = self._recorder or Recorder(self.options)
         return self._recorder

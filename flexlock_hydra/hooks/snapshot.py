@@ -13,12 +13,13 @@ from flexlock_hydra.capture.code import snapshot as code
 from flexlock_hydra.capture.code.scope import Scope
 from flexlock_hydra.capture.secrets.masker import Masker
 from flexlock_hydra.errors import CodeError, DataError, FlexlockError
-from flexlock_hydra.hooks import tracking, watch
-from flexlock_hydra.hooks.masked import masked_code
-from flexlock_hydra.hooks.begin import begin, named_data, observe_start
-from flexlock_hydra.hooks.options import PathLike, Paths, SaveConfig, named
-from flexlock_hydra.hooks.survey import survey, to_plain
-from flexlock_hydra.hooks.active import ActiveRun
+from flexlock_hydra.hooks.config import tracking
+from flexlock_hydra.hooks.job import code_watch
+from flexlock_hydra.hooks.job.masking import masked_code
+from flexlock_hydra.hooks.job.start import begin, named_data, observe_start
+from flexlock_hydra.hooks.config.options import PathLike, Paths, SaveConfig, named
+from flexlock_hydra.hooks.config.survey import survey, to_plain
+from flexlock_hydra.hooks.job.active_run import ActiveRun
 from flexlock_hydra.record.codec import Json
 from flexlock_hydra.record.lockfile import write_bytes
 from flexlock_hydra.record.model import COMPLETED, MAIN, Job, RunLock
@@ -172,7 +173,7 @@ def _add_repo(run: ActiveRun, name: str, path: str) -> None:
             **run.lock.repos,
             **{
                 name: masked_code(state, run.masker)
-                for name, state in watch.states(snapshots, run.places.root).items()
+                for name, state in code_watch.states(snapshots, run.places.root).items()
             },
         },
     )

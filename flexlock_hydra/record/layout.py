@@ -26,7 +26,7 @@ OTHER_VERSIONS = f"{ARCHIVE_DIR}/runs"
 
 RERUN_VARIABLE = "FLEXLOCK_RERUN"
 """Names the file that tells a job which run it repeats."""
-LAUNCH_AGAIN = "flexlock_hydra.hooks.launch_again"
+LAUNCH_AGAIN = "flexlock_hydra.hooks.zen_launch"
 """The module that runs a script which calls hydra-zen's launch itself."""
 VERDICTS = "refs/flexlock/verdicts"
 """Notes on tags: what came of it when they were reproduced."""

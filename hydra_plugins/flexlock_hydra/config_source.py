@@ -7,7 +7,7 @@ import builtins
 from hydra.core.object_type import ObjectType
 from hydra.plugins.config_source import ConfigLoadError, ConfigResult, ConfigSource
 
-from flexlock_hydra.hooks import runpath
+from flexlock_hydra.hooks.config_source import run_path
 
 
 class FlexlockConfigSource(ConfigSource):
@@ -15,14 +15,14 @@ class FlexlockConfigSource(ConfigSource):
 
     def __init__(self, provider: str, path: str) -> None:
         super().__init__(provider, path)
-        from flexlock_hydra.hooks import runsource
+        from flexlock_hydra.hooks.config_source import run_source
 
-        self.run = runsource.open_run(path)
+        self.run = run_source.open_run(path)
 
     @staticmethod
     def scheme() -> str:
         """What stands before ``://``."""
-        return runpath.SCHEME
+        return run_path.SCHEME
 
     def available(self) -> bool:
         """Always: what cannot be opened was an error before."""

@@ -6,7 +6,8 @@ from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.config_store import ConfigStore
 from hydra.plugins.search_path_plugin import SearchPathPlugin
 
-from flexlock_hydra.hooks import options, resolver, runpath
+from flexlock_hydra.hooks.config import options, resolver
+from flexlock_hydra.hooks.config_source import run_path
 
 _UNLISTED = (
     r"hydra\.utils\.instantiate\(\) resolved "
@@ -27,5 +28,5 @@ class FlexlockSearchPath(SearchPathPlugin):
         chosen by its name and is code that the user installed: a good run prints nothing.
         """
         resolver.register()
-        runpath.repair(search_path)
+        run_path.repair(search_path)
         warnings.filterwarnings("ignore", message=_UNLISTED)

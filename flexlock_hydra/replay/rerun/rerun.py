@@ -164,7 +164,7 @@ def _lacking(run: RecordedRun, python: str) -> str:
 def _notes(
     run: RecordedRun, overrides: Sequence[str], how: Options, place: Stage, again: Command
 ) -> dict[str, Any]:
-    """What the job's own process must know, see :class:`flexlock_hydra.hooks.again.Rerun`."""
+    """What the job's own process must know, see :class:`flexlock_hydra.hooks.rerun.notes.Rerun`."""
     lock = run.lock
     return {
         "folder": str(place.output),

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from flexlock_hydra.capture.data.digest import Limits, Summary, fingerprint, summarize
 from flexlock_hydra.capture.data.walk import TooLargeError
-from flexlock_hydra.hooks.options import Selection
+from flexlock_hydra.hooks.config.options import Selection
 from flexlock_hydra.record.model import Outputs, is_left_out
 
 _AT_ONCE = Limits(files=256, size=4 * 1024**2)

@@ -24,9 +24,9 @@ def repair(search_path: ConfigSearchPath) -> None:
     frame = frame_of("create_automatic_config_search_path", sys._getframe(1))
     url = frame.f_locals.get("config_path") if frame else None
     if frame is not None and url is not None and is_url(url):
-        from flexlock_hydra.hooks import runsource
+        from flexlock_hydra.hooks.config_source import run_source
 
-        runsource.put(search_path, url, frame)
+        run_source.put(search_path, url, frame)
 
 
 def parent_id(sources: Iterable[Mapping[str, Any]]) -> str | None:

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from flexlock_hydra.hooks.active import ActiveRun
+from flexlock_hydra.hooks.job.active_run import ActiveRun
 from flexlock_hydra.record import layout
 
 # The project's folder is taken from the path before anything is imported from it.

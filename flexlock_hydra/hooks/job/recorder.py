@@ -16,10 +16,13 @@ from omegaconf import DictConfig, OmegaConf
 from flexlock_hydra.capture.code.scope import Scope
 from flexlock_hydra.capture.secrets.masker import Masker
 from flexlock_hydra.errors import DataError
-from flexlock_hydra.hooks import active, ending, pushing, recomposed, runpath, tracking, watch
-from flexlock_hydra.hooks.active import MISSING_DATA_HINT, ActiveRun, Bystander
-from flexlock_hydra.hooks.again import Rerun
-from flexlock_hydra.hooks.begin import (
+from flexlock_hydra.hooks.job import active_run, auto_push, code_watch, end as ending
+from flexlock_hydra.hooks.rerun import config_check
+from flexlock_hydra.hooks.config_source import run_path
+from flexlock_hydra.hooks.config import tracking
+from flexlock_hydra.hooks.job.active_run import MISSING_DATA_HINT, ActiveRun, Bystander
+from flexlock_hydra.hooks.rerun.notes import Rerun
+from flexlock_hydra.hooks.job.start import (
     Start,
     begin,
     bystander_start,
@@ -30,9 +33,9 @@ from flexlock_hydra.hooks.begin import (
     observe_task,
     task_name,
 )
-from flexlock_hydra.hooks.ending import End
-from flexlock_hydra.hooks.options import Options, Strict
-from flexlock_hydra.hooks.survey import survey, value_at
+from flexlock_hydra.hooks.job.end import End
+from flexlock_hydra.hooks.config.options import Options, Strict
+from flexlock_hydra.hooks.config.survey import survey, value_at
 from flexlock_hydra.ports.git.ask import Ahead
 from flexlock_hydra.record import layout
 from flexlock_hydra.record.model import (
@@ -48,7 +51,7 @@ from flexlock_hydra.record.model import (
 )
 
 if TYPE_CHECKING:
-    from flexlock_hydra.hooks.outputs import OutputFolder
+    from flexlock_hydra.hooks.job.outputs import OutputFolder
 
 _NOT_THE_TASKS = ("hydra",)
 """Keys of the config that the task gets it without."""
@@ -73,7 +76,7 @@ class Recorder:
         """Observe the code, once, in the main process; ``ahead`` is a look begun before."""
         rerun = Rerun.of(config.hydra.run.dir)
         if rerun.resolved is None:
-            recomposed.require(rerun, config, _NOT_THE_TASKS)
+            config_check.require(rerun, config, _NOT_THE_TASKS)
         self.start = self._observe(config, config.hydra.run.dir, ahead)
         self._refuse_inexact_code()
         if rerun.resolved is not None:
@@ -81,7 +84,7 @@ class Recorder:
 
     def multirun_start(self, config: DictConfig, ahead: Ahead | None) -> None:
         """The same for a sweep."""
-        from flexlock_hydra.hooks import sweep
+        from flexlock_hydra.hooks.job import sweep
 
         folder = Path(config.hydra.sweep.dir).absolute()
         self.sweep = Sweep(id=layout.new_run_id(), dir=str(folder))
@@ -100,13 +103,13 @@ class Recorder:
         while the error of a sweeper is on its way, too.
         """
         if self.sweep is not None:
-            from flexlock_hydra.hooks import sweep
+            from flexlock_hydra.hooks.job import sweep
 
             error = sys.exc_info()[1]
             failed = FAILED if isinstance(error, Exception) else INTERRUPTED
             code = self.start.code if self.start else {}
             folder, chdir = Path(self.sweep.dir), _changes_folder(config)
-            strays = watch.strays_of_sweep(code, folder, chdir=chdir)
+            strays = code_watch.strays_of_sweep(code, folder, chdir=chdir)
             sweep.end(self.sweep, failed if error else COMPLETED, map(self.masker.text, strays))
 
     def job_start(self, config: DictConfig, task_function: Any) -> None:
@@ -127,7 +130,7 @@ class Recorder:
 
     def job_end(self, config: DictConfig, job_return: JobReturn) -> None:
         """Write the lock with the job's end, result and outputs."""
-        run = active.active(_output_dir(config))
+        run = active_run.active(_output_dir(config))
         if run is None:
             return
         value = job_return._return_value
@@ -140,7 +143,7 @@ class Recorder:
 
     def _notice(self, folder: Path, config: DictConfig, error: BaseException | None) -> None:
         """The job is over: write its end where Hydra did not tell the callback."""
-        run = active.active(folder)
+        run = active_run.active(folder)
         if run is not None and error is not None:
             self._finish(run, config, End.by_error(error, run.masker))
 
@@ -152,30 +155,30 @@ class Recorder:
         known = len(run.lock.warnings)
         run.take_up()
         try:
-            with watch.asked_again(run, closely=self.sweep is None) as asked:
+            with code_watch.asked_again(run, closely=self.sweep is None) as asked:
                 run.stop(end.status)
                 if self.options.outputs.enabled and end.status != INTERRUPTED:
                     run.record_outputs(self._outputs(run, config))
                 choices = value_at(config, "hydra.runtime.choices")
-                watch.look_again(
+                code_watch.look_again(
                     run, _sources(config), choices, asked, chdir=_changes_folder(config)
                 )
         finally:
             run.finish(end.status, error=end.error, result=end.result)
         self._log_warnings(run, after=known)
         if self.options.push and end.status != INTERRUPTED and type(run) is ActiveRun:
-            pushing.push(run)
+            auto_push.push(run)
 
     def _fix(self, rerun: Rerun, config: DictConfig) -> None:
         """Run from the recorded values: no resolver says anything else."""
-        masked = recomposed.fix(rerun, config, _NOT_THE_TASKS)
+        masked = config_check.fix(rerun, config, _NOT_THE_TASKS)
         gaps = f", but for secrets: {', '.join(masked)}" if masked else ""
         reason = f"run from the resolved config of {rerun.parent}{gaps}"
         if self.start is not None:
             self.start = replace(self.start, warnings=(*self.start.warnings, reason))
 
     def _outputs(self, run: ActiveRun, config: DictConfig) -> OutputFolder:
-        from flexlock_hydra.hooks.outputs import OutputFolder
+        from flexlock_hydra.hooks.job.outputs import OutputFolder
 
         return OutputFolder(run.folder, self.options.outputs, _log_files(config, run.folder))
 
@@ -195,7 +198,7 @@ class Recorder:
         folder = _output_dir(config)
         rerun = Rerun.of(folder)
         if rerun.parent is None:
-            rerun = replace(rerun, parent=runpath.parent_id(_sources(config)))
+            rerun = replace(rerun, parent=run_path.parent_id(_sources(config)))
         return begin(
             start,
             _job(config, command, self._sweep_of(start), self.options.volatile),

@@ -20,7 +20,7 @@ from typing import Any
 from omegaconf import AnyNode, Container, DictConfig, Node, OmegaConf, UnionNode, ValueNode
 from omegaconf.grammar_parser import parse
 
-from flexlock_hydra.hooks.resolver import NAME
+from flexlock_hydra.hooks.config.resolver import NAME
 from flexlock_hydra.record.codec import Json
 
 _CALL = re.compile(rf"\$\{{\s*{NAME}\s*:")

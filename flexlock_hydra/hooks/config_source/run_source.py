@@ -17,10 +17,10 @@ from hydra.core.config_search_path import ConfigSearchPath, SearchPathElement
 from hydra.plugins.config_source import ConfigResult
 
 from flexlock_hydra.errors import FlexlockError
-from flexlock_hydra.hooks import runpath
+from flexlock_hydra.hooks.config_source import run_path
 
 if TYPE_CHECKING:
-    from flexlock_hydra.hooks.served import App, Served
+    from flexlock_hydra.hooks.config_source.run_as_configs import App, Served
 
 _KEY = re.compile(r"[+~]*([^=@]+)")
 
@@ -106,18 +106,18 @@ def open_run(url: str) -> OpenedRun:
     from hydra.errors import ConfigCompositionException
 
     from flexlock_hydra.archive.runs import run_url
-    from flexlock_hydra.hooks import served
+    from flexlock_hydra.hooks.config_source import run_as_configs
 
     asked = _asked.get(url, Asked())
     try:
         run = run_url.named_run(url)
-        configs = served.serve(run, _app(asked))
+        configs = run_as_configs.serve(run, _app(asked))
     except FlexlockError as error:
         said = f"{url}: {error}\n{error.hint}"
         raise ConfigCompositionException(said.rstrip()) from error
     if url in _asked:
         given = {key[1] for word in asked.overrides if (key := _KEY.match(word))}
-        _warn_of_secrets(url, [key for key in served.masked_keys(run) if key not in given])
+        _warn_of_secrets(url, [key for key in run_as_configs.masked_keys(run) if key not in given])
     return OpenedRun(configs)
 
 
@@ -134,10 +134,10 @@ def _what_was_asked(frame: FrameType) -> Asked:
     started = frame.f_back
     if started is None or started.f_code.co_name != "_run_hydra":
         return Asked()
-    main = runpath.frame_of("decorated_main", started)
+    main = run_path.frame_of("decorated_main", started)
     own = main.f_locals["config_path"] if main else None
     return Asked(
-        folder=None if runpath.is_url(own) else compute_search_path_dir(
+        folder=None if run_path.is_url(own) else compute_search_path_dir(
             frame.f_locals["calling_file"], frame.f_locals["calling_module"], own
         ),
         config_name=started.f_locals["config_name"],
@@ -152,7 +152,7 @@ def _app(asked: Asked) -> App:
     from hydra.core.default_element import GroupDefault
     from omegaconf import DictConfig, OmegaConf
 
-    from flexlock_hydra.hooks.served import App
+    from flexlock_hydra.hooks.config_source.run_as_configs import App
 
     path = ConfigSearchPathImpl()
     if asked.folder:

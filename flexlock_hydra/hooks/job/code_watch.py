@@ -16,7 +16,7 @@ from flexlock_hydra.capture.environment import process
 from flexlock_hydra.capture.code.snapshot import Snapshot
 from flexlock_hydra.capture.code.scope import Scope
 from flexlock_hydra.errors import FlexlockError
-from flexlock_hydra.hooks.active import ActiveRun
+from flexlock_hydra.hooks.job.active_run import ActiveRun
 from flexlock_hydra.ports.git.ask import Asked
 from flexlock_hydra.ports.git.command import Started
 from flexlock_hydra.ports.git.status import Status, read_status

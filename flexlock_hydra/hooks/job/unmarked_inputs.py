@@ -19,8 +19,8 @@ from flexlock_hydra.capture.code.snapshot import Snapshot
 from flexlock_hydra.capture.code.scope import Scope
 from flexlock_hydra.capture.data.walk import Few
 from flexlock_hydra.errors import GitError
-from flexlock_hydra.hooks.active import ActiveRun
-from flexlock_hydra.hooks.survey import Survey
+from flexlock_hydra.hooks.job.active_run import ActiveRun
+from flexlock_hydra.hooks.config.survey import Survey
 from flexlock_hydra.record.codec import Json
 from flexlock_hydra.record.model import MAIN
 

@@ -32,7 +32,7 @@ def snapshot(*path_and_key: Any, _node_: Node | None = None) -> Any:
             "it is ${snapshot:path} or ${snapshot:path,key}; quote a path with a comma in it"
         )
     path, key = (*path_and_key, None)[:2]
-    from flexlock_hydra.hooks import tracking
+    from flexlock_hydra.hooks.config import tracking
 
     sink = tracking.current()
     if sink is None or path is None:

@@ -28,7 +28,7 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 
 from flexlock_hydra.capture.secrets.masker import Masker
-from flexlock_hydra.hooks import active
+from flexlock_hydra.hooks.job import active_run
 from flexlock_hydra.record.codec import Json
 from flexlock_hydra.record.model import COMPLETED, FAILED, INTERRUPTED, Failure
 
@@ -158,7 +158,7 @@ def _on_signal(number: int, _: FrameType | None) -> None:
     """Write the end of every run, then die of the signal as if it had not been caught."""
     signal.signal(number, signal.SIG_DFL)
     try:
-        active.interrupt()
+        active_run.interrupt()
     finally:
         os.kill(os.getpid(), number)
 

@@ -1,6 +1,6 @@
 """Runs a script that calls hydra-zen's ``launch``, for a rerun of one of its jobs.
 
-``python -m flexlock_hydra.hooks.launch_again [-m MODULE | SCRIPT] [ARGUMENTS...]``
+``python -m flexlock_hydra.hooks.zen_launch [-m MODULE | SCRIPT] [ARGUMENTS...]``
 
 Such a script has no command line of Hydra's to give overrides to. It is run as it was; the
 call of ``launch`` that composes the recorded config gets the recorded overrides, and its job
@@ -19,9 +19,9 @@ from typing import Any
 
 from hydra.core.utils import JobReturn
 
-from flexlock_hydra.hooks.again import read_notes
-from flexlock_hydra.hooks.begin import task_name
-from flexlock_hydra.hooks.recomposed import OtherConfigError
+from flexlock_hydra.hooks.rerun.notes import read_notes
+from flexlock_hydra.hooks.job.start import task_name
+from flexlock_hydra.hooks.rerun.config_check import OtherConfigError
 from flexlock_hydra.record import layout
 
 _EVERY_CALL = "--every-call"

@@ -20,12 +20,13 @@ from flexlock_hydra.capture.environment.ranks import is_further_rank
 from flexlock_hydra.capture.code.scope import Scope
 from flexlock_hydra.capture.secrets.masker import Masker, env_names
 from flexlock_hydra.errors import FlexlockError, LockError
-from flexlock_hydra.hooks import active, further, tracking, unmarked, watch
-from flexlock_hydra.hooks.active import ActiveRun
-from flexlock_hydra.hooks.again import Rerun
-from flexlock_hydra.hooks.masked import masked_code, masked_entry, masked_job
-from flexlock_hydra.hooks.options import SaveConfig
-from flexlock_hydra.hooks.survey import Survey, resolve_snapshots, survey, undisturbed
+from flexlock_hydra.hooks.job import active_run, code_watch, extra_repos, unmarked_inputs
+from flexlock_hydra.hooks.config import tracking
+from flexlock_hydra.hooks.job.active_run import ActiveRun
+from flexlock_hydra.hooks.rerun.notes import Rerun
+from flexlock_hydra.hooks.job.masking import masked_code, masked_entry, masked_job
+from flexlock_hydra.hooks.config.options import SaveConfig
+from flexlock_hydra.hooks.config.survey import Survey, resolve_snapshots, survey, undisturbed
 from flexlock_hydra.ports.git.ask import Ahead
 from flexlock_hydra.ports.git.repo import GitRepo
 from flexlock_hydra.record import layout, lockfile
@@ -61,7 +62,7 @@ class Start:
     @property
     def repos_read(self) -> dict[str, CodeState]:
         """The repositories without those of editable installs that nothing was imported from."""
-        unused = further.unused(self.code, self.installed)
+        unused = extra_repos.unused(self.code, self.installed)
         return {name: state for name, state in self.repos.items() if name not in unused}
 
 
@@ -93,13 +94,13 @@ def observe_start(
             warnings.append(f"code not recorded: {cwd} is in no git repository (try: git init)")
     except (FlexlockError, OSError) as error:
         warnings.append(f"code not recorded: {error}")
-    others = further.find(repos or {}, repo, editable=editable)
+    others = extra_repos.find(repos or {}, repo, editable=editable)
     found = {MAIN: repo, **others.repos} if repo else others.repos
-    snapshots, failed = watch.take(found, cwd, scope, begun)
+    snapshots, failed = code_watch.take(found, cwd, scope, begun)
     root = repo.root if repo else cwd
-    states = watch.states(snapshots, root)
+    states = code_watch.states(snapshots, root)
     if MAIN in states:
-        states[MAIN] = states[MAIN].with_reasons(watch.foreign_script(main, snapshots))
+        states[MAIN] = states[MAIN].with_reasons(code_watch.foreign_script(main, snapshots))
     return Start(
         command=_command(cwd, main, root),
         cwd=str(cwd),
@@ -158,11 +159,11 @@ def observe_task(start: Start, source: Path, scope: Scope) -> Start:
         return start  # what is wrong with git is among the warnings already
     if repo is None:
         return start
-    taken, failed = watch.take({MAIN: repo}, Path(start.cwd), scope)
+    taken, failed = code_watch.take({MAIN: repo}, Path(start.cwd), scope)
     snapshots = {**taken, **start.code}
     return replace(
         start,
-        repos=watch.states(snapshots, repo.root),
+        repos=code_watch.states(snapshots, repo.root),
         root=str(repo.root),
         warnings=tuple(failed.values()),
         code=snapshots,
@@ -220,11 +221,11 @@ def begin(
         code=start.code,
         idle={name: state for name, state in start.repos.items() if name not in lock.repos},
     )
-    active.enter(run)
+    active_run.enter(run)
     resolved = None if config is None else _record_config(run, found, save_config, rerun)
     run.masker = masker.learn(found.unresolved, resolved)
     _mask(run)
-    unmarked.tell(run, found, resolved)
+    unmarked_inputs.tell(run, found, resolved)
     return run
 
 

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 from flexlock_hydra.capture.code.snapshot import Snapshot
 from flexlock_hydra.capture.data.paths import Places
 from flexlock_hydra.errors import DataError
-from flexlock_hydra.hooks import tracking
-from flexlock_hydra.hooks.again import Relocation
-from flexlock_hydra.hooks.masked import masked_code, masked_entry
-from flexlock_hydra.hooks.tracking import Owner
-from flexlock_hydra.hooks.written import WrittenLock
+from flexlock_hydra.hooks.config import tracking
+from flexlock_hydra.hooks.rerun.notes import Relocation
+from flexlock_hydra.hooks.job.masking import masked_code, masked_entry
+from flexlock_hydra.hooks.config.tracking import Owner
+from flexlock_hydra.hooks.job.lock_writer import WrittenLock
 from flexlock_hydra.record.codec import Json
 from flexlock_hydra.record.layout import utc_now
 from flexlock_hydra.record.model import COMPLETED, FAILED, INTERRUPTED, RUNNING, CodeState, Failure
@@ -27,8 +27,8 @@ from flexlock_hydra.record.model import COMPLETED, FAILED, INTERRUPTED, RUNNING,
 if TYPE_CHECKING:  # loaded where there is something to hash
     from flexlock_hydra.capture.data.hash_worker import Answer
     from flexlock_hydra.capture.data.digest import Digest
-    from flexlock_hydra.hooks.inputs import Inputs
-    from flexlock_hydra.hooks.outputs import OutputFolder
+    from flexlock_hydra.hooks.job.inputs import Inputs
+    from flexlock_hydra.hooks.job.outputs import OutputFolder
 
 MISSING_DATA_HINT = "Put it there, or run with hydra.callbacks.flexlock.strict=code"
 
@@ -112,7 +112,7 @@ class ActiveRun(WrittenLock):
     @property
     def inputs(self) -> Inputs:
         """What is known of the inputs, and who finds out the rest."""
-        from flexlock_hydra.hooks.inputs import Inputs
+        from flexlock_hydra.hooks.job.inputs import Inputs
 
         self.looked = self.looked or Inputs()
         return self.looked
@@ -126,12 +126,12 @@ class ActiveRun(WrittenLock):
         """Record those of the idle repositories that something was imported from meanwhile."""
         if not self.idle:
             return
-        from flexlock_hydra.hooks import further
+        from flexlock_hydra.hooks.job import extra_repos
 
         with self.mutex:
-            unused = further.unused(self.code, self.idle)
+            unused = extra_repos.unused(self.code, self.idle)
             fresh = {
-                name: masked_code(further.with_imports(state, self.code[name]), self.masker)
+                name: masked_code(extra_repos.with_imports(state, self.code[name]), self.masker)
                 for name, state in self.idle.items()
                 if name not in unused
             }
@@ -161,7 +161,7 @@ class ActiveRun(WrittenLock):
         """Put an input and its predecessors into the lock; what is large is hashed later."""
         from flexlock_hydra.capture.data.hash_worker import Answer
         from flexlock_hydra.capture.data.entry import describe
-        from flexlock_hydra.hooks.inputs import lies_inside
+        from flexlock_hydra.hooks.job.inputs import lies_inside
 
         with self.mutex:
             self.drop_data(key)
@@ -212,7 +212,7 @@ class ActiveRun(WrittenLock):
         """
         if self.looked is None:
             return
-        from flexlock_hydra.hooks.inputs import FAILED_PATIENCE
+        from flexlock_hydra.hooks.job.inputs import FAILED_PATIENCE
 
         patience = {COMPLETED: None, FAILED: FAILED_PATIENCE}.get(status, 0.0)
         try:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from flexlock_hydra.capture.secrets.masker import Masker
 from flexlock_hydra.errors import LockError
-from flexlock_hydra.hooks.masked import masked_code
+from flexlock_hydra.hooks.job.masking import masked_code
 from flexlock_hydra.record import layout, lockfile
 from flexlock_hydra.record.model import PARTIAL, RunLock
 
