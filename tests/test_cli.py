@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from flexlock_hydra.cli import render
+from flexlock_hydra.cli.views import render
 from tests.conftest import WAIT_FOR_A_SIGNAL, Project, read_plain
 
 COMMANDS = ("show", "diff", "push", "pull", "rerun")

@@ -23,7 +23,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyarrow import feather, parquet
 
-from flexlock_hydra.cli import compared as cli
+from flexlock_hydra.cli.views import comparison as cli
 from flexlock_hydra.errors import FlexlockError
 from flexlock_hydra.record.volatile import FILES, KEYS, Volatile
 from flexlock_hydra.replay.compare.file_kinds import compare_contents

@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 import pytest
 
 from flexlock_hydra.archive.runs.find import RecordedRun
-from flexlock_hydra.cli import drawn
+from flexlock_hydra.cli.views import drawing
 from flexlock_hydra.record.model import DataEntry
 from flexlock_hydra.replay.explain.graph import Graph, graph_of
 from tests.chains import ran, two_chains
@@ -54,8 +54,8 @@ def test_a_pipeline(ran: Project) -> None:
 def test_a_diamond_is_drawn_once(tmp_path: Path) -> None:
     """A run that two others stand on has one vertex in each format."""
     found = graph(tmp_path)
-    assert drawn.mermaid(found).count(run_id(1)) == drawn.dot(found).count(run_id(1)) == 1
-    assert drawn.svg(found).count(run_id(1)) == 1
+    assert drawing.mermaid(found).count(run_id(1)) == drawing.dot(found).count(run_id(1)) == 1
+    assert drawing.svg(found).count(run_id(1)) == 1
 
 
 HOSTILE = '"]; click n0 call alert(1)\x1b[2J</text><script>\\"&#x;'
@@ -65,19 +65,19 @@ HOSTILE = '"]; click n0 call alert(1)\x1b[2J</text><script>\\"&#x;'
 def test_hostile_names_are_names(tmp_path: Path, kind: str) -> None:
     """No name in a lock leaves its place in a drawing, or steers a terminal."""
     found = graph(tmp_path, **{kind: HOSTILE})
-    assert "\x1b" not in "".join(draw(found) for draw in drawn.FORMATS.values())
-    ElementTree.fromstring(drawn.svg(found))
-    assert "<script>" not in drawn.svg(found)
-    for line in drawn.mermaid(found).splitlines()[1:]:
+    assert "\x1b" not in "".join(draw(found) for draw in drawing.FORMATS.values())
+    ElementTree.fromstring(drawing.svg(found))
+    assert "<script>" not in drawing.svg(found)
+    for line in drawing.mermaid(found).splitlines()[1:]:
         assert line.count('"') in (0, 2) and "<script" not in line
-    for line in drawn.dot(found).splitlines():
+    for line in drawing.dot(found).splitlines():
         assert line.replace("\\\\", "").replace('\\"', "").count('"') % 2 == 0
 
 
 @pytest.mark.skipif(shutil.which("dot") is None, reason="Graphviz is not installed")
 def test_graphviz_takes_it(tmp_path: Path) -> None:
     """Graphviz reads what ``dot`` prints."""
-    text = drawn.dot(graph(tmp_path, job=HOSTILE))
+    text = drawing.dot(graph(tmp_path, job=HOSTILE))
     subprocess.run(["dot", "-Tsvg"], input=text.encode(), check=True, capture_output=True)
 
 
@@ -93,5 +93,5 @@ def test_circles_and_long_chains_end(tmp_path: Path) -> None:
         {key: tuple(keys[n + 1:n + 2]) for n, key in enumerate(keys)},
     )
     for each in (circle, long):
-        for draw in drawn.FORMATS.values():
+        for draw in drawing.FORMATS.values():
             assert draw(each)

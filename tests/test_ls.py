@@ -19,7 +19,7 @@ import pytest
 from flexlock_hydra.archive.query import columns, filter, search
 from flexlock_hydra.archive.query.columns import ColumnError
 from flexlock_hydra.capture.environment import process
-from flexlock_hydra.cli import listed
+from flexlock_hydra.cli.views import run_table
 from tests.conftest import Project
 from tests.listings import put, run
 from tests.recorded import push, recorded, template
@@ -275,8 +275,8 @@ def test_it_fits_the_terminal(width: int, three: Project) -> None:
     lines = three.flexlock("ls", COLUMNS=str(width)).out.splitlines()
     assert len(lines) == 5
     for line in lines:
-        assert sum(map(listed._char_width, line)) <= width
-    for name, shown in zip(listed.USUAL, lines[0].split(), strict=True):
+        assert sum(map(run_table._char_width, line)) <= width
+    for name, shown in zip(run_table.USUAL, lines[0].split(), strict=True):
         assert name.startswith(shown.rstrip("…"))
     for line in lines[1:]:
         assert three.flexlock("show", line.split()[0], "--json").json["job"]["name"]

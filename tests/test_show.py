@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from flexlock_hydra.cli import render, shown
+from flexlock_hydra.cli.views import render, show
 from flexlock_hydra.archive.runs.find import find_run
 from flexlock_hydra.record import lockfile
 from flexlock_hydra.record.model import Failure
@@ -170,5 +170,5 @@ def test_times_that_it_was_run_again(
 ) -> None:
     """What is known of later runs of the same has a section at the end."""
     found = find_run("outputs/a", recorded.root)
-    shown.show(found, "outputs/a", ["2026-11-26 on node8: identical"])
+    show.show(found, "outputs/a", ["2026-11-26 on node8: identical"])
     assert capsys.readouterr().out.endswith("reproduced\n  -  2026-11-26 on node8: identical\n")

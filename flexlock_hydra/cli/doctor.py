@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from flexlock_hydra.archive.remotes.doctor import Finding, examine
-from flexlock_hydra.cli import render
+from flexlock_hydra.cli.views import render
 
 _UNDER = 7
 """Columns before what is said of a thing."""

@@ -8,8 +8,8 @@ from flexlock_hydra.archive.remotes import verdicts
 from flexlock_hydra.archive.pull.borrow_run import finding
 from flexlock_hydra.archive.runs.find import RecordedRun, RecordedSweep, find_sweep
 from flexlock_hydra.capture.environment import process
-from flexlock_hydra.cli import render, shown, shown_sweep, shown_verdicts
-from flexlock_hydra.cli.names import RUN
+from flexlock_hydra.cli.views import render, show, show_sweep, show_verdicts
+from flexlock_hydra.cli.completion_names import RUN
 from flexlock_hydra.ports.git.repo import GitRepo
 from flexlock_hydra.record import layout
 from flexlock_hydra.record.verdict import Verdict
@@ -42,7 +42,7 @@ def _show_sweep(sweep: RecordedSweep, as_json: bool) -> None:
     if as_json:
         _print({**sweep.lock.to_dict(), "path": str(sweep.folder)}, history)
     else:
-        shown_sweep.show(sweep, [*shown_verdicts.lines(history)])
+        show_sweep.show(sweep, [*show_verdicts.lines(history)])
 
 
 def _show_run(found: RecordedRun, name: str, as_json: bool) -> None:
@@ -50,7 +50,7 @@ def _show_run(found: RecordedRun, name: str, as_json: bool) -> None:
     if as_json:
         _print(_plain(found), history)
     else:
-        shown.show(found, name, [*shown_verdicts.lines(history)])
+        show.show(found, name, [*show_verdicts.lines(history)])
 
 
 def _history(repo: GitRepo | None, tag: str) -> tuple[Verdict, ...]:

@@ -10,7 +10,7 @@ import click
 
 from flexlock_hydra.archive.runs.find import RecordedRun
 from flexlock_hydra.capture.environment import process
-from flexlock_hydra.cli import render
+from flexlock_hydra.cli.views import render
 from flexlock_hydra.record.model import FAILED, MAIN, CodeState, DataEntry, Job, RunLock
 
 _NAMED = 5

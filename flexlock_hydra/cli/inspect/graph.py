@@ -5,8 +5,8 @@ from __future__ import annotations
 import click
 
 from flexlock_hydra.archive.pull.borrow_run import finding
-from flexlock_hydra.cli import drawn, render
-from flexlock_hydra.cli.names import RUN
+from flexlock_hydra.cli.views import drawing, render
+from flexlock_hydra.cli.completion_names import RUN
 from flexlock_hydra.replay.explain.graph import graph_of
 
 
@@ -16,7 +16,7 @@ from flexlock_hydra.replay.explain.graph import graph_of
     "--format",
     "how",
     metavar="HOW",
-    type=click.Choice(list(drawn.FORMATS)),
+    type=click.Choice(list(drawing.FORMATS)),
     default="tree",
     help="tree, mermaid, dot or svg.  [tree]",
 )
@@ -32,4 +32,4 @@ def command(run: str, how: str, as_json: bool) -> None:
     if as_json:
         render.as_json(graph.as_json())
     else:
-        click.echo(drawn.FORMATS[how](graph), nl=False)
+        click.echo(drawing.FORMATS[how](graph), nl=False)

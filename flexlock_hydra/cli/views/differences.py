@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from flexlock_hydra.cli import render
+from flexlock_hydra.cli.views import render
 from flexlock_hydra.replay.explain.sections import Change, Detail, Section
 
 WIDTH = 80

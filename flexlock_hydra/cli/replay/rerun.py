@@ -8,8 +8,8 @@ from typing import Any
 import click
 
 from flexlock_hydra.archive.runs.find import find_run
-from flexlock_hydra.cli import compared, render
-from flexlock_hydra.cli.names import RUN
+from flexlock_hydra.cli.views import comparison, render
+from flexlock_hydra.cli.completion_names import RUN
 from flexlock_hydra.replay.rerun import result as results
 from flexlock_hydra.replay.rerun import rerun as replay
 from flexlock_hydra.replay.compare.outcome import DIFFERS
@@ -42,7 +42,7 @@ from flexlock_hydra.replay.compare.tolerance import Tolerance
     is_flag=True,
     help="Run what RUN stands on again before, each step from the new output of the one before.",
 )
-@compared.tolerance_options
+@comparison.tolerance_options
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @click.pass_context
 def command(
@@ -78,7 +78,7 @@ def show(reran: results.Reran) -> None:
     if reran.overrides:
         click.echo(f"changed: {render.printable(' '.join(reran.overrides))}")
     if reran.failure:
-        click.echo(f"the rerun {render.one_line(reran.failure, compared.LONGEST_ERROR)}")
+        click.echo(f"the rerun {render.one_line(reran.failure, comparison.LONGEST_ERROR)}")
         for text in reran.warned:
             click.echo(f"the recorded run warned: {render.printable(text)}")
     if made := reran.environment:
@@ -90,7 +90,7 @@ def show(reran: results.Reran) -> None:
             f"not compared: {count} that it wrote outside of its output directory, "
             f"now in {written.folder}"
         )
-    compared.show(reran.comparison)
+    comparison.show(reran.comparison)
 
 
 def say(text: str) -> None:

@@ -16,7 +16,7 @@ import click
 from flexlock_hydra.archive.query import columns
 from flexlock_hydra.archive.query.catalog import Listed
 from flexlock_hydra.archive.query.columns import MISSING, Column
-from flexlock_hydra.cli import render
+from flexlock_hydra.cli.views import render
 
 USUAL = ("id", "job", "status", "when", "took", "overrides", "result", "tag")
 _COLUMN_OF = {"when": "started", "took": "duration"}

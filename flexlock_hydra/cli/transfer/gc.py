@@ -7,7 +7,7 @@ import re
 import click
 
 from flexlock_hydra.archive.remotes import gc
-from flexlock_hydra.cli import render
+from flexlock_hydra.cli.views import render
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 24 * 3600, "w": 7 * 24 * 3600}
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import click
 
-from flexlock_hydra.cli import compared, render
-from flexlock_hydra.cli.names import TAG
-from flexlock_hydra.cli.rerun import say, show, tell
+from flexlock_hydra.cli.views import comparison, render
+from flexlock_hydra.cli.completion_names import TAG
+from flexlock_hydra.cli.replay.rerun import say, show, tell
 from flexlock_hydra.ports.git.command import redact_url
 from flexlock_hydra.replay.rerun import reproduce as replay
 from flexlock_hydra.replay.compare.outcome import DIFFERS
@@ -56,7 +56,7 @@ from flexlock_hydra.replay.compare.tolerance import Tolerance
     help="Run what TAG stands on again before, each step from the new output of the one before.",
 )
 @click.option("--publish", is_flag=True, help="Send the verdict to where TAG came from.")
-@compared.tolerance_options
+@comparison.tolerance_options
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @click.pass_context
 def command(

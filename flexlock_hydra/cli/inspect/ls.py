@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from flexlock_hydra.cli import render
+from flexlock_hydra.cli.views import render
 
 if TYPE_CHECKING:
     from flexlock_hydra.archive.remotes.list_tags import Listed
@@ -76,25 +76,25 @@ def _local(
 
     gc.disable()  # very many small objects are made, and all of them are needed to the end
     from flexlock_hydra.archive.query import columns, search
-    from flexlock_hydra.cli import listed
+    from flexlock_hydra.cli.views import run_table
 
-    shown = _names(names) if names else listed.USUAL
-    key = listed.parse(sort.removeprefix("-"))
+    shown = _names(names) if names else run_table.USUAL
+    key = run_table.parse(sort.removeprefix("-"))
     found = search.search(
         folders or [search.here()],
         where=where,
         sort=key,
         descending=sort.startswith("-"),
-        columns=() if as_json else [listed.parse(name) for name in shown],
+        columns=() if as_json else [run_table.parse(name) for name in shown],
         processes=True,
     )
     render.warn(found.warnings)
     if as_json:
         render.as_json([columns.plain(run) for run in found.runs])
     elif as_csv:
-        listed.as_csv(found.runs, shown if names else columns.SHOWN)
+        run_table.as_csv(found.runs, shown if names else columns.SHOWN)
     elif found.runs:
-        listed.table(found.runs, shown)
+        run_table.table(found.runs, shown)
     else:
         click.echo(_nothing(found.seen, folders))
 

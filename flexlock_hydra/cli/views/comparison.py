@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import click
 
-from flexlock_hydra.cli import render
+from flexlock_hydra.cli.views import render
 from flexlock_hydra.replay.compare.outcome import (
     BOTH_FAILED,
     CLOSE,

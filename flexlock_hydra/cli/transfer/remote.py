@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from flexlock_hydra.archive.remotes import project
-from flexlock_hydra.cli import render
+from flexlock_hydra.cli.views import render
 from flexlock_hydra.errors import GitError
 from flexlock_hydra.ports.git.repo import GitRepo
 

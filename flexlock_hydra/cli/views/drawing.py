@@ -9,7 +9,7 @@ from __future__ import annotations
 import html
 from collections.abc import Callable, Iterator
 
-from flexlock_hydra.cli import render
+from flexlock_hydra.cli.views import render
 from flexlock_hydra.replay.explain.graph import DATA, Graph, Vertex
 
 _LETTER, _LINE, _GAP, _PAD = 7.3, 17, 34, 10
