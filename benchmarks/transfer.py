@@ -10,8 +10,9 @@ from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 
-from flexlock_hydra.ports.store.store import RemoteSpec
 from harness import ON, Bench, Row, project, small_files
+
+from flexlock_hydra.ports.store.store import RemoteSpec
 
 FOLDER = {"data": "${snapshot:data}"}
 

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 from flexlock_hydra.hooks.config.on_import import when_imported as _when_imported
 
 if TYPE_CHECKING:
-    from flexlock_hydra.archive.query.dataframe import runs as runs
     from flexlock_hydra.archive.pull.pull import pull as pull
     from flexlock_hydra.archive.push.push import push as push
+    from flexlock_hydra.archive.query.dataframe import runs as runs
     from flexlock_hydra.archive.runs.find import find_run as find_run
     from flexlock_hydra.errors import FlexlockError as FlexlockError
     from flexlock_hydra.hooks.snapshot import snapshot as snapshot
@@ -28,13 +28,13 @@ __version__ = "0.1.0"
 _PUBLIC = {
     "FlexlockError": "errors:FlexlockError",
     "RunLock": "record.model:RunLock",
-    "diff": "replay.diff:diff",
-    "find_run": "archive.runs:find_run",
-    "pull": "archive.pull:pull",
-    "push": "archive.push:push",
+    "diff": "replay.explain.diff:diff",
+    "find_run": "archive.runs.find:find_run",
+    "pull": "archive.pull.pull:pull",
+    "push": "archive.push.push:push",
     "read_lock": "record.lockfile:read",
-    "rerun": "replay.rerun:rerun",
-    "runs": "archive.frame:runs",
+    "rerun": "replay.rerun.rerun:rerun",
+    "runs": "archive.query.dataframe:runs",
     "snapshot": "hooks.snapshot:snapshot",
 }
 

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from flexlock_hydra.capture.lineage import find_locks, predecessors
 from flexlock_hydra.capture.data.digest import Digest, digest
+from flexlock_hydra.capture.lineage import find_locks, predecessors
 from flexlock_hydra.record import lockfile
 from flexlock_hydra.record.model import (
     CodeState,

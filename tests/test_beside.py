@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from flexlock_hydra.capture.data.hash_worker import Beside, Task
 from flexlock_hydra.capture.data.digest import digest
+from flexlock_hydra.capture.data.hash_worker import Beside, Task
 from tests.conftest import WAIT_FOR_A_SIGNAL, Project, read_lock, read_plain
 
 pytestmark = pytest.mark.hydra

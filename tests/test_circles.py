@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flexlock_hydra.capture.lineage import predecessors
 from flexlock_hydra.capture.data.digest import digest
+from flexlock_hydra.capture.lineage import predecessors
 from flexlock_hydra.record import lockfile
 from tests.lineages import Graph, craft, lock_of, numbers, put, reader, run_id, search, trace
 

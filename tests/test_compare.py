@@ -29,8 +29,8 @@ from flexlock_hydra.record.volatile import FILES, KEYS, Volatile
 from flexlock_hydra.replay.compare.file_kinds import compare_contents
 from flexlock_hydra.replay.compare.judge import Judge, Rules
 from flexlock_hydra.replay.compare.kinds.plain import compare_values
-from flexlock_hydra.replay.compare.path_names import Moved
 from flexlock_hydra.replay.compare.outcome import Comparison, Outcome
+from flexlock_hydra.replay.compare.path_names import Moved
 from flexlock_hydra.replay.compare.tolerance import Tolerance
 from tests.conftest import Project, with_callback
 

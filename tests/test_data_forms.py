@@ -13,14 +13,14 @@ from typing import Any
 
 import pytest
 
-from flexlock_hydra.capture.data.hash_worker import Task
-from flexlock_hydra.capture.data.paths import Places
 from flexlock_hydra.capture.data.digest import digest
 from flexlock_hydra.capture.data.globs import Pattern
+from flexlock_hydra.capture.data.hash_worker import Task
+from flexlock_hydra.capture.data.paths import Places
 from flexlock_hydra.capture.data.url_identity import file_of, identify_url, masked
 from flexlock_hydra.errors import DataError
-from flexlock_hydra.hooks.job.inputs import Inputs
 from flexlock_hydra.hooks.config.options import Selection
+from flexlock_hydra.hooks.job.inputs import Inputs
 from flexlock_hydra.hooks.job.outputs import OutputFolder
 from tests.conftest import Project
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from flexlock_hydra.capture.lineage import find_locks
 from flexlock_hydra.capture.data.digest import digest, digest_bytes
+from flexlock_hydra.capture.lineage import find_locks
 from flexlock_hydra.errors import LockError
 from flexlock_hydra.record import layout, lockfile, summary
 from flexlock_hydra.record.emitter import emit

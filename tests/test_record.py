@@ -20,7 +20,6 @@ from flexlock_hydra.record.codec import Node
 from flexlock_hydra.record.model import CodeState, RunLock
 from tests.locks import BOTH, FULL, MINIMAL, PREV_ID, RUN_ID, SHA, plain_full, put
 
-
 # The form
 
 

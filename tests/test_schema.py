@@ -15,10 +15,10 @@ import yaml
 
 from flexlock_hydra.capture.code import snapshot
 from flexlock_hydra.capture.data import entry as data
+from flexlock_hydra.capture.data.hash_worker import identify
+from flexlock_hydra.capture.data.paths import Places
 from flexlock_hydra.capture.environment import environment, process
 from flexlock_hydra.capture.lineage import predecessors
-from flexlock_hydra.capture.data.paths import Places
-from flexlock_hydra.capture.data.hash_worker import identify
 from flexlock_hydra.capture.secrets.masker import Masker
 from flexlock_hydra.ports.git.repo import GitRepo
 from flexlock_hydra.record import lockfile

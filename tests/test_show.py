@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from flexlock_hydra.cli.views import render, show
 from flexlock_hydra.archive.runs.find import find_run
+from flexlock_hydra.cli.views import render, show
 from flexlock_hydra.record import lockfile
 from flexlock_hydra.record.model import Failure
 from tests.conftest import Project

@@ -28,8 +28,8 @@ from flexlock_hydra.replay.compare.file_kinds import compare_contents
 from flexlock_hydra.replay.compare.judge import Judge, Rules, UnreadableError
 from flexlock_hydra.replay.compare.kinds.events import paired
 from flexlock_hydra.replay.compare.kinds.pickles import compare_told, told
-from flexlock_hydra.replay.compare.path_names import Moved
 from flexlock_hydra.replay.compare.outcome import Outcome
+from flexlock_hydra.replay.compare.path_names import Moved
 from flexlock_hydra.replay.compare.tolerance import EXACT
 from tests.conftest import Project, with_callback
 

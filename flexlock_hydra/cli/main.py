@@ -20,23 +20,23 @@ INTERRUPTED = 130
 TERMINATED = 143
 
 _COMMANDS = {
-    "show": "Show what was recorded of RUN.",
-    "ls": "List runs, or what was pushed.",
-    "diff": "Compare two runs.",
-    "why": "Tell why the results of two runs differ.",
-    "graph": "Draw what a run stands on.",
-    "push": "Push RUN: a git tag, its data on a DVC remote.",
-    "pull": "Restore a pushed run: code, data and locks.",
-    "rerun": "Run RUN again, and compare the outputs.",
-    "reproduce": "Restore TAG, run it again, and give a verdict.",
-    "verify": "Check that a run is still what was recorded.",
-    "rm": "Delete TAG from the remotes.",
-    "gc": "Delete what no tag needs from the data remote.",
-    "doctor": "Check that everything that runs stand on works.",
-    "remote": "Set up where the data of pushed runs goes.",
-    "completion": "Print a shell's completion script.",
+    "show": ("inspect.show", "Show what was recorded of RUN."),
+    "ls": ("inspect.ls", "List runs, or what was pushed."),
+    "diff": ("inspect.diff", "Compare two runs."),
+    "why": ("inspect.why", "Tell why the results of two runs differ."),
+    "graph": ("inspect.graph", "Draw what a run stands on."),
+    "push": ("transfer.push", "Push RUN: a git tag, its data on a DVC remote."),
+    "pull": ("transfer.pull", "Restore a pushed run: code, data and locks."),
+    "rerun": ("replay.rerun", "Run RUN again, and compare the outputs."),
+    "reproduce": ("replay.reproduce", "Restore TAG, run it again, and give a verdict."),
+    "verify": ("inspect.verify", "Check that a run is still what was recorded."),
+    "rm": ("transfer.rm", "Delete TAG from the remotes."),
+    "gc": ("transfer.gc", "Delete what no tag needs from the data remote."),
+    "doctor": ("doctor", "Check that everything that runs stand on works."),
+    "remote": ("transfer.remote", "Set up where the data of pushed runs goes."),
+    "completion": ("completion", "Print a shell's completion script."),
 }
-"""Name -> what the help says of it: no command is loaded to be listed."""
+"""Name -> its module, what the help says of it: no command is loaded to be listed."""
 
 
 class LazyGroup(click.Group):
@@ -50,20 +50,20 @@ class LazyGroup(click.Group):
         """The command of a name."""
         if cmd_name not in _COMMANDS:
             return None
-        module = importlib.import_module(f"flexlock_hydra.cli.{cmd_name}")
+        module = importlib.import_module(f"flexlock_hydra.cli.{_COMMANDS[cmd_name][0]}")
         command: click.Command = module.command
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands in the help."""
         with formatter.section("Commands"):
-            formatter.write_dl([*_COMMANDS.items()])
+            formatter.write_dl([(name, said) for name, (_, said) in _COMMANDS.items()])
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         """The options and commands that begin so."""
         commands = [
             CompletionItem(name, help=said)
-            for name, said in _COMMANDS.items()
+            for name, (_, said) in _COMMANDS.items()
             if name.startswith(incomplete)
         ]
         return [*commands, *click.Command.shell_complete(self, ctx, incomplete)]

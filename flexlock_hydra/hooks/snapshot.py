@@ -14,12 +14,12 @@ from flexlock_hydra.capture.code.scope import Scope
 from flexlock_hydra.capture.secrets.masker import Masker
 from flexlock_hydra.errors import CodeError, DataError, FlexlockError
 from flexlock_hydra.hooks.config import tracking
-from flexlock_hydra.hooks.job import code_watch
-from flexlock_hydra.hooks.job.masking import masked_code
-from flexlock_hydra.hooks.job.start import begin, named_data, observe_start
 from flexlock_hydra.hooks.config.options import PathLike, Paths, SaveConfig, named
 from flexlock_hydra.hooks.config.survey import survey, to_plain
+from flexlock_hydra.hooks.job import code_watch
 from flexlock_hydra.hooks.job.active_run import ActiveRun
+from flexlock_hydra.hooks.job.masking import masked_code
+from flexlock_hydra.hooks.job.start import begin, named_data, observe_start
 from flexlock_hydra.record.codec import Json
 from flexlock_hydra.record.lockfile import write_bytes
 from flexlock_hydra.record.model import COMPLETED, MAIN, Job, RunLock

@@ -11,7 +11,6 @@ import pytest
 
 from tests.conftest import CONFIG, Project, read_lock
 
-
 FINDER = '''
 import importlib.util
 import sys

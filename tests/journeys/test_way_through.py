@@ -11,7 +11,6 @@ import pytest
 
 from tests.conftest import Project, contents, fingerprint, read_lock
 
-
 PREPROCESS = '''
 import csv
 from pathlib import Path

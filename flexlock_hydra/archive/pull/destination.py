@@ -13,7 +13,8 @@ from typing import Any
 
 from flexlock_hydra.capture.environment import process
 from flexlock_hydra.errors import GitError, LockError, TargetError
-from flexlock_hydra.ports.git import ask, command, status as gitlook
+from flexlock_hydra.ports.git import ask, command
+from flexlock_hydra.ports.git import status as gitlook
 from flexlock_hydra.ports.git.repo import GitRepo
 from flexlock_hydra.record.lockfile import write_bytes
 from flexlock_hydra.record.model import Process

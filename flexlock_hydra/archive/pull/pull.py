@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from flexlock_hydra.archive.pull import destination
+from flexlock_hydra.archive.pull.destination import Target
 from flexlock_hydra.archive.pull.fetch_tag import fetch_tag, source_of
 from flexlock_hydra.archive.pull.restore_data import (
     COPY,
@@ -21,15 +22,15 @@ from flexlock_hydra.archive.pull.restore_data import (
     Filler,
     check_sizes,
 )
-from flexlock_hydra.archive.remotes.choose import named_remote, with_settings
 from flexlock_hydra.archive.pull.selection import Selection, further
+from flexlock_hydra.archive.remotes.choose import named_remote, with_settings
 from flexlock_hydra.archive.tag.read_tag import Tagged, read_tagged
-from flexlock_hydra.archive.pull.destination import Target
 from flexlock_hydra.errors import FlexlockError, GitError, RunNotFoundError, TargetError
-from flexlock_hydra.ports.git import ask, command, status as gitlook
-from flexlock_hydra.ports.store.folder import FolderStore
+from flexlock_hydra.ports.git import ask, command
+from flexlock_hydra.ports.git import status as gitlook
 from flexlock_hydra.ports.git.repo import GitRepo
 from flexlock_hydra.ports.safe_write import Inside
+from flexlock_hydra.ports.store.folder import FolderStore
 from flexlock_hydra.ports.store.store import RemoteSpec, Store, md5_of, open_store
 from flexlock_hydra.record import layout
 

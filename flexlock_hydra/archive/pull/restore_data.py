@@ -13,11 +13,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from flexlock_hydra.archive.tag.listings import MISSING, Contents
 from flexlock_hydra.archive.pull.destination import SCRATCH
+from flexlock_hydra.archive.tag.listings import MISSING, Contents
 from flexlock_hydra.errors import DataError, TargetError
-from flexlock_hydra.ports.store.folder import FolderStore
 from flexlock_hydra.ports.safe_write import Inside, clone_file
+from flexlock_hydra.ports.store.folder import FolderStore
 from flexlock_hydra.ports.store.store import Store
 
 COPY, REFLINK, HARDLINK, SYMLINK = "copy", "reflink", "hardlink", "symlink"

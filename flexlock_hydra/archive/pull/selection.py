@@ -6,12 +6,12 @@ import posixpath
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
-from flexlock_hydra.archive.runs import extra_repos
-from flexlock_hydra.archive.tag.listings import Contents, read_contents
-from flexlock_hydra.archive.tag.collect import OUTPUTS
 from flexlock_hydra.archive.pull.restore_data import Shape
-from flexlock_hydra.archive.tag.plan import is_under, join, with_parents
+from flexlock_hydra.archive.runs import extra_repos
 from flexlock_hydra.archive.runs.extra_repos import Further
+from flexlock_hydra.archive.tag.collect import OUTPUTS
+from flexlock_hydra.archive.tag.listings import Contents, read_contents
+from flexlock_hydra.archive.tag.plan import is_under, join, with_parents
 from flexlock_hydra.archive.tag.read_tag import Tagged, check_files, check_place
 from flexlock_hydra.errors import DataError, TargetError
 from flexlock_hydra.ports.git.status import GITLINK

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from flexlock_hydra.archive.pull.pull import restore_for_drill
 from flexlock_hydra.archive.tag.payload import Cargo
 from flexlock_hydra.archive.tag.plan import join
-from flexlock_hydra.archive.pull.pull import restore_for_drill
 from flexlock_hydra.capture.data.digest import FileDigest, digest_file
 from flexlock_hydra.errors import PushError
 from flexlock_hydra.ports.git.remote import fetch_refs, push_refs

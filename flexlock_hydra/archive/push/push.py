@@ -18,16 +18,16 @@ from typing import Any
 import yaml
 
 from flexlock_hydra.archive.push import secret_scan
+from flexlock_hydra.archive.push.drill import drill
+from flexlock_hydra.archive.remotes.announce import Announced, pushing
+from flexlock_hydra.archive.remotes.choose import choose_git_remote, choose_remote
+from flexlock_hydra.archive.runs.find import RecordedRun, RecordedSweep
 from flexlock_hydra.archive.tag import metafiles, tag_object
 from flexlock_hydra.archive.tag.listings import damaged
 from flexlock_hydra.archive.tag.payload import Cargo, load_cargo
-from flexlock_hydra.archive.push.drill import drill
-from flexlock_hydra.archive.remotes.announce import Announced, pushing
 from flexlock_hydra.archive.tag.plan import with_parents
-from flexlock_hydra.archive.remotes.choose import choose_git_remote, choose_remote
-from flexlock_hydra.archive.runs.find import RecordedRun, RecordedSweep
-from flexlock_hydra.archive.tag.subject import Subject, subject_of
 from flexlock_hydra.archive.tag.read_tag import MANIFEST_ERRORS, check_manifest
+from flexlock_hydra.archive.tag.subject import Subject, subject_of
 from flexlock_hydra.capture.code.scope import is_hydras
 from flexlock_hydra.capture.secrets.masker import Masker
 from flexlock_hydra.errors import GitError, PushError, RemoteError

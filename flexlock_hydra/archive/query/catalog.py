@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from flexlock_hydra.archive.query import run_index
 from flexlock_hydra.archive.query.run_index import Row, RunIndex
-from flexlock_hydra.capture.lineage.find_files import look_below
 from flexlock_hydra.capture.data.walk import is_settled, stamp
+from flexlock_hydra.capture.lineage.find_files import look_below
 from flexlock_hydra.errors import GitError, LockError
 from flexlock_hydra.ports.git.command import git
 from flexlock_hydra.record import layout

@@ -11,8 +11,8 @@ from platformdirs import user_data_path
 
 from flexlock_hydra.archive.runs.find import is_pulled
 from flexlock_hydra.errors import GitError
-from flexlock_hydra.ports.store.dvc_config import ProjectRemotes
 from flexlock_hydra.ports.git.repo import GitRepo
+from flexlock_hydra.ports.store.dvc_config import ProjectRemotes
 from flexlock_hydra.ports.store.store import RemoteSpec
 from flexlock_hydra.record.layout import RUN_ID, TAG_PREFIX
 

@@ -17,8 +17,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from flexlock_hydra.archive.remotes.probe import DATA, GIT, Answer, Probe
 from flexlock_hydra.archive.remotes.choose import embedded_store
+from flexlock_hydra.archive.remotes.probe import DATA, GIT, Answer, Probe
 from flexlock_hydra.archive.runs.find import locks_below
 from flexlock_hydra.capture.data.hash_index import CACHE_VARIABLE, index_path, look_through
 from flexlock_hydra.errors import FlexlockError

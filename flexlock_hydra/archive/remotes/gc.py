@@ -10,8 +10,8 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from flexlock_hydra.archive.remotes import announce
-from flexlock_hydra.archive.tag import metafiles
 from flexlock_hydra.archive.remotes.project import Remotes, manifests_of
+from flexlock_hydra.archive.tag import metafiles
 from flexlock_hydra.capture.data.digest import digest_bytes, parse_tree_object
 from flexlock_hydra.errors import DataError, RunNotFoundError
 from flexlock_hydra.ports.git.remote import push_refs, remote_refs

@@ -24,7 +24,7 @@ from flexlock_hydra.ports.store.store import open_store
 GIT, DATA = "git remote", "data remote"
 _FOLDER = "checks"
 """Where on a data remote the file of a probe lies for a moment."""
-_CODE = "import sys; from flexlock_hydra.archive import reach; reach.answer(*sys.argv[1:])"
+_CODE = "import sys; from flexlock_hydra.archive.remotes import probe; probe.answer(*sys.argv[1:])"
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from flexlock_hydra.archive.runs.check import Check as Check
 from flexlock_hydra.archive.remotes.choose import GIT_KEY, choose_git_remote, choose_remote
+from flexlock_hydra.archive.runs.check import Check as Check
 from flexlock_hydra.archive.tag.read_tag import MANIFEST_ERRORS, Tagged, check_manifest, read_tagged
 from flexlock_hydra.errors import DataError, RemoteError, RunNotFoundError
 from flexlock_hydra.ports.git.command import redact_url

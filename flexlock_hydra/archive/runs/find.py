@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from flexlock_hydra.capture.environment import process
 from flexlock_hydra.capture.data.paths import record_path
+from flexlock_hydra.capture.environment import process
 from flexlock_hydra.capture.lineage.find_files import files_below
 from flexlock_hydra.errors import CodeError, LockError, RunNotFoundError
 from flexlock_hydra.ports.git.repo import GitRepo

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 
-from flexlock_hydra.archive.tag.plan import Piece, is_under
 from flexlock_hydra.archive.runs.find import (
     RecordedRun,
     is_pulled,
@@ -17,12 +16,13 @@ from flexlock_hydra.archive.runs.find import (
     locks_below,
     original_root,
 )
-from flexlock_hydra.capture.data.paths import record_path
+from flexlock_hydra.archive.tag.plan import Piece, is_under
 from flexlock_hydra.capture.data.digest import Digest, FileDigest, digest, digest_bytes, of_files
-from flexlock_hydra.capture.lineage.staleness import written_since
 from flexlock_hydra.capture.data.globs import outside
 from flexlock_hydra.capture.data.hash_index import Index
+from flexlock_hydra.capture.data.paths import record_path
 from flexlock_hydra.capture.data.walk import LeaveOut
+from flexlock_hydra.capture.lineage.staleness import written_since
 from flexlock_hydra.errors import DataError, PushError, RunNotFoundError
 from flexlock_hydra.ports.git.repo import GitRepo, TreeEntry
 from flexlock_hydra.record import layout, lockfile

@@ -5,10 +5,18 @@ from __future__ import annotations
 from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from flexlock_hydra.archive.tag import collect
 from flexlock_hydra.archive.runs import extra_repos
-from flexlock_hydra.archive.tag.plan import Out, Piece, Plan, is_under, join, make_plan, with_parents
 from flexlock_hydra.archive.runs.find import RecordedRun
+from flexlock_hydra.archive.tag import collect
+from flexlock_hydra.archive.tag.plan import (
+    Out,
+    Piece,
+    Plan,
+    is_under,
+    join,
+    make_plan,
+    with_parents,
+)
 from flexlock_hydra.archive.tag.subject import Subject, lock_path
 from flexlock_hydra.capture.data.digest import FileDigest, digest_bytes, tree_object
 from flexlock_hydra.capture.data.hash_index import Index, index_path

@@ -6,8 +6,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from flexlock_hydra.archive.runs.find import (
+    RecordedRun,
+    RecordedSweep,
+    find_run,
+    find_sweep,
+    load_run,
+)
 from flexlock_hydra.archive.tag import collect
-from flexlock_hydra.archive.runs.find import RecordedRun, RecordedSweep, find_run, find_sweep, load_run
 from flexlock_hydra.errors import CodeError, LockError, PushError, RunNotFoundError
 from flexlock_hydra.ports.git.repo import GitRepo
 from flexlock_hydra.record import layout, lockfile

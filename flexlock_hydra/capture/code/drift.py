@@ -7,12 +7,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 
 from flexlock_hydra.capture.code import snapshot
-from flexlock_hydra.capture.code.snapshot import Snapshot
 from flexlock_hydra.capture.code.scope import is_bytecode
+from flexlock_hydra.capture.code.snapshot import Snapshot
 from flexlock_hydra.ports.git import ask as gitask
 from flexlock_hydra.ports.git.command import Started
-from flexlock_hydra.ports.git.status import Status
 from flexlock_hydra.ports.git.repo import GitRepo, TreeDiff
+from flexlock_hydra.ports.git.status import Status
 from flexlock_hydra.record.model import MAIN
 
 CLOCK_SLACK = 20_000_000

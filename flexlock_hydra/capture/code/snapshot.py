@@ -13,8 +13,8 @@ from flexlock_hydra.errors import GitError
 from flexlock_hydra.ports.git import ask
 from flexlock_hydra.ports.git.ask import Asked
 from flexlock_hydra.ports.git.command import redact_url
-from flexlock_hydra.ports.git.status import Index, Look
 from flexlock_hydra.ports.git.repo import GitRepo, TreeEntry
+from flexlock_hydra.ports.git.status import Index, Look
 from flexlock_hydra.record import layout
 from flexlock_hydra.record.model import EXACT, MAIN, PARTIAL, CodeState
 

@@ -9,7 +9,6 @@ from functools import cached_property
 from itertools import groupby, islice
 from pathlib import Path
 
-from flexlock_hydra.capture.code.snapshot import Snapshot
 from flexlock_hydra.capture.code.drift import CLOCK_SLACK
 from flexlock_hydra.capture.code.scope import (
     Scope,
@@ -19,6 +18,7 @@ from flexlock_hydra.capture.code.scope import (
     matches,
     redirected,
 )
+from flexlock_hydra.capture.code.snapshot import Snapshot
 from flexlock_hydra.capture.data.walk import Few
 from flexlock_hydra.ports.git.status import Status
 from flexlock_hydra.record import layout

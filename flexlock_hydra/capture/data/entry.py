@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from flexlock_hydra.capture.data.hash_worker import Answer, Task
 from flexlock_hydra.capture.data.globs import Pattern
+from flexlock_hydra.capture.data.hash_worker import Answer, Task
 from flexlock_hydra.capture.data.paths import Places, is_remote
 from flexlock_hydra.capture.data.url_identity import masked
 from flexlock_hydra.record.layout import is_url

@@ -31,8 +31,8 @@ import sys, types
 package = types.ModuleType("flexlock_hydra")
 package.__path__ = [sys.argv[1]]
 sys.modules["flexlock_hydra"] = package
-from flexlock_hydra.capture import beside
-beside.main(sys.argv[2], int(sys.argv[3]))
+from flexlock_hydra.capture.data import hash_worker
+hash_worker.main(sys.argv[2], int(sys.argv[3]))
 """
 _POLL = 1.0
 """Seconds between two looks at whether the job's process is still there."""
@@ -141,7 +141,7 @@ class Beside:
         if not sys.executable or getattr(sys, "frozen", False):
             self.gone = True
             return
-        package = Path(__file__).parents[1]
+        package = Path(__file__).parents[2]
         try:
             self.process = subprocess.Popen(
                 [

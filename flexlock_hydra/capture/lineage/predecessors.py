@@ -10,11 +10,11 @@ from graphlib import CycleError, TopologicalSorter
 from itertools import pairwise
 from pathlib import Path
 
-from flexlock_hydra.capture.lineage import staleness
-from flexlock_hydra.capture.data.paths import record_path
 from flexlock_hydra.capture.data.digest import Digest, FileDigest
-from flexlock_hydra.capture.lineage.find_locks import Reader
+from flexlock_hydra.capture.data.paths import record_path
 from flexlock_hydra.capture.environment.process import is_alive
+from flexlock_hydra.capture.lineage import staleness
+from flexlock_hydra.capture.lineage.find_locks import Reader
 from flexlock_hydra.errors import LockError
 from flexlock_hydra.record import layout, summary
 from flexlock_hydra.record.model import COMPLETED, INTERRUPTED, RUNNING, CodeRef, Predecessor

@@ -13,7 +13,13 @@ from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
 
-from flexlock_hydra.capture.data.digest import FileDigest, digest, digest_file, fingerprint, of_files
+from flexlock_hydra.capture.data.digest import (
+    FileDigest,
+    digest,
+    digest_file,
+    fingerprint,
+    of_files,
+)
 from flexlock_hydra.capture.data.walk import LeaveOut
 from flexlock_hydra.errors import DataError
 from flexlock_hydra.record import layout

@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from flexlock_hydra.capture.lineage.predecessors import Found, read_found
 from flexlock_hydra.capture.environment.process import is_alive
 from flexlock_hydra.capture.lineage.find_files import files_below
+from flexlock_hydra.capture.lineage.predecessors import Found, read_found
 from flexlock_hydra.errors import LockError
 from flexlock_hydra.record import layout
 from flexlock_hydra.record.codec import Json

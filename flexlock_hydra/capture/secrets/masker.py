@@ -1,7 +1,7 @@
 """Keep secrets out of what is written down.
 
-A value is masked for its key's name, for its shape (:mod:`flexlock_hydra.capture.secrets.patterns`),
-or because it is known to be a secret from somewhere else: another key, a variable of the
+A value is masked for its key's name, for its shape (see ``patterns`` beside this module), or
+because it is known to be a secret from somewhere else: another key, a variable of the
 environment, the password of a URL. Names are judged by their words: ``api_token`` is a
 secret, ``tokenizer``, ``pad_token`` and ``password_length`` are not.
 """

@@ -7,8 +7,8 @@ import sys
 import click
 
 from flexlock_hydra.archive.pull.borrow_run import finding
-from flexlock_hydra.cli.views import differences, render
 from flexlock_hydra.cli.completion_names import RUN
+from flexlock_hydra.cli.views import differences, render
 from flexlock_hydra.replay.explain import diff as replay
 
 

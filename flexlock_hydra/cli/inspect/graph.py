@@ -5,8 +5,8 @@ from __future__ import annotations
 import click
 
 from flexlock_hydra.archive.pull.borrow_run import finding
-from flexlock_hydra.cli.views import drawing, render
 from flexlock_hydra.cli.completion_names import RUN
+from flexlock_hydra.cli.views import drawing, render
 from flexlock_hydra.replay.explain.graph import graph_of
 
 

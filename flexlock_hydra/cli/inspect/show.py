@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import click
 
-from flexlock_hydra.archive.remotes import verdicts
 from flexlock_hydra.archive.pull.borrow_run import finding
+from flexlock_hydra.archive.remotes import verdicts
 from flexlock_hydra.archive.runs.find import RecordedRun, RecordedSweep, find_sweep
 from flexlock_hydra.capture.environment import process
-from flexlock_hydra.cli.views import render, show, show_sweep, show_verdicts
 from flexlock_hydra.cli.completion_names import RUN
+from flexlock_hydra.cli.views import render, show, show_sweep, show_verdicts
 from flexlock_hydra.ports.git.repo import GitRepo
 from flexlock_hydra.record import layout
 from flexlock_hydra.record.verdict import Verdict

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from flexlock_hydra.cli.views import render
 from flexlock_hydra.cli.completion_names import RUN
+from flexlock_hydra.cli.views import render
 
 if TYPE_CHECKING:
     from flexlock_hydra.archive.runs.check import Check

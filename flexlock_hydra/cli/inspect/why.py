@@ -8,8 +8,8 @@ from collections.abc import Iterable
 import click
 
 from flexlock_hydra.archive.pull.borrow_run import finding
-from flexlock_hydra.cli.views import differences, render
 from flexlock_hydra.cli.completion_names import RUN
+from flexlock_hydra.cli.views import differences, render
 from flexlock_hydra.replay.explain import why as replay
 from flexlock_hydra.replay.explain.why import Cause, Why
 

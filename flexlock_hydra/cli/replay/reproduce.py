@@ -7,13 +7,13 @@ from typing import Any
 
 import click
 
-from flexlock_hydra.cli.views import comparison, render
 from flexlock_hydra.cli.completion_names import TAG
 from flexlock_hydra.cli.replay.rerun import say, show, tell
+from flexlock_hydra.cli.views import comparison, render
 from flexlock_hydra.ports.git.command import redact_url
-from flexlock_hydra.replay.rerun import reproduce as replay
 from flexlock_hydra.replay.compare.outcome import DIFFERS
 from flexlock_hydra.replay.compare.tolerance import Tolerance
+from flexlock_hydra.replay.rerun import reproduce as replay
 
 
 @click.command("reproduce", short_help="Restore TAG, run it again, and give a verdict.")

@@ -8,13 +8,13 @@ from typing import Any
 import click
 
 from flexlock_hydra.archive.runs.find import find_run
-from flexlock_hydra.cli.views import comparison, render
 from flexlock_hydra.cli.completion_names import RUN
-from flexlock_hydra.replay.rerun import result as results
-from flexlock_hydra.replay.rerun import rerun as replay
+from flexlock_hydra.cli.views import comparison, render
 from flexlock_hydra.replay.compare.outcome import DIFFERS
-from flexlock_hydra.replay.env.requirements import few
 from flexlock_hydra.replay.compare.tolerance import Tolerance
+from flexlock_hydra.replay.env.requirements import few
+from flexlock_hydra.replay.rerun import rerun as replay
+from flexlock_hydra.replay.rerun import result as results
 
 
 @click.command("rerun", short_help="Run RUN again, and compare the outputs.")

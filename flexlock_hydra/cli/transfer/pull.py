@@ -9,8 +9,8 @@ import click
 
 from flexlock_hydra.archive.pull import pull as archive
 from flexlock_hydra.archive.pull.restore_data import COPY, LINKS
-from flexlock_hydra.cli.views import render
 from flexlock_hydra.cli.completion_names import TAG
+from flexlock_hydra.cli.views import render
 
 
 @click.command("pull")

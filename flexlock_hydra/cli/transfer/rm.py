@@ -5,8 +5,8 @@ from __future__ import annotations
 import click
 
 from flexlock_hydra.archive.remotes import gc
-from flexlock_hydra.cli.views import render
 from flexlock_hydra.cli.completion_names import TAG
+from flexlock_hydra.cli.views import render
 
 
 @click.command("rm")

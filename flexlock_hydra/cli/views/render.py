@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from flexlock_hydra.archive.remotes.project import Remotes
     from flexlock_hydra.archive.remotes.gc import Removal
+    from flexlock_hydra.archive.remotes.project import Remotes
 
 _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\^_])")
 """What programs write to colour or steer a terminal."""
@@ -153,8 +153,15 @@ def progress(title: str, *, quiet: bool, in_bytes: bool) -> Iterator[Callable[..
         yield lambda done, total, files=0, all_files=0: None
         return
     from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress
-    from rich.progress import ProgressColumn, TextColumn, TransferSpeedColumn
+    from rich.progress import (
+        BarColumn,
+        DownloadColumn,
+        MofNCompleteColumn,
+        Progress,
+        ProgressColumn,
+        TextColumn,
+        TransferSpeedColumn,
+    )
 
     amount: tuple[ProgressColumn, ...] = (MofNCompleteColumn(),)
     if in_bytes:

@@ -16,17 +16,17 @@ from flexlock_hydra.capture.code.snapshot import Snapshot
 from flexlock_hydra.capture.data.paths import Places
 from flexlock_hydra.errors import DataError
 from flexlock_hydra.hooks.config import tracking
-from flexlock_hydra.hooks.rerun.notes import Relocation
-from flexlock_hydra.hooks.job.masking import masked_code, masked_entry
 from flexlock_hydra.hooks.config.tracking import Owner
 from flexlock_hydra.hooks.job.lock_writer import WrittenLock
+from flexlock_hydra.hooks.job.masking import masked_code, masked_entry
+from flexlock_hydra.hooks.rerun.notes import Relocation
 from flexlock_hydra.record.codec import Json
 from flexlock_hydra.record.layout import utc_now
 from flexlock_hydra.record.model import COMPLETED, FAILED, INTERRUPTED, RUNNING, CodeState, Failure
 
 if TYPE_CHECKING:  # loaded where there is something to hash
-    from flexlock_hydra.capture.data.hash_worker import Answer
     from flexlock_hydra.capture.data.digest import Digest
+    from flexlock_hydra.capture.data.hash_worker import Answer
     from flexlock_hydra.hooks.job.inputs import Inputs
     from flexlock_hydra.hooks.job.outputs import OutputFolder
 
@@ -159,8 +159,8 @@ class ActiveRun(WrittenLock):
 
     def add_data(self, key: str, given: str, config_key: str | None = None) -> None:
         """Put an input and its predecessors into the lock; what is large is hashed later."""
-        from flexlock_hydra.capture.data.hash_worker import Answer
         from flexlock_hydra.capture.data.entry import describe
+        from flexlock_hydra.capture.data.hash_worker import Answer
         from flexlock_hydra.hooks.job.inputs import lies_inside
 
         with self.mutex:

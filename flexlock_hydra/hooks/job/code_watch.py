@@ -11,16 +11,18 @@ from pathlib import Path
 from site import getuserbase
 from typing import Any
 
-from flexlock_hydra.capture.code import drift, imports, snapshot as code, stray_outputs
-from flexlock_hydra.capture.environment import process
-from flexlock_hydra.capture.code.snapshot import Snapshot
+from flexlock_hydra.capture.code import drift, imports
+from flexlock_hydra.capture.code import snapshot as code
+from flexlock_hydra.capture.code import stray_outputs
 from flexlock_hydra.capture.code.scope import Scope
+from flexlock_hydra.capture.code.snapshot import Snapshot
+from flexlock_hydra.capture.environment import process
 from flexlock_hydra.errors import FlexlockError
 from flexlock_hydra.hooks.job.active_run import ActiveRun
 from flexlock_hydra.ports.git.ask import Asked
 from flexlock_hydra.ports.git.command import Started
-from flexlock_hydra.ports.git.status import Status, read_status
 from flexlock_hydra.ports.git.repo import GitRepo
+from flexlock_hydra.ports.git.status import Status, read_status
 from flexlock_hydra.record.model import DRIFTED, MAIN, CodeState
 
 _YAML = (".yaml", ".yml")

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from flexlock_hydra.capture.data.hash_worker import Answer, Beside, Task, identify
 from flexlock_hydra.capture.data.digest import Limits, Summary, fingerprint, summarize
+from flexlock_hydra.capture.data.hash_worker import Answer, Beside, Task, identify
 from flexlock_hydra.capture.data.walk import TooLargeError
 from flexlock_hydra.errors import DataError
 

@@ -16,12 +16,14 @@ from omegaconf import DictConfig, OmegaConf
 from flexlock_hydra.capture.code.scope import Scope
 from flexlock_hydra.capture.secrets.masker import Masker
 from flexlock_hydra.errors import DataError
-from flexlock_hydra.hooks.job import active_run, auto_push, code_watch, end as ending
-from flexlock_hydra.hooks.rerun import config_check
-from flexlock_hydra.hooks.config_source import run_path
 from flexlock_hydra.hooks.config import tracking
+from flexlock_hydra.hooks.config.options import Options, Strict
+from flexlock_hydra.hooks.config.survey import survey, value_at
+from flexlock_hydra.hooks.config_source import run_path
+from flexlock_hydra.hooks.job import active_run, auto_push, code_watch
+from flexlock_hydra.hooks.job import end as ending
 from flexlock_hydra.hooks.job.active_run import MISSING_DATA_HINT, ActiveRun, Bystander
-from flexlock_hydra.hooks.rerun.notes import Rerun
+from flexlock_hydra.hooks.job.end import End
 from flexlock_hydra.hooks.job.start import (
     Start,
     begin,
@@ -33,9 +35,8 @@ from flexlock_hydra.hooks.job.start import (
     observe_task,
     task_name,
 )
-from flexlock_hydra.hooks.job.end import End
-from flexlock_hydra.hooks.config.options import Options, Strict
-from flexlock_hydra.hooks.config.survey import survey, value_at
+from flexlock_hydra.hooks.rerun import config_check
+from flexlock_hydra.hooks.rerun.notes import Rerun
 from flexlock_hydra.ports.git.ask import Ahead
 from flexlock_hydra.record import layout
 from flexlock_hydra.record.model import (

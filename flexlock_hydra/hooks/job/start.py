@@ -12,21 +12,22 @@ from typing import Any
 
 from omegaconf import Container
 
-from flexlock_hydra.capture.code import imports, snapshot as code
-from flexlock_hydra.capture.environment import environment, process
+from flexlock_hydra.capture.code import imports
+from flexlock_hydra.capture.code import snapshot as code
+from flexlock_hydra.capture.code.scope import Scope
 from flexlock_hydra.capture.code.snapshot import Snapshot
 from flexlock_hydra.capture.data.paths import Places, record_path
+from flexlock_hydra.capture.environment import environment, process
 from flexlock_hydra.capture.environment.ranks import is_further_rank
-from flexlock_hydra.capture.code.scope import Scope
 from flexlock_hydra.capture.secrets.masker import Masker, env_names
 from flexlock_hydra.errors import FlexlockError, LockError
-from flexlock_hydra.hooks.job import active_run, code_watch, extra_repos, unmarked_inputs
 from flexlock_hydra.hooks.config import tracking
-from flexlock_hydra.hooks.job.active_run import ActiveRun
-from flexlock_hydra.hooks.rerun.notes import Rerun
-from flexlock_hydra.hooks.job.masking import masked_code, masked_entry, masked_job
 from flexlock_hydra.hooks.config.options import SaveConfig
 from flexlock_hydra.hooks.config.survey import Survey, resolve_snapshots, survey, undisturbed
+from flexlock_hydra.hooks.job import active_run, code_watch, extra_repos, unmarked_inputs
+from flexlock_hydra.hooks.job.active_run import ActiveRun
+from flexlock_hydra.hooks.job.masking import masked_code, masked_entry, masked_job
+from flexlock_hydra.hooks.rerun.notes import Rerun
 from flexlock_hydra.ports.git.ask import Ahead
 from flexlock_hydra.ports.git.repo import GitRepo
 from flexlock_hydra.record import layout, lockfile

@@ -15,8 +15,8 @@ from flexlock_hydra.capture.environment import process
 from flexlock_hydra.capture.lineage import sweep_jobs
 from flexlock_hydra.capture.secrets.masker import Masker
 from flexlock_hydra.errors import LockError
-from flexlock_hydra.hooks.job import active_run
 from flexlock_hydra.hooks.config.survey import to_plain
+from flexlock_hydra.hooks.job import active_run
 from flexlock_hydra.record import layout, lockfile
 from flexlock_hydra.record.model import COMPLETED, INTERRUPTED, RUNNING, Sweep
 from flexlock_hydra.record.sweep import SweepLock, read

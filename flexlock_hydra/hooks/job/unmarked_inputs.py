@@ -15,12 +15,12 @@ from itertools import islice
 from pathlib import Path
 
 from flexlock_hydra.capture.code import drift
-from flexlock_hydra.capture.code.snapshot import Snapshot
 from flexlock_hydra.capture.code.scope import Scope
+from flexlock_hydra.capture.code.snapshot import Snapshot
 from flexlock_hydra.capture.data.walk import Few
 from flexlock_hydra.errors import GitError
-from flexlock_hydra.hooks.job.active_run import ActiveRun
 from flexlock_hydra.hooks.config.survey import Survey
+from flexlock_hydra.hooks.job.active_run import ActiveRun
 from flexlock_hydra.record.codec import Json
 from flexlock_hydra.record.model import MAIN
 

@@ -18,8 +18,8 @@ from flexlock_hydra.errors import GitError
 from flexlock_hydra.ports.git import ask, status
 from flexlock_hydra.ports.git.ask import Asked
 from flexlock_hydra.ports.git.command import Started, git, redact_url, run, text
-from flexlock_hydra.ports.git.status import GITLINK, Look, has_line_ends
 from flexlock_hydra.ports.git.remote import look_up
+from flexlock_hydra.ports.git.status import GITLINK, Look, has_line_ends
 from flexlock_hydra.record import layout
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from flexlock_hydra.archive.tag import collect
 from flexlock_hydra.archive.runs.find import RecordedRun, original_folder, original_root
+from flexlock_hydra.archive.tag import collect
 from flexlock_hydra.capture.data.digest import FileDigest
 from flexlock_hydra.capture.data.hash_index import Index
 from flexlock_hydra.errors import DataError
@@ -18,7 +18,6 @@ from flexlock_hydra.record.codec import Json
 from flexlock_hydra.record.model import COMPLETED, Outputs, Run
 from flexlock_hydra.record.volatile import HYDRAS_OWN, RESULT, Volatile
 from flexlock_hydra.replay.compare.judge import Judge, Rules, UnreadableError
-from flexlock_hydra.replay.compare.path_names import Moved
 from flexlock_hydra.replay.compare.outcome import (
     CLOSE,
     DIFFERS,
@@ -31,6 +30,7 @@ from flexlock_hydra.replay.compare.outcome import (
     LeftOut,
     Outcome,
 )
+from flexlock_hydra.replay.compare.path_names import Moved
 from flexlock_hydra.replay.compare.tolerance import Tolerance
 
 HYDRAS_LOG = "Hydra's log"

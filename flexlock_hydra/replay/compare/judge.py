@@ -10,7 +10,6 @@ from typing import Any
 
 from flexlock_hydra.record.codec import Json
 from flexlock_hydra.record.volatile import Volatile
-from flexlock_hydra.replay.compare.path_names import Moved, without_addresses
 from flexlock_hydra.replay.compare.outcome import (
     ABSENT,
     ADDRESSES,
@@ -23,6 +22,7 @@ from flexlock_hydra.replay.compare.outcome import (
     LeftOut,
     Outcome,
 )
+from flexlock_hydra.replay.compare.path_names import Moved, without_addresses
 from flexlock_hydra.replay.compare.tolerance import EXACT, Tolerance
 
 SAME_VALUES = "the same values in other bytes"

@@ -8,7 +8,6 @@ from functools import cached_property
 from pathlib import PurePosixPath, PureWindowsPath
 from urllib.parse import quote
 
-
 _ADDRESS = re.compile(r"(?<=\bat )0x[0-9A-Fa-f]+(?=>|$)")
 
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from flexlock_hydra.archive.runs.find import RecordedRun
-from flexlock_hydra.capture.environment import process
 from flexlock_hydra.capture.data.paths import record_path
+from flexlock_hydra.capture.environment import process
 from flexlock_hydra.record.model import DataEntry
 
 RUN, DATA = "run", "data"

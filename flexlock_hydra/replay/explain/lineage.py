@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from flexlock_hydra.archive.tag import collect
 from flexlock_hydra.archive.runs.find import RecordedRun
+from flexlock_hydra.archive.tag import collect
 from flexlock_hydra.errors import FlexlockError
 from flexlock_hydra.record.model import DataEntry, Predecessor
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from flexlock_hydra.archive.runs.extra_repos import further, store_of
 from flexlock_hydra.archive.runs.find import RecordedRun
-from flexlock_hydra.ports.git.tree_diff import Leaf, Trees, trees_of
 from flexlock_hydra.ports.git.repo import GitRepo
+from flexlock_hydra.ports.git.tree_diff import Leaf, Trees, trees_of
 from flexlock_hydra.record.model import MAIN, CodeState
 
 

@@ -20,10 +20,10 @@ from flexlock_hydra.archive.runs.find import RecordedRun, original_root
 from flexlock_hydra.errors import DataError
 from flexlock_hydra.record.codec import Json
 from flexlock_hydra.record.model import DataEntry, RunLock
-from flexlock_hydra.replay.explain import diff
 from flexlock_hydra.replay.compare.compare import compare_runs
-from flexlock_hydra.replay.explain.lineage import Lineage, Step, feeding, lineage
 from flexlock_hydra.replay.compare.outcome import ERROR, IDENTICAL, RETURNED, STATUS
+from flexlock_hydra.replay.explain import diff
+from flexlock_hydra.replay.explain.lineage import Lineage, Step, feeding, lineage
 from flexlock_hydra.replay.explain.sections import Section
 from flexlock_hydra.replay.explain.values import flatten
 

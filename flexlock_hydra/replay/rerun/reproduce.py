@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from flexlock_hydra.archive.remotes import verdicts
 from flexlock_hydra.archive.pull.pull import Pulled, pull
+from flexlock_hydra.archive.remotes import verdicts
 from flexlock_hydra.archive.runs.find import RecordedRun, find_run
-from flexlock_hydra.archive.tag.read_tag import read_tagged
 from flexlock_hydra.archive.runs.user import user_name
+from flexlock_hydra.archive.tag.read_tag import read_tagged
 from flexlock_hydra.capture.environment import packages
 from flexlock_hydra.errors import RunNotFoundError
 from flexlock_hydra.ports.git.repo import GitRepo
@@ -21,10 +21,10 @@ from flexlock_hydra.record import layout
 from flexlock_hydra.record.codec import Json
 from flexlock_hydra.record.model import Environment
 from flexlock_hydra.record.verdict import Verdict
-from flexlock_hydra.replay.rerun import result
 from flexlock_hydra.replay.compare.outcome import worst
-from flexlock_hydra.replay.rerun.result import Reran
+from flexlock_hydra.replay.rerun import result
 from flexlock_hydra.replay.rerun.rerun import rerun
+from flexlock_hydra.replay.rerun.result import Reran
 
 _NAMED = 20
 """Names of what differs that a verdict keeps."""

@@ -14,22 +14,22 @@ from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Any
 
-from flexlock_hydra.archive.tag import collect
 from flexlock_hydra.archive.runs.find import RecordedRun, load_run
+from flexlock_hydra.archive.tag import collect
 from flexlock_hydra.capture.code import snapshot
 from flexlock_hydra.capture.code.scope import Scope
 from flexlock_hydra.errors import CodeError, RerunError, TargetError
 from flexlock_hydra.ports.git import command as gitcmd
 from flexlock_hydra.record import layout
 from flexlock_hydra.record.model import RunLock
-from flexlock_hydra.replay.rerun.command import Command, command
 from flexlock_hydra.replay.compare.compare import moved_folders
+from flexlock_hydra.replay.compare.tolerance import Tolerance
 from flexlock_hydra.replay.env.environment import chosen
 from flexlock_hydra.replay.env.interpreter import interpreter
+from flexlock_hydra.replay.env.requirements import few
+from flexlock_hydra.replay.rerun.command import Command, command
 from flexlock_hydra.replay.rerun.result import Again, Expected, Reran, Written
 from flexlock_hydra.replay.rerun.stage import Stage, stage
-from flexlock_hydra.replay.compare.tolerance import Tolerance
-from flexlock_hydra.replay.env.requirements import few
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,9 @@ from flexlock_hydra.errors import DataError
 from flexlock_hydra.record import layout
 from flexlock_hydra.record.model import COMPLETED, Outputs
 from flexlock_hydra.replay.compare.compare import compare_runs, output_files
-from flexlock_hydra.replay.env.environment import Environment
 from flexlock_hydra.replay.compare.outcome import DIFFERS, Comparison, Outcome, worst
 from flexlock_hydra.replay.compare.tolerance import Tolerance
+from flexlock_hydra.replay.env.environment import Environment
 
 ALL_OUTPUTS = "all outputs"
 

@@ -16,16 +16,16 @@ from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 
-from flexlock_hydra.archive.tag import collect
-from flexlock_hydra.archive.runs import extra_repos as repos
 from flexlock_hydra.archive.pull.fetch_by_hash import Depot
+from flexlock_hydra.archive.runs import extra_repos as repos
 from flexlock_hydra.archive.runs.find import RecordedRun, original_folder, original_root
+from flexlock_hydra.archive.tag import collect
 from flexlock_hydra.capture.data.digest import Digest, FileDigest, digest, digest_bytes, digest_file
 from flexlock_hydra.capture.data.globs import outside
 from flexlock_hydra.capture.data.paths import relocated
 from flexlock_hydra.errors import CodeError, DataError
-from flexlock_hydra.ports.git.status import written_files
 from flexlock_hydra.ports.git.repo import GitRepo
+from flexlock_hydra.ports.git.status import written_files
 from flexlock_hydra.record import layout, lockfile
 from flexlock_hydra.record.model import DataEntry
 from flexlock_hydra.replay.rerun import stage_recovery

@@ -10,8 +10,8 @@ from itertools import chain
 from pathlib import Path
 
 from flexlock_hydra.archive.runs.check import Check
-from flexlock_hydra.archive.tag.collect import moved_places, places, written_late
 from flexlock_hydra.archive.runs.find import RecordedRun
+from flexlock_hydra.archive.tag.collect import moved_places, places, written_late
 from flexlock_hydra.capture.data.digest import (
     Summary,
     digest,

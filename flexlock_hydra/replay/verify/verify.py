@@ -14,10 +14,10 @@ from pathlib import Path
 
 from flexlock_hydra.archive.runs import extra_repos
 from flexlock_hydra.archive.runs.check import Check
-from flexlock_hydra.archive.tag.collect import moved_places, places
 from flexlock_hydra.archive.runs.find import RecordedRun, RecordedSweep, load_run
-from flexlock_hydra.capture.environment import process
+from flexlock_hydra.archive.tag.collect import moved_places, places
 from flexlock_hydra.capture.data.hash_index import Index, index_path
+from flexlock_hydra.capture.environment import process
 from flexlock_hydra.capture.lineage.find_files import files_below
 from flexlock_hydra.errors import FlexlockError, RunNotFoundError
 from flexlock_hydra.ports.git.objects import wrong_in
