@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from flexlock_hydra.archive.runs.find import find_run as find_run
     from flexlock_hydra.errors import FlexlockError as FlexlockError
     from flexlock_hydra.hooks.snapshot import snapshot as snapshot
-    from flexlock_hydra.record.lockfile import read as read_lock
+    from flexlock_hydra.record.lockfile import read_lock as read_lock
     from flexlock_hydra.record.model import RunLock as RunLock
     from flexlock_hydra.replay.explain.diff import diff as diff
     from flexlock_hydra.replay.rerun.rerun import rerun as rerun
@@ -32,7 +32,7 @@ _PUBLIC = {
     "find_run": "archive.runs.find:find_run",
     "pull": "archive.pull.pull:pull",
     "push": "archive.push.push:push",
-    "read_lock": "record.lockfile:read",
+    "read_lock": "record.lockfile:read_lock",
     "rerun": "replay.rerun.rerun:rerun",
     "runs": "archive.query.dataframe:runs",
     "snapshot": "hooks.snapshot:snapshot",
@@ -56,7 +56,7 @@ __all__ = [
 def _register() -> None:
     from flexlock_hydra.hooks.config import resolver
 
-    resolver.register()
+    resolver.register_resolver()
 
 
 _when_imported("omegaconf", _register)

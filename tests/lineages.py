@@ -93,7 +93,7 @@ def search(
     via: str = "x",
 ) -> predecessors.Trace:
     """Find the locks around a piece of data, and trace them; all that is said of it."""
-    locks, left_out = find_locks.find(path, reader, found)
+    locks, left_out = find_locks.find_locks(path, reader, found)
     traced = predecessors.trace(prevs or {}, locks, path, via, reader, found)
     said = (*(f"data {via}: {text}" for text in left_out), *traced.warnings)
     return replace(traced, warnings=said)

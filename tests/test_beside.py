@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from flexlock_hydra.capture.data.digest import digest
-from flexlock_hydra.capture.data.hash_worker import Beside, Task
+from flexlock_hydra.capture.data.hash_worker import HashTask, HashWorker
 from tests.conftest import WAIT_FOR_A_SIGNAL, Project, read_lock, read_plain
 
 pytestmark = pytest.mark.hydra
@@ -217,14 +217,14 @@ def test_a_killed_helper_is_done_without(large: Project) -> None:
 
 def test_a_helper_that_is_gone_is_not_waited_for(project: Project) -> None:
     """What is asked for after its end is left unanswered at once."""
-    helper = Beside(str(project.path("index")))
-    helper.ask(1, Task(str(project.path("data/table.csv"))))
+    helper = HashWorker(str(project.path("index")))
+    helper.ask(1, HashTask(str(project.path("data/table.csv"))))
     helper.listen(lambda answers: None)
     helper.wait(30)
     assert helper.process is not None and helper.thread is not None
     helper.process.kill()
     helper.thread.join()
-    helper.ask(2, Task(str(project.path("app.py"))))
+    helper.ask(2, HashTask(str(project.path("app.py"))))
     began = time.monotonic()
     helper.wait(30)
     helper.stop()
@@ -241,8 +241,8 @@ def test_a_helper_that_cannot_start(
 ) -> None:
     """Without an interpreter (a frozen program has none) nothing is started or waited for."""
     monkeypatch.setattr(sys, name, value, raising=False)
-    helper = Beside(str(project.path("index")))
-    helper.ask(1, Task(str(project.path("app.py"))))
+    helper = HashWorker(str(project.path("index")))
+    helper.ask(1, HashTask(str(project.path("app.py"))))
 
     assert helper.process is None
     assert list(helper.waiting) == [1]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from flexlock_hydra.hooks.config import tracking
-from flexlock_hydra.hooks.config.tracking import Collector, Owner
+from flexlock_hydra.hooks.config.tracking import Owner, PathCollector
 from tests.conftest import Project, read_lock
 
 pytestmark = pytest.mark.hydra
@@ -215,13 +215,13 @@ def test_jobs_in_threads(project: Project) -> None:
 
 def test_a_thread_of_several_jobs_is_of_none() -> None:
     """A further thread adds to the one job that runs; of several it could be any's."""
-    jobs = [Collector(owner=Owner(thread=number)) for number in (1, 2)]
+    jobs = [PathCollector(owner=Owner(thread=number)) for number in (1, 2)]
     found: list[object] = []
     for job in jobs:
-        tracking.enter(job)
+        tracking.enter_sink(job)
         found.append(tracking.current())
     for job in jobs:
-        tracking.leave(job)
+        tracking.leave_sink(job)
         found.append(tracking.current())
     assert found == [jobs[0], None, jobs[1], None]
 

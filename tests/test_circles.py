@@ -114,7 +114,7 @@ def test_what_is_known_of_a_runs_end_counts(order: int, root: Path) -> None:
 def test_a_run_that_nothing_leads_to_is_left_out(root: Path) -> None:
     """Of a lock's graph the runs count that its own data led to, not whatever else it holds."""
     path = craft(root, 1, 2, 3, direct=(2,))
-    lock = lockfile.read(path.parent / "run.lock")
+    lock = lockfile.read_lock(path.parent / "run.lock")
     alone = {key: replace(prev, prevs=()) for key, prev in lock.prevs.items()}
     lockfile.write(replace(lock, prevs=alone), path.parent / "run.lock")
 

@@ -353,7 +353,7 @@ def test_an_empty_comparison_says_so(
     returned: bool, said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Where there was nothing to compare the verdict does not stand alone."""
-    cli.show(Comparison(Tolerance(), returned=returned))
+    cli.show_comparison(Comparison(Tolerance(), returned=returned))
     assert capsys.readouterr().out == f"{said}\nidentical: 0 files\n"
 
 

@@ -15,11 +15,11 @@ import pytest
 
 from flexlock_hydra.capture.data.digest import digest
 from flexlock_hydra.capture.data.globs import Pattern
-from flexlock_hydra.capture.data.hash_worker import Task
+from flexlock_hydra.capture.data.hash_worker import HashTask
 from flexlock_hydra.capture.data.paths import Places
 from flexlock_hydra.capture.data.url_identity import file_of, identify_url, masked
 from flexlock_hydra.errors import DataError
-from flexlock_hydra.hooks.config.options import Selection
+from flexlock_hydra.hooks.config.options import OutputSelection
 from flexlock_hydra.hooks.job.inputs import Inputs
 from flexlock_hydra.hooks.job.outputs import OutputFolder
 from tests.conftest import Project
@@ -548,7 +548,7 @@ def test_many_outputs_are_kept_by_size_too(
     for number in range(300):
         (tmp_path / "out" / str(number)).touch()
     (tmp_path / "out" / "large").write_text("123456")
-    found, _ = OutputFolder(tmp_path / "out", Selection(largest=5)).observe()
+    found, _ = OutputFolder(tmp_path / "out", OutputSelection(largest=5)).observe()
 
     assert (found.nfiles, found.unhashed) == (300, {"large": 6})
 
@@ -563,9 +563,9 @@ def test_the_inputs_of_a_run_share_what_is_hashed_at_once(
         (tmp_path / name / "x").write_text("1234")
     for inputs in (Inputs(files=2), Inputs(size=9)):
         for path in ("a/x", "b"):
-            assert inputs.look(path, Task(str(tmp_path / path)), wait=False) is not None
+            assert inputs.look(path, HashTask(str(tmp_path / path)), wait=False) is not None
         for path in ("c/x", "c"):
-            assert inputs.look(path, Task(str(tmp_path / path)), wait=False) is None
+            assert inputs.look(path, HashTask(str(tmp_path / path)), wait=False) is None
         inputs.finish(None)
 
 

@@ -164,10 +164,10 @@ def test_a_damaged_index(known: Project, tmp_path: Path) -> None:
     known.flexlock("doctor", check=False, FLEXLOCK_CACHE=str(cache))
     assert not cache.exists()  # looking makes nothing
     (cache / "x").mkdir(parents=True)
-    from flexlock_hydra.capture.data.hash_index import Index
+    from flexlock_hydra.capture.data.hash_index import HashIndex
 
     path = cache / f"hashes-1-{socket.gethostname()}.sqlite"
-    Index.open(path).close()
+    HashIndex.open(path).close()
     with sqlite3.connect(path) as db:
         db.executemany(
             "INSERT INTO files VALUES (1, ?, ?)", [(str(n), b"x" * 60) for n in range(500)]

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from flexlock_hydra.replay.env.interpreter import python_of
-from flexlock_hydra.replay.env.lock_files import Pin, read
+from flexlock_hydra.replay.env.lock_files import Pin, read_pins
 from tests import uvs
 from tests.conftest import Done, Project, with_callback
 from tests.test_docs import commands, normal, write_files
@@ -443,10 +443,10 @@ LOCK_FILES = {
 @pytest.mark.parametrize("name", LOCK_FILES)
 def test_lock_files(name: str) -> None:
     """Hashes and indexes are found in the lock files of every tool."""
-    pins = read(f"sub/{name}", LOCK_FILES[name].encode())
+    pins = read_pins(f"sub/{name}", LOCK_FILES[name].encode())
     pin = pins.get("torch", "2.5.1+cu121")
     assert pin is not None and pin.hashes == {SHA}
     assert {pin.index, *pins.indexes} - {None} == {TORCH}
     assert pins.others("torch", "2.4.0") == ["2.5.1+cu121"] and not pins.others("numpy", "1.0")
-    assert (read("uv.lock", b"\xff[") + pins).get("torch", "2.5.1+cu121") == pin
+    assert (read_pins("uv.lock", b"\xff[") + pins).get("torch", "2.5.1+cu121") == pin
     assert isinstance(pin, Pin)

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from flexlock_hydra.capture.data import hash_index as index_module
 from flexlock_hydra.capture.data import walk
 from flexlock_hydra.capture.data.digest import digest, summarize
-from flexlock_hydra.capture.data.hash_index import Index, index_path
+from flexlock_hydra.capture.data.hash_index import HashIndex, index_path
 
 TICK_NS = 30_000_000
 """Above one tick of the clock of any file system that these tests run on."""
@@ -51,7 +51,7 @@ def settle() -> None:
 
 def indexed(folder: Path, index: Path) -> str:
     """The id of a folder, with the index taken as it is."""
-    with Index.open(index) as opened:
+    with HashIndex.open(index) as opened:
         return summarize(folder, index=opened).md5
 
 
@@ -73,7 +73,7 @@ def test_what_was_read_is_kept(data: Path, tmp_path: Path) -> None:
 def test_an_unchanged_file_is_not_read_again(data: Path, tmp_path: Path) -> None:
     """The md5 of an unchanged file comes from its row, whatever stands in it."""
     indexed(data, tmp_path / "i")
-    with Index.open(tmp_path / "i") as index:
+    with HashIndex.open(tmp_path / "i") as index:
         folder = index.folder(str(data))
         assert folder is not None
         stamped = walk.stamp((data / "a").stat())
@@ -101,7 +101,7 @@ def test_a_row_is_of_its_stamp(field: str, data: Path, tmp_path: Path) -> None:
     """A row is not used where any part of the file's stamp is another."""
     indexed(data, tmp_path / "i")
     stamped = bytearray(walk.stamp((data / "a").stat()))
-    with Index.open(tmp_path / "i") as index:
+    with HashIndex.open(tmp_path / "i") as index:
         folder = index.folder(str(data))
         assert folder is not None
         known = rows(tmp_path / "i")["a"]
@@ -189,7 +189,7 @@ def test_a_single_file_shares_nothing_with_its_neighbours(data: Path, tmp_path: 
 def test_what_is_left_out_keeps_its_row(data: Path, tmp_path: Path) -> None:
     """Hashing a part of a folder drops no row of the rest."""
     indexed(data, tmp_path / "i")
-    with Index.open(tmp_path / "i") as index:
+    with HashIndex.open(tmp_path / "i") as index:
         summarize(data, lambda name: name in ("b.txt", "sub.x"), index=index)
 
     assert len(rows(tmp_path / "i")) == 5

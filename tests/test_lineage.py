@@ -99,7 +99,7 @@ def test_a_lock_is_read_with_the_hash_of_its_bytes(root: Path) -> None:
     content = (root / "outputs/1/run.lock").read_bytes()
 
     assert found.folder == root / "outputs" / "1"
-    assert found.lock == summary.loads(content)
+    assert found.lock == summary.parse_summary(content)
     assert found.lock.run.id == run_id(1)
     assert found.sha256 == f"sha256:{hashlib.sha256(content).hexdigest()}"
 
@@ -247,7 +247,7 @@ def test_the_graph_fits_the_schema(root: Path) -> None:
     lock = lock_of(9, diamond(root))
     validator().validate(lock.to_dict())
 
-    assert lockfile.loads(lockfile.dumps(lock)) == lock
+    assert lockfile.parse_lock(lockfile.dumps(lock)) == lock
 
 
 # Dropping an entry

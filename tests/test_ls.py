@@ -121,12 +121,12 @@ def test_superseded_runs(three: Project) -> None:
 def test_status_is_judged_now(empty: Project) -> None:
     """A run whose process is gone is interrupted, one that lives is running."""
     put(empty.root, replace(run(1), run=replace(
-        run(1).run, status="running", duration=None, process=process.capture())))
+        run(1).run, status="running", duration=None, process=process.this_process())))
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
-    dead = replace(process.capture(), pid=gone.pid, start_ticks=1)
+    dead = replace(process.this_process(), pid=gone.pid, start_ticks=1)
     put(empty.root, replace(run(2), run=replace(run(2).run, status="running", process=dead)))
-    elsewhere = replace(process.capture(), host="elsewhere.example")
+    elsewhere = replace(process.this_process(), host="elsewhere.example")
     put(empty.root, replace(run(3), run=replace(run(3).run, status="running", process=elsewhere)))
     for _ in range(2):  # from the locks, then from the index
         found = empty.flexlock("ls", "--json", "--sort", "started").json
@@ -361,10 +361,10 @@ def test_ambiguous_ids_are_listed(three: Project) -> None:
 
 def test_a_name_with_dots() -> None:
     """Keys follow a name by dots or brackets, as in a condition."""
-    assert columns.parse('config.model["a.b"][0]') == ("config", ("model", "a.b", 0))
+    assert columns.parse_column('config.model["a.b"][0]') == ("config", ("model", "a.b", 0))
     for text in ("config.", "config[", "job.x", "", "config..lr", "os"):
         with pytest.raises(ColumnError):
-            columns.parse(text)
+            columns.parse_column(text)
 
 
 def test_no_git(three: Project) -> None:

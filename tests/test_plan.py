@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flexlock_hydra.archive.tag import metafiles
-from flexlock_hydra.archive.tag.plan import Piece, Plan, is_under, join, make_plan
+from flexlock_hydra.archive.tag.plan import Piece, Plan, is_under, join_path, make_plan
 from flexlock_hydra.archive.tag.read_tag import parse_metafile
 from flexlock_hydra.capture.data.digest import Digest, FileDigest, digest_bytes, of_files
 from flexlock_hydra.ports.store.store import RemoteSpec
@@ -141,7 +141,7 @@ def test_whatever_overlaps_every_piece_comes_back_whole(
     assert not any(is_under(a, b) for a in roots for b in roots if a != b)
     restored = {path: f for path, f in git_files.items() if path not in plan.remove}
     for out in plan.outs:
-        written = {join(out.path, rel): f for rel, f in out.digest.files.items()}
+        written = {join_path(out.path, rel): f for rel, f in out.digest.files.items()}
         below = {path for path in restored if is_under(path, out.path)}
         assert below <= set(written), "git would leave a file that DVC does not know"
         assert all(restored[path] == written[path] for path in below)

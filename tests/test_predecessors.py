@@ -116,7 +116,7 @@ def test_a_killed_predecessor_is_judged(root: Path) -> None:
     from flexlock_hydra.capture.environment import process
 
     lock, path = lock_of(1), craft(root, 1)
-    gone = replace(process.capture(), start_ticks=1)
+    gone = replace(process.this_process(), start_ticks=1)
     run = replace(lock.run, status="running", process=gone)
     lockfile.write(replace(lock, run=run), path.parent / "run.lock")
 
@@ -306,7 +306,7 @@ def test_the_pieces_of_a_lock_say_what_the_whole_says(result: object, root: Path
     )
     content = lockfile.dumps(lock)
     pieces = summary._of_pieces(summary.cut(content), True)
-    whole = summary._of_lock(lockfile.loads(content))
+    whole = summary._of_lock(lockfile.parse_lock(content))
 
     assert replace(pieces, run=replace(pieces.run, process=lock.run.process)) == whole
 
@@ -326,7 +326,7 @@ def test_a_lock_of_another_form_is_read_whole(form: str, root: Path) -> None:
     }[form]
 
     for more in (False, True):
-        read = summary.loads(other, more=more)
+        read = summary.parse_summary(other, more=more)
         assert (read.run.id, read.prevs, read.data) == (lock.run.id, lock.prevs, lock.data)
 
 
@@ -334,7 +334,7 @@ def test_damage_where_nothing_is_read_is_passed_over(root: Path) -> None:
     """A predecessor's config and environment are not parsed: that is what saves the time."""
     content = lockfile.dumps(replace(lock_of(1), config={"a": "b"}))
 
-    assert summary.loads(content.replace(b"  a: b\n", b"  a: [\n")).run.id == run_id(1)
+    assert summary.parse_summary(content.replace(b"  a: b\n", b"  a: [\n")).run.id == run_id(1)
 
 
 @pytest.mark.parametrize("at", [0.3, 0.6, 0.9])
@@ -343,11 +343,11 @@ def test_a_lock_that_was_cut_short_is_damaged(at: float, root: Path) -> None:
     content = lockfile.dumps(lock_of(3, graph(root, (put(root, 1), "model"))))
     cut = content[: int(len(content) * at)]
     try:
-        whole: object = summary._of_lock(lockfile.loads(cut))
+        whole: object = summary._of_lock(lockfile.parse_lock(cut))
     except LockError as error:
         whole = str(error)
     try:
-        assert summary.loads(cut) == whole
+        assert summary.parse_summary(cut) == whole
     except LockError as error:
         assert str(error) == whole
 

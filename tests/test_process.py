@@ -78,7 +78,7 @@ def owner_of(child: subprocess.Popen[str]) -> Process:
 
 def test_this_process() -> None:
     """Host, pid, the boot and the start of this process are recorded."""
-    found = process.capture()
+    found = process.this_process()
 
     assert (found.host, found.pid) == (socket.gethostname(), os.getpid())
     assert found.boot_id == Path("/proc/sys/kernel/random/boot_id").read_text().strip()
@@ -93,7 +93,7 @@ def test_a_name_with_brackets_does_not_mislead(tmp_path: Path) -> None:
         try:
             wait_for_name(started.pid, "a) S 1 (b")
             ticks = int(stat_of(started.pid).rpartition(")")[2].split()[19])
-            owner = replace(process.capture(), pid=started.pid, start_ticks=ticks)
+            owner = replace(process.this_process(), pid=started.pid, start_ticks=ticks)
 
             assert judged(owner) == "running"
             assert judged(replace(owner, start_ticks=ticks + 1)) == "interrupted"
@@ -131,7 +131,7 @@ def test_the_scheduler_is_named(name: str, key: str, monkeypatch: pytest.MonkeyP
         monkeypatch.delenv(other, raising=False)
     monkeypatch.setenv(name, "99")
 
-    assert process.capture().scheduler == {key: "99"}
+    assert process.this_process().scheduler == {key: "99"}
 
 
 def test_without_a_scheduler_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -142,7 +142,7 @@ def test_without_a_scheduler_there_is_none(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setenv("SGE_TASK_ID", "undefined")
     monkeypatch.setenv("RAY_JOB_ID", "ffffffff")
 
-    assert process.capture().scheduler is None
+    assert process.this_process().scheduler is None
 
 
 # Judgement
@@ -201,7 +201,7 @@ def test_a_stopped_process_is_running(child: subprocess.Popen[str]) -> None:
 
 def test_a_reused_pid_is_another_process() -> None:
     """A living process of the same pid that started at another time is not the run's."""
-    owner = process.capture()
+    owner = process.this_process()
     assert owner.start_ticks is not None
 
     assert judged(replace(owner, start_ticks=owner.start_ticks - 1)) == "interrupted"
@@ -209,7 +209,7 @@ def test_a_reused_pid_is_another_process() -> None:
 
 def test_another_boot_ended_it() -> None:
     """A run from before the machine was started again was interrupted."""
-    owner = replace(process.capture(), boot_id="4d9e2b6f-0000-4000-8000-000000000000")
+    owner = replace(process.this_process(), boot_id="4d9e2b6f-0000-4000-8000-000000000000")
 
     assert judged(owner) == "interrupted"
 
@@ -217,7 +217,7 @@ def test_another_boot_ended_it() -> None:
 @pytest.mark.parametrize("change", [{}, {"pid": 2**22 + 1}, {"boot_id": "x"}, {"start_ticks": 1}])
 def test_another_host_cannot_be_judged(change: dict[str, int | str]) -> None:
     """A run of another machine stays as it was written, whatever lives here."""
-    owner = Process.parse({**process.capture().to_dict(), "host": "node7", **change})
+    owner = Process.parse({**process.this_process().to_dict(), "host": "node7", **change})
 
     assert judged(owner) == "running"
     assert process.is_alive(owner) is None
@@ -285,7 +285,7 @@ print(*(process.is_above(Process.parse(plain)) for plain in json.loads(sys.argv[
 @pytest.mark.parametrize("between", [[], ["sh", "-c", '"$@"; exit $?', "sh"]])
 def test_a_process_above_is_known(between: list[str]) -> None:
     """A parent and its parent are above a process; none of another host, boot or start is."""
-    here = process.capture()
+    here = process.this_process()
     assert here.start_ticks is not None
     owners = [
         here,
@@ -303,7 +303,7 @@ def test_a_process_above_is_known(between: list[str]) -> None:
 @pytest.mark.parametrize("status", [status for status in STATUSES if status != "running"])
 def test_an_ended_run_keeps_its_status(status: str) -> None:
     """A run that wrote its end is not judged again."""
-    dead = replace(process.capture(), boot_id="another")
+    dead = replace(process.this_process(), boot_id="another")
     lock = lock_of(dead, status)
 
     assert process.judge(lock) == lock
@@ -311,7 +311,7 @@ def test_an_ended_run_keeps_its_status(status: str) -> None:
 
 def test_judging_changes_the_status_alone() -> None:
     """Everything else of an interrupted lock is as it was written."""
-    lock = lock_of(replace(process.capture(), boot_id="another"))
+    lock = lock_of(replace(process.this_process(), boot_id="another"))
     again = process.judge(lock)
 
     assert replace(again, run=replace(again.run, status="running")) == lock

@@ -280,7 +280,7 @@ def folder(tmp_path: Path) -> FolderStore:
 
 def announce(store: FolderStore, name: str, **changes: object) -> Path:
     """An announcement as another process would leave it."""
-    said = {**process.capture().to_dict(), **changes}
+    said = {**process.this_process().to_dict(), **changes}
     store.write_file(name, json.dumps(said).encode())
     return store.root / name
 

@@ -35,7 +35,7 @@ def test_a_lock_survives_the_file(lock: RunLock, tmp_path: Path) -> None:
     path = tmp_path / "run.lock"
     lockfile.write(lock, path)
 
-    assert lockfile.read(path) == lock
+    assert lockfile.read_lock(path) == lock
 
 
 def test_the_full_lock_leaves_no_field_at_its_default() -> None:
@@ -113,7 +113,7 @@ def test_any_text_survives(text: str) -> None:
     """Every character that UTF-8 can hold comes back from the file, in keys and values."""
     lock = RunLock.parse(FULL.to_dict() | {"config": {"value": text, text: 1}})
 
-    assert lockfile.loads(lockfile.dumps(lock)) == lock
+    assert lockfile.parse_lock(lockfile.dumps(lock)) == lock
 
 
 @pytest.mark.parametrize("text", ["\x85", "a\u2028b", "\u2029", "\ufeff", "ä\x85\n c"])
@@ -135,7 +135,7 @@ def test_any_text_survives_without_libyaml(text: str) -> None:
         check=True,
     )
 
-    assert lockfile.loads(done.stdout) == lock
+    assert lockfile.parse_lock(done.stdout) == lock
 
 
 @pytest.mark.parametrize("name", [os.fsdecode(b"caf\xe9.py"), "\ud800"])
@@ -144,7 +144,7 @@ def test_a_name_that_is_not_utf8_can_be_written(name: str) -> None:
     plain = plain_full()
     plain["repos"]["main"]["dirty"] = [name]
 
-    again = lockfile.loads(lockfile.dumps(RunLock.parse(plain)))
+    again = lockfile.parse_lock(lockfile.dumps(RunLock.parse(plain)))
 
     assert again.repos["main"].dirty[0].startswith(name[0].encode("utf-8", "ignore").decode())
 
@@ -216,7 +216,7 @@ def test_a_reader_never_sees_a_part(tmp_path: Path) -> None:
         lockfile.write(FULL, path)
 
         assert reader.read() == lockfile.dumps(MINIMAL)
-    assert lockfile.read(path) == FULL
+    assert lockfile.read_lock(path) == FULL
 
 
 def test_what_replaces_a_record_is_on_the_disk_first(

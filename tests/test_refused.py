@@ -28,7 +28,7 @@ def as_yaml(plain: Any) -> bytes:
 def test_a_newer_format_is_refused_with_a_way_on(number: int) -> None:
     """A lock of a later format names both versions and the upgrade command."""
     with pytest.raises(LockError, match=rf"here: format {number} is newer .*\(1\)") as caught:
-        lockfile.loads(as_yaml({"format": number, "run": "anything"}), where="here")
+        lockfile.parse_lock(as_yaml({"format": number, "run": "anything"}), where="here")
 
     assert caught.value.hint == "pip install --upgrade flexlock-hydra"
 
@@ -38,7 +38,7 @@ def test_a_newer_format_is_refused_with_a_way_on(number: int) -> None:
 def test_what_has_no_format_number_is_no_lock(plain: Any) -> None:
     """YAML without a usable format number is refused as no run.lock."""
     with pytest.raises(LockError, match="here: not a lock"):
-        lockfile.loads(as_yaml(plain), where="here")
+        lockfile.parse_lock(as_yaml(plain), where="here")
 
 
 DAMAGE = {
@@ -71,7 +71,7 @@ def test_damaged_yaml_is_refused(case: str) -> None:
     """What is no plain YAML is refused with the file's name, a reason and a way on."""
     content, reason = DAMAGE[case]
     with pytest.raises(LockError, match=f"^here.*{reason}") as caught:
-        lockfile.loads(content, where="here")
+        lockfile.parse_lock(content, where="here")
 
     assert caught.value.hint
 
@@ -132,7 +132,7 @@ def test_a_wrong_or_missing_value_is_named(place: str) -> None:
     plain = plain_full()
     put(plain, place, value)
     with pytest.raises(LockError, match=f"^here: {message}"):
-        lockfile.loads(as_yaml(plain), where="here")
+        lockfile.parse_lock(as_yaml(plain), where="here")
 
 
 BAD_IDS = ["", "x", "20261122", f"{RUN_ID}0", f"../{RUN_ID}", f"{RUN_ID}\n", RUN_ID.upper()]
@@ -144,7 +144,7 @@ def test_a_bad_run_id_is_refused(run_id: str) -> None:
     plain = plain_full()
     plain["run"]["id"] = run_id
     with pytest.raises(LockError, match="here: run.id .* is no run id"):
-        lockfile.loads(as_yaml(plain), where="here")
+        lockfile.parse_lock(as_yaml(plain), where="here")
 
 
 @pytest.mark.parametrize("run_id", BAD_IDS)
@@ -153,7 +153,7 @@ def test_a_bad_predecessor_id_is_refused(run_id: str) -> None:
     plain = plain_full()
     plain["prevs"] = {run_id: plain["prevs"][PREV_ID]}
     with pytest.raises(LockError, match="here: .*no run id"):
-        lockfile.loads(as_yaml(plain), where="here")
+        lockfile.parse_lock(as_yaml(plain), where="here")
 
 
 @pytest.mark.parametrize("run_id", BAD_IDS)
@@ -162,7 +162,7 @@ def test_a_bad_id_in_a_predecessors_list_is_refused(run_id: str) -> None:
     plain = plain_full()
     plain["prevs"][PREV_ID]["prevs"] = [run_id]
     with pytest.raises(LockError, match="here: .*no run id"):
-        lockfile.loads(as_yaml(plain), where="here")
+        lockfile.parse_lock(as_yaml(plain), where="here")
 
 
 @pytest.mark.parametrize("oid", ["", "HEAD", "--output=x", SHA[:-1], SHA.upper(), f"{SHA}\n",
@@ -176,7 +176,7 @@ def test_a_bad_object_id_is_refused(place: str, oid: str) -> None:
     plain = plain_full()
     put(plain, place, oid)
     with pytest.raises(LockError, match="here: .*no git object id"):
-        lockfile.loads(as_yaml(plain), where="here")
+        lockfile.parse_lock(as_yaml(plain), where="here")
 
 
 @pytest.mark.parametrize("path", ["..", "../x", "a/../../x", "/a/../b", r"a\..\..\x", "C:\\..\\x",
@@ -188,7 +188,7 @@ def test_a_path_that_climbs_is_refused(place: str, path: str) -> None:
     plain = plain_full()
     put(plain, place, path)
     with pytest.raises(LockError, match="here: .*path .* leads out of its folder") as caught:
-        lockfile.loads(as_yaml(plain), where="here")
+        lockfile.parse_lock(as_yaml(plain), where="here")
 
     assert repr(path) in str(caught.value)
 
@@ -210,13 +210,13 @@ def test_the_repository_may_lie_above() -> None:
 def test_a_missing_file_is_no_damage(tmp_path: Path) -> None:
     """A lock that is not there is RunNotFoundError, not LockError."""
     with pytest.raises(RunNotFoundError, match="no run.lock at"):
-        lockfile.read(tmp_path / "run.lock")
+        lockfile.read_lock(tmp_path / "run.lock")
 
 
 def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
     """A lock path that is a folder is LockError with the path."""
     with pytest.raises(LockError, match="cannot be read: Is a directory"):
-        lockfile.read(tmp_path)
+        lockfile.read_lock(tmp_path)
 
 
 # Hypothesis: nothing but LockError
@@ -261,7 +261,7 @@ def places(plain: Any, where: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
 def read_or_refuse(content: bytes) -> None:
     """A lock or LockError: any other exception ends the test."""
     try:
-        assert isinstance(lockfile.loads(content), RunLock)
+        assert isinstance(lockfile.parse_lock(content), RunLock)
     except LockError as error:
         assert str(error)
 

@@ -27,8 +27,8 @@ from flexlock_hydra.errors import DataError, RemoteError
 from flexlock_hydra.ports.store import cloud
 from flexlock_hydra.ports.store.store import (
     SMALL,
+    ObjectSource,
     RemoteSpec,
-    Source,
     Store,
     object_path,
     open_store,
@@ -220,7 +220,7 @@ def alike(count: int) -> dict[str, bytes]:
     return dict(itertools.islice(((o, c) for o, c in found if o.startswith("ab")), count))
 
 
-def as_files(folder: Path, objects: Mapping[str, bytes]) -> dict[str, Source]:
+def as_files(folder: Path, objects: Mapping[str, bytes]) -> dict[str, ObjectSource]:
     """The objects as files of this machine."""
     folder.mkdir(parents=True, exist_ok=True)
     sources = {}
@@ -228,11 +228,11 @@ def as_files(folder: Path, objects: Mapping[str, bytes]) -> dict[str, Source]:
         path = folder / oid
         path.write_bytes(content)
         info = path.stat()
-        sources[oid] = Source(str(path), info.st_size, info.st_mtime_ns)
+        sources[oid] = ObjectSource(str(path), info.st_size, info.st_mtime_ns)
     return sources
 
 
-def large_file(path: Path, size: int) -> tuple[str, Source]:
+def large_file(path: Path, size: int) -> tuple[str, ObjectSource]:
     """A file of bytes that cannot be guessed, made fast."""
     block = random.Random(path.name).randbytes(1024 * 1024)
     found = hashlib.md5()
@@ -242,7 +242,7 @@ def large_file(path: Path, size: int) -> tuple[str, Source]:
             found.update(part)
             file.write(part)
     info = path.stat()
-    return found.hexdigest(), Source(str(path), info.st_size, info.st_mtime_ns)
+    return found.hexdigest(), ObjectSource(str(path), info.st_size, info.st_mtime_ns)
 
 
 def fetched(store: Store, oids: Iterable[str], folder: Path) -> dict[str, bytes]:
@@ -689,7 +689,7 @@ def test_changed_before_it_is_sent(remote: Remote, tmp_path: Path, size: int, ho
     path = tmp_path / "data"
     path.write_bytes(b"a" * size)
     oid, info = md5(b"a" * size), path.stat()
-    source = Source(str(path), info.st_size, info.st_mtime_ns)
+    source = ObjectSource(str(path), info.st_size, info.st_mtime_ns)
     if how == "gone":
         path.unlink()
     else:
@@ -737,7 +737,7 @@ def test_killed(kind: str, servers: Servers, tmp_path: Path) -> None:
 
 @contextlib.contextmanager
 def stopped_half_way(
-    remote: Remote, servers: Servers, folder: Path, oid: str, source: Source
+    remote: Remote, servers: Servers, folder: Path, oid: str, source: ObjectSource
 ) -> Iterator[subprocess.Popen[str]]:
     """A process that was stopped while it sent a large file, part of which is there."""
     proxy = FaultyProxy(servers.s3.port)

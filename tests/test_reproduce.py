@@ -318,7 +318,7 @@ def test_verdicts_of_two_histories_are_joined(project: Project, origin: Path) ->
         verdicts.keep(repo, verdict("flexlock/a/1", f"2026-01-0{day}"))
     verdicts.keep(mine, verdict("flexlock/b/2", "2026-01-03"))
     for repo in (mine, theirs, mine, theirs):
-        verdicts.publish(repo, str(origin))
+        verdicts.send_verdicts(repo, str(origin))
     for repo in (mine, theirs):
         assert [each.when for each in verdicts.history(repo, "flexlock/a/1")] == [
             "2026-01-01", "2026-01-02"

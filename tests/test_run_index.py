@@ -74,7 +74,7 @@ def test_pieces_say_what_the_whole_says(lock: RunLock) -> None:
     """A lock that is read in pieces gives what it gives read as a whole."""
     content = lockfile.dumps(lock)
     assert brief._of_pieces(summary.cut(content)) == brief._of_lock(lock)
-    assert brief.loads(content + b"more: 1\n") == brief._of_lock(lock)
+    assert brief.parse_brief(content + b"more: 1\n") == brief._of_lock(lock)
 
 
 def test_an_unchanged_lock_is_not_read(

@@ -163,9 +163,9 @@ def test_what_the_capture_builds_fits_the_schema(project: Project, tmp_path: Pat
                 id=RUN_ID,
                 status="completed",
                 started="2026-11-22T10:15:00+00:00",
-                process=process.capture(),
+                process=process.this_process(),
             ).to_dict(),
-            "repos": {"main": snapshot.capture(repo, project.root).to_dict()},
+            "repos": {"main": snapshot.capture_code(repo, project.root).to_dict()},
             "data": {
                 given: data.filled(entry, identify(task)).to_dict()
                 for given in ("data/table.csv", "data", "data/*", "~/gone", "none://x", "run.sh")
@@ -177,7 +177,9 @@ def test_what_the_capture_builds_fits_the_schema(project: Project, tmp_path: Pat
                     {}, predecessors.read_found(older), "table", project.root
                 ).items()
             },
-            "environment": environment.capture(project.root, ["HOME"], Masker()).to_dict(),
+            "environment": environment.capture_environment(
+                project.root, ["HOME"], Masker()
+            ).to_dict(),
         }
     )
 

@@ -86,11 +86,11 @@ def test_a_config_named_multirun_hides_no_code(rich: Project) -> None:
 def test_a_commit_while_git_looks_is_not_mixed_in(rich: Project) -> None:
     """The tree that a look compares with is that of the HEAD which its status tells."""
     before = rich.git("rev-parse", "HEAD")
-    with ask.look(rich.root) as asked:
+    with ask.ask_status(rich.root) as asked:
         asked.status.process.wait(30)
         rich.write("lib/a.py", "a = 2\n")
         rich.commit("meanwhile")
-        found = status.read(rich.root, rich.path(".git"), asked)
+        found = status.read_working_tree(rich.root, rich.path(".git"), asked)
 
     assert found.status.head == before
     assert found.head_tree == rich.git("rev-parse", f"{before}^{{tree}}")

@@ -80,7 +80,7 @@ def test_a_secret_enters_by_no_variable(
     monkeypatch.setenv(planted.key, planted.value)
     unresolved = {"x": f"${{oc.env:{planted.key}}}"}
     masker = Masker().learn(unresolved, {"x": planted.value})
-    found = environment.capture(tmp_path, [planted.key], masker)
+    found = environment.capture_environment(tmp_path, [planted.key], masker)
 
     assert planted.secret not in str(found.to_dict())
     assert planted.secret not in str(masker.mask({"x": planted.value}))

@@ -170,5 +170,5 @@ def test_times_that_it_was_run_again(
 ) -> None:
     """What is known of later runs of the same has a section at the end."""
     found = find_run("outputs/a", recorded.root)
-    show.show(found, "outputs/a", ["2026-11-26 on node8: identical"])
+    show.show_run(found, "outputs/a", ["2026-11-26 on node8: identical"])
     assert capsys.readouterr().out.endswith("reproduced\n  -  2026-11-26 on node8: identical\n")

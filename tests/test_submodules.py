@@ -23,7 +23,7 @@ def snapshots(root: Path) -> dict[str, Snapshot]:
     """The snapshots of a repository and of those inside, by name."""
     repo = GitRepo.find(root)
     assert repo is not None
-    return snapshot.flatten("main", snapshot.take(repo, root))
+    return snapshot.named_snapshots("main", snapshot.take_snapshot(repo, root))
 
 
 def library(rich: Project, name: str) -> Project:  # noqa: F811

@@ -24,7 +24,7 @@ from flexlock_hydra.capture.lineage import sweep_jobs
 from flexlock_hydra.errors import LockError
 from flexlock_hydra.record import layout, lockfile
 from flexlock_hydra.record.model import Sweep
-from flexlock_hydra.record.sweep import SweepJob, SweepLock, read
+from flexlock_hydra.record.sweep import SweepJob, SweepLock, read_sweep_lock
 from tests.conftest import Done, Project, read_lock, read_plain
 from tests.lineages import lock_of, run_id
 from tests.test_schema import accepts
@@ -481,7 +481,7 @@ def new_sweep(folder: Path) -> SweepLock:
     folder.mkdir(parents=True, exist_ok=True)
     lock = SweepLock(
         id=run_id(500), status="running", started="2026-11-22T10:15:00+00:00",
-        process=process.capture(), job="train", overrides=("lr=range(3)",),
+        process=process.this_process(), job="train", overrides=("lr=range(3)",),
     )
     lockfile.write(lock, folder / layout.SWEEP_LOCK)
     return lock
@@ -569,7 +569,7 @@ def test_a_thousand_jobs_in_time(tmp_path: Path) -> None:
     lockfile.write(sweep_jobs.observe(lock, tmp_path), tmp_path / layout.SWEEP_LOCK)
     took = time.process_time() - start
 
-    assert read(tmp_path / layout.SWEEP_LOCK).njobs == 1000
+    assert read_sweep_lock(tmp_path / layout.SWEEP_LOCK).njobs == 1000
     assert took < 4
 
 
@@ -640,7 +640,7 @@ def test_show_writes_what_it_found_out(recorded: Path) -> None:
     content, written = path.read_bytes(), path.stat().st_mtime_ns
     show(recorded, ".")
 
-    assert read(path).njobs == 2
+    assert read_sweep_lock(path).njobs == 2
     assert (path.read_bytes(), path.stat().st_mtime_ns) == (content, written)
 
 
@@ -698,4 +698,4 @@ def test_unknown_keys_are_kept(tmp_path: Path) -> None:
     lock = new_sweep(tmp_path)
     lockfile.write(replace(lock, extra={"later": 1}), tmp_path / layout.SWEEP_LOCK)
 
-    assert read(tmp_path / layout.SWEEP_LOCK).extra == {"later": 1}
+    assert read_sweep_lock(tmp_path / layout.SWEEP_LOCK).extra == {"later": 1}

@@ -27,7 +27,7 @@ from sklearn.preprocessing import StandardScaler
 from flexlock_hydra.replay.compare.file_kinds import compare_contents
 from flexlock_hydra.replay.compare.judge import Judge, Rules, UnreadableError
 from flexlock_hydra.replay.compare.kinds.events import paired
-from flexlock_hydra.replay.compare.kinds.pickles import compare_told, told
+from flexlock_hydra.replay.compare.kinds.pickles import compare_told, pickle_contents
 from flexlock_hydra.replay.compare.outcome import Outcome
 from flexlock_hydra.replay.compare.path_names import Moved
 from flexlock_hydra.replay.compare.tolerance import EXACT
@@ -234,7 +234,7 @@ def test_a_damaged_dump_of_joblib(data: st.DataObject) -> None:
     end = data.draw(st.integers(0, len(content)))
     for damaged in (content, content[:end]):
         with suppress(UnreadableError):
-            told(bytes(damaged))
+            pickle_contents(bytes(damaged))
 
 
 def test_nothing_is_unpickled(tmp_path: Path) -> None:
@@ -245,7 +245,9 @@ def test_nothing_is_unpickled(tmp_path: Path) -> None:
     outcome = compare_contents("a.pkl", tmp_path / "old", tmp_path / "new", Rules())
     assert str(outcome) == "a.pkl: [1]: 1, now 2"
     assert not evil.exists()
-    assert told(pickle.dumps(Evil(evil))) == {"()": [f"{os.mkdir.__module__} mkdir", (str(evil),)]}
+    assert pickle_contents(pickle.dumps(Evil(evil))) == {
+        "()": [f"{os.mkdir.__module__} mkdir", (str(evil),)]
+    }
 
 
 def push(text: str) -> bytes:
@@ -300,7 +302,11 @@ PLAIN = st.recursive(
 def test_a_pickle_is_itself_in_any_protocol(value: Any, one: int, other: int) -> None:
     """What a pickle holds does not depend on how it was written."""
     judge = Judge("a.pkl")
-    compare_told(told(pickle.dumps(value, one)), told(pickle.dumps(value, other)), judge)
+    compare_told(
+        pickle_contents(pickle.dumps(value, one)),
+        pickle_contents(pickle.dumps(value, other)),
+        judge,
+    )
     assert judge.is_clean
 
 
@@ -312,7 +318,7 @@ def test_a_pickle_is_itself_in_any_protocol(value: Any, one: int, other: int) ->
 def test_any_bytes_are_a_pickle_or_none(content: bytes) -> None:
     """No sequence of opcodes ends in another error than that it cannot be read."""
     try:
-        told(content)
+        pickle_contents(content)
     except UnreadableError:
         pass
 

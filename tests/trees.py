@@ -17,7 +17,7 @@ def snapshot(root: Path, scope: Scope = Scope(), cwd: Path | None = None) -> Cod
     """The code state of the repository that a folder is in."""
     repo = GitRepo.find(root)
     assert repo is not None
-    return code.capture(repo, cwd or root, scope)
+    return code.capture_code(repo, cwd or root, scope)
 
 
 def listing(root: Path) -> dict[bytes, tuple[str, bytes]]:

@@ -116,11 +116,11 @@ def _root() -> Path:
 
 
 def _seen(root: Path) -> Iterator[_Seen]:
-    from flexlock_hydra.capture.lineage.find_files import files_below
+    from flexlock_hydra.capture.lineage.find_files import find_files
     from flexlock_hydra.record.layout import is_lock
 
     here, deadline = Path.cwd(), time.monotonic() + _PATIENCE
-    for path in files_below(root, is_lock, last_first=True):
+    for path in find_files(root, is_lock, last_first=True):
         run = _look(path, here)
         if run is not None:
             yield run

@@ -44,7 +44,7 @@ def command(
         if not as_json:
             _show(finding)
     if as_json:
-        render.as_json({"checks": [vars(finding) for finding in checks]})
+        render.print_json({"checks": [vars(finding) for finding in checks]})
     ctx.exit(0 if all(finding.ok for finding in checks) else 1)
 
 

@@ -17,7 +17,7 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
 from flexlock_hydra.capture.environment.ranks import is_further_rank
-from flexlock_hydra.hooks.config.options import FlexlockConf, Options
+from flexlock_hydra.hooks.config.options import CallbackOptions, FlexlockConf
 from flexlock_hydra.ports.git import ask
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ class FlexlockCallback(Callback):
     """
 
     def __init__(self, **options: Any) -> None:
-        self.options = Options.parse(**FlexlockConf.checked(options))
+        self.options = CallbackOptions.parse(**FlexlockConf.checked(options))
         self._recorder: Recorder | None = None
 
     @property
@@ -48,13 +48,13 @@ class FlexlockCallback(Callback):
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Observe the code, once, in the main process."""
         if self.options.enabled and not is_further_rank():
-            with ask.look_ahead(Path.cwd()) as ahead:
+            with ask.ask_status_ahead(Path.cwd()) as ahead:
                 self.recorder.run_start(config, ahead)
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """The same for a sweep."""
         if self.options.enabled and not is_further_rank():
-            with ask.look_ahead(Path.cwd()) as ahead:
+            with ask.ask_status_ahead(Path.cwd()) as ahead:
                 self.recorder.multirun_start(config, ahead)
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:

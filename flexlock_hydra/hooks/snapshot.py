@@ -19,7 +19,7 @@ from flexlock_hydra.hooks.config.survey import survey, to_plain
 from flexlock_hydra.hooks.job import code_watch
 from flexlock_hydra.hooks.job.active_run import ActiveRun
 from flexlock_hydra.hooks.job.masking import masked_code
-from flexlock_hydra.hooks.job.start import begin, named_data, observe_start
+from flexlock_hydra.hooks.job.start import begin_run, named_data, observe_start
 from flexlock_hydra.record.codec import Json
 from flexlock_hydra.record.lockfile import write_bytes
 from flexlock_hydra.record.model import COMPLETED, MAIN, Job, RunLock
@@ -110,7 +110,7 @@ def _plain_run(
     if container is not None and kept is SaveConfig.unresolved:
         folder.mkdir(parents=True, exist_ok=True)
         write_bytes(folder / "config.yaml", OmegaConf.to_yaml(container).encode())
-    run = begin(
+    run = begin_run(
         start,
         Job(name=name, command=start.command),
         folder,
@@ -120,7 +120,7 @@ def _plain_run(
         raise_on_data=True,
         status=COMPLETED,
     )
-    tracking.leave(run)
+    tracking.leave_sink(run)
     run.write()
     _recorded[folder] = (run, plain)
     return run
@@ -165,7 +165,7 @@ def _add_repo(run: ActiveRun, name: str, path: str) -> None:
         raise CodeError(f"{folder} is in no git repository", hint="git init, and commit.")
     key = name if name != path else repo.root.name
     scope = run.code[MAIN].scope if MAIN in run.code else Scope()
-    snapshots = code.flatten(key, code.take(repo, run.places.original_cwd, scope))
+    snapshots = code.named_snapshots(key, code.take_snapshot(repo, run.places.original_cwd, scope))
     run.code = {**run.code, **snapshots}
     run.lock = replace(
         run.lock,

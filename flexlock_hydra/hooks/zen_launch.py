@@ -64,7 +64,7 @@ class Launch:
             raise SystemExit(0)
 
 
-def main(words: list[str]) -> int:
+def run_script(words: list[str]) -> int:
     """Run the script that the command line names; its exit code, where it ends by itself."""
     import hydra_zen
     import hydra_zen._launch as module
@@ -100,4 +100,4 @@ def _run(words: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(run_script(sys.argv[1:]))

@@ -27,14 +27,14 @@ _FICLONE = 0x40049409
 
 
 @dataclass
-class Inside:
+class SafeFolder:
     """The folder ``root``; paths are relative to it, with slashes. Raises TargetError."""
 
     root: Path
     _open: dict[str, int] = field(default_factory=dict)
     """Folders that are open: the last one and those above it."""
 
-    def __enter__(self) -> Inside:
+    def __enter__(self) -> SafeFolder:
         return self
 
     def __exit__(self, *error: object) -> None:

@@ -72,7 +72,7 @@ class Brief:
     """``{data, environment}``."""
 
 
-def loads(content: bytes, where: str = "run.lock") -> Brief:
+def parse_brief(content: bytes, where: str = "run.lock") -> Brief:
     """What a list needs of a lock.
 
     Raises:
@@ -82,7 +82,7 @@ def loads(content: bytes, where: str = "run.lock") -> Brief:
     try:
         return _of_pieces(summary.cut(content))
     except (LockError, *lockfile.YAML_ERRORS):  # its own words come from reading it whole
-        lock = lockfile.loads(content, where)
+        lock = lockfile.parse_lock(content, where)
     try:
         return _of_lock(lock)
     except (ValueError, TypeError, RecursionError) as error:  # e.g. a number of 5000 digits

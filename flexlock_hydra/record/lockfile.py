@@ -55,16 +55,16 @@ def dumps(lock: Node) -> bytes:
         return emit(_printable(plain)).encode()
 
 
-def loads(content: bytes, where: str = "run.lock") -> RunLock:
+def parse_lock(content: bytes, where: str = "run.lock") -> RunLock:
     """A lock from YAML.
 
     Raises:
         LockError: not YAML, not format 1, or a value of the wrong type.
     """
-    return parse(RunLock, content, where, "Take it from the run's tag, or run the job again.")
+    return parse_kind(RunLock, content, where, "Take it from the run's tag, or run the job again.")
 
 
-def parse(kind: type[NodeT], content: bytes, where: str, hint: str) -> NodeT:
+def parse_kind(kind: type[NodeT], content: bytes, where: str, hint: str) -> NodeT:
     """A lock of a kind from YAML.
 
     Raises:
@@ -117,13 +117,13 @@ def check_format(plain: Json) -> None:
         )
 
 
-def read(path: Path) -> RunLock:
+def read_lock(path: Path) -> RunLock:
     """The lock in a file.
 
     Raises:
-        RunNotFoundError: no such file. LockError: see :func:`loads`.
+        RunNotFoundError: no such file. LockError: see :func:`parse_lock`.
     """
-    return loads(read_content(path), where=str(path))
+    return parse_lock(read_content(path), where=str(path))
 
 
 def read_content(path: Path) -> bytes:

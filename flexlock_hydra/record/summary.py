@@ -77,7 +77,7 @@ class JobSummary(Node):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Summary:
+class LockSummary:
     """The sections of a lock that lineage and sweeps need."""
 
     run: RunSummary
@@ -92,7 +92,7 @@ class _OtherFormError(ValueError):
     """A lock that this package did not write like this."""
 
 
-def loads(content: bytes, where: str = "run.lock", *, more: bool = False) -> Summary:
+def parse_summary(content: bytes, where: str = "run.lock", *, more: bool = False) -> LockSummary:
     """The summary of a lock; ``more`` of the job's number, overrides, duration and result.
 
     Raises:
@@ -102,17 +102,17 @@ def loads(content: bytes, where: str = "run.lock", *, more: bool = False) -> Sum
     try:
         return _of_pieces(cut(content), more)
     except (LockError, *lockfile.YAML_ERRORS):  # its own words come from reading it whole
-        return _of_lock(lockfile.loads(content, where))
+        return _of_lock(lockfile.parse_lock(content, where))
 
 
-def _of_pieces(pieces: Mapping[str, bytes], more: bool) -> Summary:
+def _of_pieces(pieces: Mapping[str, bytes], more: bool) -> LockSummary:
     run_keys, job_keys = (_MORE_RUN_KEYS, _MORE_JOB_KEYS) if more else (_RUN_KEYS, _JOB_KEYS)
     if f"status: {RUNNING}".encode() in pieces["run"]:
         run_keys |= {"process"}
     run, job = with_keys(pieces["run"], run_keys), with_keys(pieces["job"], job_keys)
     text = b"".join((pieces["format"], run, job, pieces.get("outputs", b"")))
     plain = lockfile.load_plain(text)
-    return Summary(
+    return LockSummary(
         run=RunSummary.parse(plain["run"], "run"),
         job=JobSummary.parse(plain["job"], "job"),
         repos=_nodes(CodeState, _body(pieces["repos"])),
@@ -122,9 +122,9 @@ def _of_pieces(pieces: Mapping[str, bytes], more: bool) -> Summary:
     )
 
 
-def _of_lock(lock: RunLock) -> Summary:
+def _of_lock(lock: RunLock) -> LockSummary:
     run, job = lock.run, lock.job
-    return Summary(
+    return LockSummary(
         run=RunSummary(
             id=run.id,
             status=run.status,

@@ -60,7 +60,7 @@ class SweepLock(Node):
         check_status(self.status)
 
 
-def read(path: Path) -> SweepLock:
+def read_sweep_lock(path: Path) -> SweepLock:
     """The lock in a file.
 
     Raises:
@@ -70,6 +70,6 @@ def read(path: Path) -> SweepLock:
         content = path.read_bytes()
     except OSError as error:
         raise LockError(f"{path} cannot be read: {error.strerror}") from error
-    return lockfile.parse(
+    return lockfile.parse_kind(
         SweepLock, content, str(path), "Remove it: the jobs' own locks hold all that it says."
     )

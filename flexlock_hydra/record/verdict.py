@@ -49,7 +49,7 @@ class Verdict:
         return json.dumps(self.to_dict(), sort_keys=True, separators=(",", ":"))
 
 
-def loads(line: str) -> Verdict | None:
+def parse_verdict(line: str) -> Verdict | None:
     """The verdict of a line; None where it is none: others write to the same ref."""
     if len(line) > _LONGEST:
         return None

@@ -154,7 +154,7 @@ class Volatile:
         return self._keys[path]
 
 
-def check(patterns: Iterable[str]) -> None:
+def check_patterns(patterns: Iterable[str]) -> None:
     """Refuse what is no pattern, and what takes back a pattern that there is not.
 
     Raises:

@@ -14,8 +14,8 @@ _UNLISTED = (
     r"_target_='flexlock_hydra\.hooks\.callback\.FlexlockCallback' with no"
 )
 
-resolver.register()
-options.register(ConfigStore.instance())
+resolver.register_resolver()
+options.register_options(ConfigStore.instance())
 
 
 class FlexlockSearchPath(SearchPathPlugin):
@@ -27,6 +27,6 @@ class FlexlockSearchPath(SearchPathPlugin):
         Hydra 1.4 warns of every callback that no execution whitelist names. Ours was
         chosen by its name and is code that the user installed: a good run prints nothing.
         """
-        resolver.register()
+        resolver.register_resolver()
         run_path.repair(search_path)
         warnings.filterwarnings("ignore", message=_UNLISTED)

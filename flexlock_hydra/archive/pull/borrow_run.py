@@ -65,7 +65,7 @@ def _url(place: str) -> str | None:
 def _is_bare(folder: Path) -> bool:
     if GitRepo.find(folder) is not None:
         return False
-    return command.run(folder, "rev-parse", "--is-bare-repository").stdout.strip() == b"true"
+    return command.run_git(folder, "rev-parse", "--is-bare-repository").stdout.strip() == b"true"
 
 
 @contextmanager

@@ -26,7 +26,7 @@ SCRATCH = "flexlock-pull-"
 
 
 @dataclass(frozen=True)
-class Target:
+class Destination:
     """A repository into which a tag is pulled."""
 
     repo: GitRepo
@@ -43,7 +43,7 @@ class Target:
 
 
 @contextmanager
-def new_clone(place: Path, url: str, tag: str, branch: str) -> Iterator[Target]:
+def new_clone(place: Path, url: str, tag: str, branch: str) -> Iterator[Destination]:
     """A repository of its own at a new or empty folder; taken away should the pull fail early."""
     existed, real = place.is_dir(), place.resolve()
     above = [up for up in real.parents if not up.exists()]
@@ -58,7 +58,7 @@ def new_clone(place: Path, url: str, tag: str, branch: str) -> Iterator[Target]:
             f"{place} cannot be made: {error.strerror}", hint="Choose another: --into DIR"
         ) from error
     try:
-        yield Target(GitRepo.init_with_remote(url, place), tag, branch)
+        yield Destination(GitRepo.init_with_remote(url, place), tag, branch)
     except BaseException:
         shutil.rmtree(real, ignore_errors=True)
         if existed:
@@ -72,7 +72,7 @@ def new_clone(place: Path, url: str, tag: str, branch: str) -> Iterator[Target]:
 @contextmanager
 def new_worktree(
     here: GitRepo, place: Path, commit: str, tag: str, branch: str
-) -> Iterator[Target]:
+) -> Iterator[Destination]:
     """A linked worktree of a repository, taken away should the pull fail early."""
     _require_free(place)
     if here.rev_parse(f"refs/heads/{branch}"):
@@ -85,7 +85,7 @@ def new_worktree(
         here.add_worktree(place, commit, branch, checkout=False)
         repo = _repo_at(place)
         write_state(repo.git_dir, tag, has_code=False)
-        yield Target(repo, tag, branch)
+        yield Destination(repo, tag, branch)
     except BaseException:
         shutil.rmtree(place, ignore_errors=True)
         here.git("worktree", "prune")
@@ -94,7 +94,7 @@ def new_worktree(
 
 
 @contextmanager
-def begun(place: Path, tag: str, branch: str, url: Callable[[], str]) -> Iterator[Target]:
+def begun(place: Path, tag: str, branch: str, url: Callable[[], str]) -> Iterator[Destination]:
     """What an earlier pull of the same tag left, perhaps killed before it had a repository.
 
     Raises:
@@ -111,17 +111,17 @@ def begun(place: Path, tag: str, branch: str, url: Callable[[], str]) -> Iterato
     is_clone = (place / ".git").is_dir()
     if not has_code and is_clone and (repo is None or not repo.config("remote.origin.fetch")):
         if repo is not None:
-            command.run(repo.root, "config", "--remove-section", "remote.origin")
+            command.run_git(repo.root, "config", "--remove-section", "remote.origin")
         repo = GitRepo.init_with_remote(url(), place)
     if repo is None:
         raise TargetError(f"{place} is no git repository", hint="Choose another: --into DIR")
     write_state(repo.git_dir, tag, has_code=has_code)
     _clear(repo.git_dir)
-    yield Target(repo, tag, branch, has_code)
+    yield Destination(repo, tag, branch, has_code)
 
 
 @contextmanager
-def this_repository(place: Path, tag: str, branch: str) -> Iterator[Target]:
+def this_repository(place: Path, tag: str, branch: str) -> Iterator[Destination]:
     """A repository that is in use; it must be clean."""
     repo = _repo_at(place)
     if repo.root != place.resolve():
@@ -133,7 +133,7 @@ def this_repository(place: Path, tag: str, branch: str) -> Iterator[Target]:
             f"{repo.root} has changes that are not committed: {', '.join(status.changed[:3])}",
             hint="Commit or stash them, or choose another folder: --into DIR",
         )
-    yield Target(repo, tag, branch, in_use=True)
+    yield Destination(repo, tag, branch, in_use=True)
 
 
 def is_begun(place: Path, tag: str, branch: str) -> bool:
@@ -162,7 +162,7 @@ def read_state(place: Path, tag: str) -> bool | None:
 
 def write_state(git_dir: Path, tag: str, *, has_code: bool) -> None:
     """Note how far a pull came, and who pulls."""
-    said = {"tag": tag, "has_code": has_code, "process": process.capture().to_dict()}
+    said = {"tag": tag, "has_code": has_code, "process": process.this_process().to_dict()}
     write_bytes(git_dir / _STATE, json.dumps(said).encode())
 
 

@@ -25,7 +25,7 @@ from flexlock_hydra.record.model import check_path
 
 
 @dataclass(frozen=True)
-class Depot:
+class HashFetcher:
     """Brings recorded data to a folder of its own, every byte checked."""
 
     run: RecordedRun

@@ -40,7 +40,7 @@ def _bring_tag(repo: GitRepo, here: GitRepo | None, tag: str, source: str | None
         )
     fetch_refs(repo.root, url, [f"{ref}:{ref}"])
     if layout.VERDICTS in found:
-        verdicts.join(repo, url, found[layout.VERDICTS])
+        verdicts.merge_theirs(repo, url, found[layout.VERDICTS])
     return True
 
 

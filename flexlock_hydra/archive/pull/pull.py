@@ -11,25 +11,25 @@ from pathlib import Path
 from typing import Any
 
 from flexlock_hydra.archive.pull import destination
-from flexlock_hydra.archive.pull.destination import Target
+from flexlock_hydra.archive.pull.destination import Destination
 from flexlock_hydra.archive.pull.fetch_tag import fetch_tag, source_of
 from flexlock_hydra.archive.pull.restore_data import (
     COPY,
     HARDLINK,
     LINKS,
     SYMLINK,
-    Filled,
-    Filler,
+    DataRestorer,
+    RestoredData,
     check_sizes,
 )
-from flexlock_hydra.archive.pull.selection import Selection, further
+from flexlock_hydra.archive.pull.selection import PullSelection, extra_repos_of_tag
 from flexlock_hydra.archive.remotes.choose import named_remote, with_settings
 from flexlock_hydra.archive.tag.read_tag import Tagged, read_tagged
 from flexlock_hydra.errors import FlexlockError, GitError, RunNotFoundError, TargetError
 from flexlock_hydra.ports.git import ask, command
 from flexlock_hydra.ports.git import status as gitlook
 from flexlock_hydra.ports.git.repo import GitRepo
-from flexlock_hydra.ports.safe_write import Inside
+from flexlock_hydra.ports.safe_write import SafeFolder
 from flexlock_hydra.ports.store.folder import FolderStore
 from flexlock_hydra.ports.store.store import RemoteSpec, Store, md5_of, open_store
 from flexlock_hydra.record import layout
@@ -38,7 +38,7 @@ _MISSING = f"{layout.ARCHIVE_DIR}/MISSING"
 
 
 @dataclass(frozen=True)
-class Options:
+class PullOptions:
     """How a pull goes.
 
     Args:
@@ -89,34 +89,34 @@ def pull(tag: str, **options: Any) -> Pulled:
     """Restore a pushed run or sweep.
 
     Args:
-        options: see :class:`Options`.
+        options: see :class:`PullOptions`.
 
     Raises:
         RunNotFoundError: no such tag. TargetError: the folder is not free, or the tag
             would write outside of it. DataError, GitError, RemoteError.
     """
     command.require_version()
-    return _pull(tag.removeprefix("refs/tags/"), Options(**options))
+    return _pull(tag.removeprefix("refs/tags/"), PullOptions(**options))
 
 
 def restore_for_drill(repo: GitRepo, tag: str, store: Store) -> tuple[str, ...]:
     """Restore a tag that a new repository has, from the store alone; which code is missing."""
-    options = Options()
+    options = PullOptions()
     tagged = read_tagged(repo, tag)
-    wanted = Selection.of(tagged, store)
+    wanted = PullSelection.of(tagged, store)
     wanted.check()
     repo.check_out("drill", tagged.commit, new=True, force=False)
     _fill(repo, wanted, options)
     return tuple(_unpack_repos(repo, tagged))
 
 
-def as_json(pulled: Pulled) -> dict[str, Any]:
+def pull_document(pulled: Pulled) -> dict[str, Any]:
     """The command's JSON document."""
     plain = {**vars(pulled), "missing": list(pulled.missing), "warnings": list(pulled.warnings)}
     return {key: value for key, value in plain.items() if key != "warnings" or value}
 
 
-def _pull(tag: str, options: Options) -> Pulled:
+def _pull(tag: str, options: PullOptions) -> Pulled:
     named = layout.parse_tag(tag)
     if named is None:
         raise RunNotFoundError(
@@ -129,7 +129,7 @@ def _pull(tag: str, options: Options) -> Pulled:
     here = GitRepo.find(Path.cwd())
     with _target(place, tag, branch, here, options) as goal:
         tagged = fetch_tag(goal.repo, here, tag, options.source)
-        wanted = Selection.of(
+        wanted = PullSelection.of(
             tagged,
             _store(tagged, here or goal.repo, options),
             only=options.only,
@@ -161,7 +161,7 @@ def _pull(tag: str, options: Options) -> Pulled:
     )
 
 
-def _store(tagged: Tagged, here: GitRepo, options: Options) -> Store:
+def _store(tagged: Tagged, here: GitRepo, options: PullOptions) -> Store:
     """Where the data is: where the tag says, or the user."""
     asked = options.remote
     return open_store(
@@ -170,8 +170,8 @@ def _store(tagged: Tagged, here: GitRepo, options: Options) -> Store:
 
 
 def _target(
-    place: Path, tag: str, branch: str, here: GitRepo | None, options: Options
-) -> AbstractContextManager[Target]:
+    place: Path, tag: str, branch: str, here: GitRepo | None, options: PullOptions
+) -> AbstractContextManager[Destination]:
     """Where it goes, by what lies there."""
     if destination.is_begun(place, tag, branch):
         return destination.begun(
@@ -190,7 +190,7 @@ def _target(
     return destination.new_clone(place, source_of(here, options.source, tag), tag, branch)
 
 
-def _check_out(goal: Target, tagged: Tagged) -> None:
+def _check_out(goal: Destination, tagged: Tagged) -> None:
     repo = goal.repo
     at = repo.rev_parse(f"refs/heads/{goal.branch}")
     if at not in (None, tagged.commit):
@@ -205,12 +205,12 @@ def _unpack_repos(repo: GitRepo, tagged: Tagged) -> list[str]:
     """Check the runs' further repositories out in their places; those that did not travel."""
     missing = []
     done: dict[str, str] = {}
-    for each in further(tagged):
+    for each in extra_repos_of_tag(tagged):
         place, commit = each.restored, each.state.commit
         if done.setdefault(place, commit) != commit:
             missing.append(f"{place}: another job's code of repository {each.name}")
         elif repo.has_object(f"{commit}^{{tree}}"):
-            with Inside(repo.root) as inside:  # a link of an outer one could be on the way
+            with SafeFolder(repo.root) as inside:  # a link of an outer one could be on the way
                 inside.make_folder(place)
             repo.unpack(commit, repo.root / place)
         else:
@@ -219,22 +219,22 @@ def _unpack_repos(repo: GitRepo, tagged: Tagged) -> list[str]:
 
 
 def _fill(
-    repo: GitRepo, wanted: Selection, options: Options, *, resumed: bool = False
-) -> Filled:
+    repo: GitRepo, wanted: PullSelection, options: PullOptions, *, resumed: bool = False
+) -> RestoredData:
     if wanted.store is None:
-        return Filled()
+        return RestoredData()
     sizes = wanted.store.sizes(sorted(set(wanted.contents.files.values())))
     check_sizes(wanted.contents, sizes, sum(out.size for out in wanted.tagged.outs))
     cache = FolderStore(RemoteSpec(str(options.cache.absolute()))) if options.cache else None
-    filler = Filler(
+    filler = DataRestorer(
         repo.root, repo.git_dir, wanted.store, options.link, cache, options.progress, resumed
     )
     filled = filler.fill(wanted.files, wanted.shape(), sizes)
     lost = tuple(f"{path}: {why}" for path, why in sorted(wanted.lost.items()))
-    return Filled(filled.restored, (*lost, *filled.missing), filled.copied)
+    return RestoredData(filled.restored, (*lost, *filled.missing), filled.copied)
 
 
-def _require_no_other(repo: GitRepo, wanted: Selection) -> None:
+def _require_no_other(repo: GitRepo, wanted: PullSelection) -> None:
     """Refuse, before anything is changed, where the tag would meet files of the user's.
 
     Data may be there with the same bytes. What the tag tracks and HEAD does not may not,
@@ -245,14 +245,14 @@ def _require_no_other(repo: GitRepo, wanted: Selection) -> None:
     """
     tracked = repo.ls_tree("HEAD") if repo.rev_parse("HEAD") else {}
     new = [path for path in wanted.tagged.tree if path not in tracked]
-    with Inside(repo.root) as inside:
+    with SafeFolder(repo.root) as inside:
         if here := [path for path in new if inside.look(path) is not None]:
             raise TargetError(
                 f"{repo.root} has files of its own that the tag tracks: {', '.join(here[:3])}",
                 hint="Restore it beside: --worktree, or --into DIR",
             )
         taken = [path for path in wanted.files if _is_other(inside, repo, wanted, path)]
-        places = {each.restored for each in further(wanted.tagged)}
+        places = {each.restored for each in extra_repos_of_tag(wanted.tagged)}
         taken += [place for place in places if _holds_work(inside, repo.root, place)]
     if taken:
         raise TargetError(
@@ -261,7 +261,7 @@ def _require_no_other(repo: GitRepo, wanted: Selection) -> None:
         )
 
 
-def _is_other(inside: Inside, repo: GitRepo, wanted: Selection, path: str) -> bool:
+def _is_other(inside: SafeFolder, repo: GitRepo, wanted: PullSelection, path: str) -> bool:
     if inside.look(path) is None:
         return False
     try:
@@ -270,7 +270,7 @@ def _is_other(inside: Inside, repo: GitRepo, wanted: Selection, path: str) -> bo
         return True
 
 
-def _holds_work(inside: Inside, root: Path, place: str) -> bool:
+def _holds_work(inside: SafeFolder, root: Path, place: str) -> bool:
     """Whether a further repository's place holds more than a repository without changes."""
     found, folder = inside.look(place), root / place
     if found is None or stat.S_ISDIR(found.st_mode) and not os.listdir(folder):
@@ -285,7 +285,7 @@ def _holds_work(inside: Inside, root: Path, place: str) -> bool:
 
 def _note(repo: GitRepo, tag: str, missing: Collection[str]) -> None:
     """Leave a file in the folder that says what is missing; take it away when nothing is."""
-    with Inside(repo.root) as inside:
+    with SafeFolder(repo.root) as inside:
         if missing:
             lines = [f"flexlock-hydra pull {tag} --into {repo.root}  # finishes this", *missing]
             text = "".join(f"{line}\n" for line in lines).encode("utf-8", "surrogateescape")
@@ -299,7 +299,7 @@ def _write(fd: int, content: bytes) -> None:
         file.write(content)
 
 
-def _said(filled: Filled, options: Options) -> tuple[str, ...]:
+def _said(filled: RestoredData, options: PullOptions) -> tuple[str, ...]:
     if filled.copied:
         return (f"{filled.copied} files are copies: no {options.link} can be made here",)
     if options.link in (HARDLINK, SYMLINK) and filled.restored:

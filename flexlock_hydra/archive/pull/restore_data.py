@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from flexlock_hydra.archive.pull.destination import SCRATCH
-from flexlock_hydra.archive.tag.listings import MISSING, Contents
+from flexlock_hydra.archive.tag.listings import MISSING, TagContents
 from flexlock_hydra.errors import DataError, TargetError
-from flexlock_hydra.ports.safe_write import Inside, clone_file
+from flexlock_hydra.ports.safe_write import SafeFolder, clone_file
 from flexlock_hydra.ports.store.folder import FolderStore
 from flexlock_hydra.ports.store.store import Store
 
@@ -45,7 +45,7 @@ class Shape:
 
 
 @dataclass(frozen=True)
-class Filled:
+class RestoredData:
     """What a pull of data did: files written, and what is not there, in words."""
 
     restored: int = 0
@@ -55,7 +55,7 @@ class Filled:
 
 
 @dataclass(frozen=True)
-class Filler:
+class DataRestorer:
     """How files come from a store into a folder."""
 
     root: Path
@@ -69,7 +69,9 @@ class Filler:
     resumed: bool = False
     """Whether an earlier pull began to fill the folder."""
 
-    def fill(self, files: Mapping[str, str], shape: Shape, sizes: Mapping[str, int]) -> Filled:
+    def fill(
+        self, files: Mapping[str, str], shape: Shape, sizes: Mapping[str, int]
+    ) -> RestoredData:
         """Write every file that is not there yet.
 
         Args:
@@ -80,7 +82,7 @@ class Filler:
             TargetError: a place is not safe, or the disk is full.
             RemoteError: the remote cannot be reached.
         """
-        with Inside(self.root) as inside:
+        with SafeFolder(self.root) as inside:
             if self.resumed:
                 self._clear(inside, files)
             todo, taken = self._compare(inside, files, shape)
@@ -92,9 +94,9 @@ class Filler:
         missing = {**taken, **lacking, **failed}
         restored = len(todo) - len(failed)
         words = tuple(f"{path}: {missing[path]}" for path in sorted(missing))
-        return Filled(restored, words, copied)
+        return RestoredData(restored, words, copied)
 
-    def _clear(self, inside: Inside, files: Iterable[str]) -> None:
+    def _clear(self, inside: SafeFolder, files: Iterable[str]) -> None:
         """Take away what a killed pull did not finish."""
         for folder in {posixpath.dirname(path) for path in files}:
             place = self.root / folder
@@ -103,7 +105,7 @@ class Filler:
                     (place / name).unlink()
 
     def _compare(
-        self, inside: Inside, files: Mapping[str, str], shape: Shape
+        self, inside: SafeFolder, files: Mapping[str, str], shape: Shape
     ) -> tuple[dict[str, str], dict[str, str]]:
         """The files that are to be written, and those whose place something else has."""
         todo, taken = {}, {}
@@ -116,7 +118,7 @@ class Filler:
         return todo, taken
 
     def _is_whole(
-        self, inside: Inside, path: str, oid: str, found: os.stat_result, shape: Shape
+        self, inside: SafeFolder, path: str, oid: str, found: os.stat_result, shape: Shape
     ) -> bool:
         """Whether a file is there with its bytes, itself or by a link that we would make."""
         if stat.S_ISLNK(found.st_mode):
@@ -130,7 +132,7 @@ class Filler:
             return _md5_of(fd) == oid
 
     def _bring(
-        self, inside: Inside, todo: Mapping[str, str], shape: Shape, sizes: Mapping[str, int]
+        self, inside: SafeFolder, todo: Mapping[str, str], shape: Shape, sizes: Mapping[str, int]
     ) -> tuple[dict[str, str], int]:
         """Fetch and place; path -> why not, and how many are copies against the wish."""
         failed: dict[str, str] = {}
@@ -150,7 +152,7 @@ class Filler:
             self.progress(done, len(by_oid))
         return failed, copied
 
-    def _place(self, inside: Inside, path: str, oid: str, source: str, shape: Shape) -> bool:
+    def _place(self, inside: SafeFolder, path: str, oid: str, source: str, shape: Shape) -> bool:
         """One file; whether it is a copy although a link was asked for."""
         if path in shape.links:
             if inside.link(path, _link_text(path, shape.links[path]), SYMLINK):
@@ -182,7 +184,7 @@ class Filler:
         origin = self.cache or (self.store if isinstance(self.store, FolderStore) else None)
         return os.path.abspath(origin.path(oid)) if origin else ""
 
-    def _finish(self, inside: Inside, shape: Shape, files: Mapping[str, str]) -> None:
+    def _finish(self, inside: SafeFolder, shape: Shape, files: Mapping[str, str]) -> None:
         """Empty folders; they come last, as those above them are made by files."""
         for folder in shape.empty:
             found = inside.look(folder)
@@ -193,7 +195,7 @@ class Filler:
 class _Fetched:
     """Objects as files of this machine: where they lie already, or fetched for a while."""
 
-    def __init__(self, filler: Filler, oids: Sequence[str]) -> None:
+    def __init__(self, filler: DataRestorer, oids: Sequence[str]) -> None:
         self.filler, self.oids = filler, oids
         self.failed: dict[str, str] = {}
         self.folder: tempfile.TemporaryDirectory[str] | None = None
@@ -259,7 +261,7 @@ def _require_room(root: Path, needed: int) -> None:
         )
 
 
-def check_sizes(contents: Contents, sizes: Mapping[str, int], tagged_size: int) -> None:
+def check_sizes(contents: TagContents, sizes: Mapping[str, int], tagged_size: int) -> None:
     """Refuse objects that are larger than the tag says: a bomb is.
 
     Raises:

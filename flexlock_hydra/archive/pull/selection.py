@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 from flexlock_hydra.archive.pull.restore_data import Shape
 from flexlock_hydra.archive.runs import extra_repos
-from flexlock_hydra.archive.runs.extra_repos import Further
+from flexlock_hydra.archive.runs.extra_repos import ExtraRepo
 from flexlock_hydra.archive.tag.collect import OUTPUTS
-from flexlock_hydra.archive.tag.listings import Contents, read_contents
-from flexlock_hydra.archive.tag.plan import is_under, join, with_parents
+from flexlock_hydra.archive.tag.listings import TagContents, read_contents
+from flexlock_hydra.archive.tag.plan import is_under, join_path, with_parents
 from flexlock_hydra.archive.tag.read_tag import Tagged, check_files, check_place
 from flexlock_hydra.errors import DataError, TargetError
 from flexlock_hydra.ports.git.status import GITLINK
@@ -19,12 +19,12 @@ from flexlock_hydra.ports.store.store import Store
 
 
 @dataclass(frozen=True)
-class Selection:
+class PullSelection:
     """The files of a tag that are to be there, and where their bytes are."""
 
     tagged: Tagged
     store: Store | None
-    contents: Contents
+    contents: TagContents
     files: Mapping[str, str]
     """Path -> object id, of the wanted ones."""
     lost: Mapping[str, str]
@@ -38,7 +38,7 @@ class Selection:
         only: Collection[str] = (),
         data: bool = True,
         outputs: bool = True,
-    ) -> Selection:
+    ) -> PullSelection:
         """What is asked for.
 
         Args:
@@ -55,7 +55,7 @@ class Selection:
                 f"tag {tagged.name} has no data {unknown[0]}", hint=f"It has: {', '.join(known)}"
             )
         if not data or not tagged.outs:
-            return cls(tagged, None, Contents({}, {}, {}), {}, {})
+            return cls(tagged, None, TagContents({}, {}, {}), {}, {})
         store.require()
         contents = read_contents(tagged, store)
         folders = [
@@ -88,7 +88,7 @@ class Selection:
         for folder in self.shape().empty:
             above = self.contents.files.keys() & set(with_parents(folder))
             check_files([folder, *(above - {folder})], tree)
-        for each in further(self.tagged):
+        for each in extra_repos_of_tag(self.tagged):
             _check_repo(self.tagged, each)
 
     def shape(self) -> Shape:
@@ -105,26 +105,27 @@ class Selection:
             if entry is None:
                 continue
             executable |= {
-                join(piece.path, "" if name == "." else name) for name in entry.executable or ()
+                join_path(piece.path, "" if name == "." else name)
+                for name in entry.executable or ()
             }
             for name, text in (entry.links or {}).items():
-                path = join(piece.path, name)
+                path = join_path(piece.path, name)
                 leads = posixpath.normpath(posixpath.join(posixpath.dirname(path), text))
                 same = path in self.files and self.files.get(leads) == self.files[path]
                 if same and is_under(leads, piece.path) and leads != path:
                     links[path] = leads
-            empty |= {join(piece.path, name): None for name in entry.empty or ()}
+            empty |= {join_path(piece.path, name): None for name in entry.empty or ()}
         kept = {path: leads for path, leads in links.items() if leads not in links}
         return Shape(frozenset(executable), kept, tuple(empty))
 
 
-def further(tagged: Tagged) -> Iterator[Further]:
+def extra_repos_of_tag(tagged: Tagged) -> Iterator[ExtraRepo]:
     """The further repositories of a tag's own runs."""
     for run_id in tagged.own:
-        yield from extra_repos.further(tagged.runs[run_id])
+        yield from extra_repos.extra_repos(tagged.runs[run_id])
 
 
-def _check_repo(tagged: Tagged, each: Further) -> None:
+def _check_repo(tagged: Tagged, each: ExtraRepo) -> None:
     """Refuse a further repository where it is not safe, or the tag has a file.
 
     Raises:

@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from flexlock_hydra.archive.pull.pull import restore_for_drill
-from flexlock_hydra.archive.tag.payload import Cargo
-from flexlock_hydra.archive.tag.plan import join
+from flexlock_hydra.archive.tag.payload import Payload
+from flexlock_hydra.archive.tag.plan import join_path
 from flexlock_hydra.capture.data.digest import FileDigest, digest_file
 from flexlock_hydra.errors import PushError
 from flexlock_hydra.ports.git.remote import fetch_refs, push_refs
@@ -22,7 +22,7 @@ _DRILL_REFS = "refs/flexlock/drill"
 _NAMED = 10
 
 
-def drill(repo: GitRepo, url: str | None, cargo: Cargo, oid: str, store: Store) -> int:
+def drill(repo: GitRepo, url: str | None, cargo: Payload, oid: str, store: Store) -> int:
     """Restore a tag object and compare every file with what was recorded; how many were.
 
     With a git remote, the object lies there for a while under a ref that is no tag.
@@ -67,13 +67,13 @@ def _lent(repo: GitRepo, url: str | None, oid: str) -> Iterator[tuple[str, str]]
         push_refs(repo.root, url, {ref: ""})
 
 
-def _expected(cargo: Cargo) -> Iterator[tuple[str, FileDigest]]:
+def _expected(cargo: Payload) -> Iterator[tuple[str, FileDigest]]:
     for out in cargo.plan.outs:
         for rel, file in out.digest.files.items():
-            yield join(out.path, rel), file
+            yield join_path(out.path, rel), file
 
 
-def _code(repo: GitRepo, cargo: Cargo) -> dict[str, TreeEntry]:
+def _code(repo: GitRepo, cargo: Payload) -> dict[str, TreeEntry]:
     """The files of the run's code that the restored folder must have as they are."""
     changed = {path for path, _ in _expected(cargo)} | set(cargo.plan.remove) | set(cargo.locks)
     added = {".gitignore", ".dvcignore", ".dvc/config", ".dvc/.gitignore"}
@@ -84,7 +84,7 @@ def _code(repo: GitRepo, cargo: Cargo) -> dict[str, TreeEntry]:
     }
 
 
-def _compare(repo: GitRepo, cargo: Cargo, root: Path) -> Iterator[str]:
+def _compare(repo: GitRepo, cargo: Payload, root: Path) -> Iterator[str]:
     """What of the restored folder is not as recorded, in words."""
     for path, file in _expected(cargo):
         try:

@@ -19,12 +19,12 @@ import yaml
 
 from flexlock_hydra.archive.push import secret_scan
 from flexlock_hydra.archive.push.drill import drill
-from flexlock_hydra.archive.remotes.announce import Announced, pushing
+from flexlock_hydra.archive.remotes.announce import Announcement, pushing
 from flexlock_hydra.archive.remotes.choose import choose_git_remote, choose_remote
 from flexlock_hydra.archive.runs.find import RecordedRun, RecordedSweep
 from flexlock_hydra.archive.tag import metafiles, tag_object
 from flexlock_hydra.archive.tag.listings import damaged
-from flexlock_hydra.archive.tag.payload import Cargo, load_cargo
+from flexlock_hydra.archive.tag.payload import Payload, load_payload
 from flexlock_hydra.archive.tag.plan import with_parents
 from flexlock_hydra.archive.tag.read_tag import MANIFEST_ERRORS, check_manifest
 from flexlock_hydra.archive.tag.subject import Subject, subject_of
@@ -49,7 +49,7 @@ _PATIENCE = 10.0
 
 
 @dataclass(frozen=True)
-class Options:
+class PushOptions:
     """How a push goes.
 
     Args:
@@ -100,15 +100,15 @@ def push(found: RecordedRun | RecordedSweep, **options: Any) -> Pushed:
     """Push a run, or a sweep with all its jobs, with all that it stands on.
 
     Args:
-        options: see :class:`Options`.
+        options: see :class:`PushOptions`.
 
     Raises:
         FlexlockError: nothing was tagged; the message says why and what to do.
     """
-    return _push(subject_of(found), Options(**options))
+    return _push(subject_of(found), PushOptions(**options))
 
 
-def as_json(pushed: Pushed) -> dict[str, Any]:
+def push_document(pushed: Pushed) -> dict[str, Any]:
     """The command's JSON document."""
     plain = {**vars(pushed), "warnings": list(pushed.warnings)}
     return {key: value for key, value in plain.items() if key != "drilled" or value is not None}
@@ -128,8 +128,8 @@ def restore_commands(pushed: Pushed, root: Path) -> tuple[str, str]:
 class _Delivery:
     """A push under way."""
 
-    options: Options
-    cargo: Cargo
+    options: PushOptions
+    cargo: Payload
     url: str | None
     base: Store
     """Holds the named files."""
@@ -159,14 +159,14 @@ class _Delivery:
         return wanted
 
 
-def _push(subject: Subject, options: Options) -> Pushed:
+def _push(subject: Subject, options: PushOptions) -> Pushed:
     command.require_version()
     repo = subject.repo
     url = choose_git_remote(repo, options.git_remote)
     base = open_store(choose_remote(repo, options.remote))
     store = base if options.layout == metafiles.SHARED else open_store(base.spec.below(subject.tag))
     refs = remote_refs(repo.root, url) if url else {}
-    cargo = load_cargo(subject, outputs=options.outputs)
+    cargo = load_payload(subject, outputs=options.outputs)
     delivery = _Delivery(options, cargo, url, base, store, refs)
     known = _look_for_secrets(delivery)
     commit = "" if options.dry_run else _commit(delivery)
@@ -196,7 +196,9 @@ def _deliver(delivery: _Delivery, commit: str) -> tuple[Mapping[str, int], int |
     """
     cargo, subject, repo = delivery.cargo, delivery.subject, delivery.repo
     manifest = metafiles.manifest(cargo, delivery.base.spec, delivery.options.layout)
-    wanted = tag_object.Wanted(subject.tag, commit, metafiles.tag_message(manifest), subject.date)
+    wanted = tag_object.TagObject(
+        subject.tag, commit, metafiles.tag_message(manifest), subject.date
+    )
     there = delivery.refs.get(f"refs/tags/{subject.tag}")
     oid = tag_object.make(repo, wanted, there, delivery.url, sign=delivery.options.sign)
     refs = delivery.wanted(oid, commit)
@@ -307,7 +309,7 @@ def _commit(delivery: _Delivery) -> str:
     return repo.commit_tree(tree, cargo.commits, message, subject.date)
 
 
-def _hiding_gitignore(repo: GitRepo, cargo: Cargo) -> bytes | None:
+def _hiding_gitignore(repo: GitRepo, cargo: Payload) -> bytes | None:
     """The root's ``.gitignore``, if it would hide the metafiles from DVC."""
     entry = cargo.tree.get(".gitignore")
     if entry is None or entry.mode not in ("100644", "100755"):
@@ -316,7 +318,7 @@ def _hiding_gitignore(repo: GitRepo, cargo: Cargo) -> bytes | None:
     return content if repo.would_ignore(content, f"{layout.METAFILES}/0000.dvc") else None
 
 
-def _upload(delivery: _Delivery, turn: Announced) -> Mapping[str, int]:
+def _upload(delivery: _Delivery, turn: Announcement) -> Mapping[str, int]:
     """Send what the remote says is absent, until it says that all is there.
 
     It is asked when nobody deletes. What was sent, object id -> bytes.
@@ -342,7 +344,7 @@ def _upload(delivery: _Delivery, turn: Announced) -> Mapping[str, int]:
     )
 
 
-def _damaged(store: Store, cargo: Cargo, absent: Mapping[str, int]) -> dict[str, int]:
+def _damaged(store: Store, cargo: Payload, absent: Mapping[str, int]) -> dict[str, int]:
     """The objects that are there with other bytes than they should have."""
     there = [oid for oid in cargo.sizes if oid not in absent]
     return {oid: cargo.sizes[oid] for oid in damaged(store, there)}
@@ -372,7 +374,7 @@ def _look_for_secrets(delivery: _Delivery) -> list[str]:
     return [f"{leak} looks like a secret; the git remote has it already" for leak in old]
 
 
-def _warnings(cargo: Cargo, url: str | None, remote: RemoteSpec) -> tuple[str, ...]:
+def _warnings(cargo: Payload, url: str | None, remote: RemoteSpec) -> tuple[str, ...]:
     """What the tag cannot promise, in words."""
     said: dict[str, None] = {}
     if url is None:
@@ -408,7 +410,7 @@ def _gaps(run: RecordedRun) -> list[str]:
     return said
 
 
-def _hydra_secrets(cargo: Cargo, sent: Container[str]) -> list[str]:
+def _hydra_secrets(cargo: Payload, sent: Container[str]) -> list[str]:
     """Hydra's own files among the outputs that were sent and show what looks like a secret."""
     found = []
     for piece in cargo.plan.pieces:

@@ -69,7 +69,7 @@ class Leak:
         return f"{self.path}:{self.line}: {self.what}"
 
 
-def find(path: str, content: bytes) -> Iterator[Leak]:
+def find_secrets(path: str, content: bytes) -> Iterator[Leak]:
     """The lines of a file that show a secret."""
     if len(content) > _LARGEST or b"\0" in content[:8000]:
         return
@@ -107,7 +107,7 @@ def in_tree(repo: GitRepo, tree: Mapping[str, TreeEntry], without: set[str]) -> 
 
 def in_locks(locks: Mapping[str, bytes]) -> list[Leak]:
     """The leaks of locks; what was masked when they were written is none."""
-    return [leak for path, content in sorted(locks.items()) for leak in find(path, content)]
+    return [leak for path, content in sorted(locks.items()) for leak in find_secrets(path, content)]
 
 
 def refuse(leaks: Iterable[Leak], allowed: Iterable[str]) -> None:
@@ -131,7 +131,7 @@ def refuse(leaks: Iterable[Leak], allowed: Iterable[str]) -> None:
 def _in_blobs(repo: GitRepo, names: Mapping[str, str]) -> list[Leak]:
     """The leaks of blobs, id -> path."""
     blobs = repo.read_blobs([*names], largest=_LARGEST)
-    return sorted({leak for oid, text in blobs for leak in find(names[oid], text)}, key=str)
+    return sorted({leak for oid, text in blobs for leak in find_secrets(names[oid], text)}, key=str)
 
 
 def _holds_settings(path: str) -> bool:

@@ -31,7 +31,7 @@ _WORKERS = 8
 _COLUMNS = {"config": "config", "data": "world", "environment": "world"}
 
 
-class Listed(NamedTuple):
+class ListedRun(NamedTuple):
     """A run, its status judged now."""
 
     id: str
@@ -69,7 +69,7 @@ class Listed(NamedTuple):
 class Catalog:
     """The runs below some folders, in no order, and what could not be read."""
 
-    runs: tuple[Listed, ...]
+    runs: tuple[ListedRun, ...]
     warnings: tuple[str, ...]
 
 
@@ -189,19 +189,19 @@ def _read(path: str) -> _Read:
     if len(content) > _LARGEST:
         return _Read(path, b"", None, f"{path} is too large for a lock")
     try:
-        return _Read(path, after if before == after else b"", brief.loads(content, path))
+        return _Read(path, after if before == after else b"", brief.parse_brief(content, path))
     except LockError as error:
         return _Read(path, b"", None, str(error))
 
 
 def _listed(
     found: _Found, row: Row, shown: Mapping[str, Json], around: _Around
-) -> Listed:
+) -> ListedRun:
     folder, name = os.path.split(found.path)
     status = shown["status"]
     if status == "running":
         status = around.status(shown["process"], found.repo or folder)
-    return Listed(
+    return ListedRun(
         id=shown["id"],
         path=folder if name == layout.LOCK else found.path,
         job=shown["job"],

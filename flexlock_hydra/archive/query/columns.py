@@ -9,7 +9,7 @@ from functools import partial
 from operator import attrgetter
 from typing import Any
 
-from flexlock_hydra.archive.query.catalog import Listed
+from flexlock_hydra.archive.query.catalog import ListedRun
 from flexlock_hydra.errors import FlexlockError
 
 SHOWN = ("id", "path", "job", "status", "started", "duration", "overrides", "result", "tag")
@@ -43,7 +43,7 @@ Column = tuple[str, tuple[str | int, ...]]
 """A name and the keys below it."""
 
 
-def parse(text: str) -> Column:
+def parse_column(text: str) -> Column:
     """A column from ``config.model.lr``, ``result[0]``, ``config["a.b"]``.
 
     Raises:
@@ -56,10 +56,10 @@ def parse(text: str) -> Column:
         rest = rest[match.end():]
     if rest:
         raise ColumnError(f"{text!r:.80} is no column", hint=_hint(name))
-    return check(name, keys)
+    return check_column(name, keys)
 
 
-def check(name: str, keys: Sequence[str | int]) -> Column:
+def check_column(name: str, keys: Sequence[str | int]) -> Column:
     """A column whose name is known.
 
     Raises:
@@ -77,13 +77,13 @@ def _hint(name: str) -> str:
     return f"A key of the config is config.{name}. {known}" if name.isidentifier() else known
 
 
-def getter(column: Column) -> Callable[[Listed], Any]:
+def getter(column: Column) -> Callable[[ListedRun], Any]:
     """What tells the value of a run in a column, or MISSING."""
     name, keys = column
     return partial(_value, column) if keys else attrgetter(name)
 
 
-def _value(column: Column, run: Listed) -> Any:
+def _value(column: Column, run: ListedRun) -> Any:
     name, keys = column
     found = getattr(run, name)
     for i, key in enumerate(keys):
@@ -98,12 +98,12 @@ def _value(column: Column, run: Listed) -> Any:
     return found
 
 
-def parts(columns: Collection[Column]) -> set[str]:
+def sections_to_read(columns: Collection[Column]) -> set[str]:
     """What of the runs must be read for columns."""
     return {name for name, _ in columns} & set(PARTS)
 
 
-def plain(run: Listed) -> dict[str, Any]:
+def plain(run: ListedRun) -> dict[str, Any]:
     """A run as JSON has it."""
     return {name: getattr(run, name) for name in SHOWN}
 

@@ -18,7 +18,7 @@ from typing import Any
 from simpleeval import InvalidExpression, SimpleEval
 
 from flexlock_hydra.archive.query import columns as named
-from flexlock_hydra.archive.query.catalog import Listed
+from flexlock_hydra.archive.query.catalog import ListedRun
 from flexlock_hydra.archive.query.columns import MISSING, Column, ColumnError
 
 EXAMPLE = "config.lr > 0.05 and status == \"completed\""
@@ -46,10 +46,10 @@ class Condition:
     tree: ast.expr
     columns: tuple[Column, ...]
     """What it asks of a run."""
-    getters: tuple[Callable[[Listed], Any], ...]
+    getters: tuple[Callable[[ListedRun], Any], ...]
     evaluator: _Evaluator
 
-    def holds(self, run: Listed) -> bool:
+    def holds(self, run: ListedRun) -> bool:
         """Whether it is true of a run; False where the run has not what it asks for.
 
         Raises:
@@ -62,7 +62,7 @@ class Condition:
             raise _refused(str(error)) from error
 
 
-def parse(text: str) -> Condition:
+def parse_condition(text: str) -> Condition:
     """Understand a condition.
 
     Raises:
@@ -138,7 +138,7 @@ class _Columns(ast.NodeTransformer):
             else:
                 raise _refused("dots and brackets follow names alone")
             node = node.value
-        column = named.check(node.id, keys[::-1])
+        column = named.check_column(node.id, keys[::-1])
         self.columns.setdefault(column)
         return ast.Name(str([*self.columns].index(column)), ast.Load())
 
@@ -152,7 +152,7 @@ def _key(value: Any) -> str | int:
 class _Values:
     """The values of a run by the numbers of their columns."""
 
-    def __init__(self, run: Listed, getters: tuple[Callable[[Listed], Any], ...]) -> None:
+    def __init__(self, run: ListedRun, getters: tuple[Callable[[ListedRun], Any], ...]) -> None:
         self.run, self.getters = run, getters
 
     def __getitem__(self, number: str) -> Any:

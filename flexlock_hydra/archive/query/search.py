@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flexlock_hydra.archive.query import columns as named
-from flexlock_hydra.archive.query.catalog import Listed, catalog
+from flexlock_hydra.archive.query.catalog import ListedRun, catalog
 from flexlock_hydra.archive.query.columns import Column
 from flexlock_hydra.errors import RunNotFoundError
 
@@ -19,10 +19,10 @@ STARTED: Column = ("started", ())
 
 
 @dataclass(frozen=True)
-class Search:
+class FoundRuns:
     """The runs that were asked for."""
 
-    runs: tuple[Listed, ...]
+    runs: tuple[ListedRun, ...]
     seen: int
     """How many there are in all."""
     warnings: tuple[str, ...]
@@ -36,7 +36,7 @@ def search(
     descending: bool = True,
     columns: Collection[Column] = (),
     processes: bool = False,
-) -> Search:
+) -> FoundRuns:
     """Find runs.
 
     Args:
@@ -50,20 +50,20 @@ def search(
     condition = _condition(where) if where is not None else None
     needed = [sort, *columns, *(condition.columns if condition else ())]
     found = catalog(
-        map(_checked, folders), parts=named.parts(needed), processes=processes
+        map(_checked, folders), parts=named.sections_to_read(needed), processes=processes
     )
     met = [run for run in found.runs if condition is None or condition.holds(run)]
     met.sort(key=lambda run: (run.started, run.id, run.path), reverse=True)
-    return Search(tuple(_sorted(met, sort, descending)), len(found.runs), found.warnings)
+    return FoundRuns(tuple(_sorted(met, sort, descending)), len(found.runs), found.warnings)
 
 
 def _condition(text: str) -> Condition:
     from flexlock_hydra.archive.query import filter as where
 
-    return where.parse(text)
+    return where.parse_condition(text)
 
 
-def _sorted(runs: list[Listed], column: Column, descending: bool) -> list[Listed]:
+def _sorted(runs: list[ListedRun], column: Column, descending: bool) -> list[ListedRun]:
     """Those that have nothing in the column come last, in either order."""
     value = named.getter(column)
     keys = [(named.order(value(run)), run) for run in runs]

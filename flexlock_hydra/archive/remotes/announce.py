@@ -35,7 +35,7 @@ _PATIENCE = 600.0
 
 
 @dataclass(frozen=True)
-class Announced:
+class Announcement:
     """That something goes on, by the remote's own clock: ours may be wrong by a year."""
 
     store: Store
@@ -110,13 +110,13 @@ def _is_dead(said: Mapping[str, Any]) -> bool:
         who = Process.parse(said)
     except LockError:
         return False
-    here = process.capture()
+    here = process.this_process()
     places = [(each.host, each.boot_id, each.pid_namespace) for each in (who, here)]
     return places[0] == places[1] and process.is_alive(who) is False
 
 
 @contextmanager
-def pushing(store: Store, tag: str, needs: str) -> Iterator[Announced]:
+def pushing(store: Store, tag: str, needs: str) -> Iterator[Announcement]:
     """Announce a push of a tag while it goes on.
 
     Args:
@@ -138,7 +138,7 @@ def pushing(store: Store, tag: str, needs: str) -> Iterator[Announced]:
 
 
 @contextmanager
-def deleting(store: Store) -> Iterator[Announced]:
+def deleting(store: Store) -> Iterator[Announcement]:
     """Announce a deletion while it goes on.
 
     Raises:
@@ -155,13 +155,13 @@ def deleting(store: Store) -> Iterator[Announced]:
 
 
 @contextmanager
-def _announced(store: Store, name: str, **more: str) -> Iterator[Announced]:
-    content = json.dumps({**process.capture().to_dict(), **more}).encode()
+def _announced(store: Store, name: str, **more: str) -> Iterator[Announcement]:
+    content = json.dumps({**process.this_process().to_dict(), **more}).encode()
     store.write_file(name, content)
     try:
         written = store.files(name.rpartition("/")[0])
         now = next((each.modified for each in written if each.oid == name), None) or time.time()
-        yield Announced(store, name, content, now - time.monotonic())
+        yield Announcement(store, name, content, now - time.monotonic())
     finally:
         with contextlib.suppress(RemoteError):  # what is left is passed over one day
             store.remove_file(name)

@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from flexlock_hydra.archive.remotes.choose import embedded_store
-from flexlock_hydra.archive.remotes.probe import DATA, GIT, Answer, Probe
-from flexlock_hydra.archive.runs.find import locks_below
+from flexlock_hydra.archive.remotes.probe import DATA, GIT, Probe, ProbeAnswer
+from flexlock_hydra.archive.runs.find import run_locks_below
 from flexlock_hydra.capture.data.hash_index import CACHE_VARIABLE, index_path, look_through
 from flexlock_hydra.errors import FlexlockError
 from flexlock_hydra.ports.git import command
@@ -101,7 +101,7 @@ def _git(folder: Path) -> Iterator[Finding]:
         return
     missing = [
         key for key in ("user.name", "user.email")
-        if not command.run(folder, "config", key).stdout.strip()
+        if not command.run_git(folder, "config", key).stdout.strip()
     ]
     commands = " && ".join(f'git config --global {key} "..."' for key in missing)
     told = f"{' and '.join(missing)} not set: git makes no commit of yours"
@@ -180,7 +180,7 @@ def _pip() -> str:
 
 def _callback(repo: GitRepo) -> Finding:
     """Whether a config or a script of the project turns the recording on."""
-    found = command.run(
+    found = command.run_git(
         repo.root, "grep", "-l", "-z", "-I", "--untracked", "-e", "flexlock",
         "--", "*.yaml", "*.yml", "*.py", ":(exclude,glob)**/.hydra/**",
     )
@@ -189,7 +189,7 @@ def _callback(repo: GitRepo) -> Finding:
     if on:
         more = f" and {len(on) - 1} more" if len(on) > 1 else ""
         return Finding("callback", True, f"turned on in {on[0]}{more}")
-    if next(locks_below(repo.root), None):
+    if next(run_locks_below(repo.root), None):
         return Finding("callback", True, "in no config, but runs were recorded")
     return Finding(
         "callback", False, "no config here turns it on: nothing is recorded",
@@ -210,7 +210,7 @@ def _turns_on(path: Path) -> bool:
 # Remotes and clocks
 
 
-def _reached(kind: str, said: Answer) -> Finding:
+def _reached(kind: str, said: ProbeAnswer) -> Finding:
     if said.wrong:
         where = f"{said.where}: " if said.where and said.where not in said.wrong else ""
         return Finding(kind, False, f"{where}{said.wrong}", said.hint or "Check its URL.")

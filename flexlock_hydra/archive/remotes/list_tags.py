@@ -14,7 +14,7 @@ from flexlock_hydra.record import layout
 
 
 @dataclass(frozen=True)
-class Listed:
+class ListedTag:
     """A tag on the remotes."""
 
     tag: str
@@ -30,7 +30,7 @@ class Listed:
     """Whether the git remote has it; else it may be another repository's, or half deleted."""
 
 
-def ls(remotes: Remotes) -> list[Listed]:
+def ls(remotes: Remotes) -> list[ListedTag]:
     """Every tag that the git remote or the data remote has, the newest run first."""
     tags = remotes.tags()
     known = manifests_of(remotes.store)
@@ -45,12 +45,12 @@ def ls(remotes: Remotes) -> list[Listed]:
 
 def _listed(
     store: Store, tag: str, code: bool, manifest: Mapping[str, Any] | None, who: str | None
-) -> Listed:
+) -> ListedTag:
     job, run_id = layout.parse_tag(tag) or ("", "")
     said = parse_json(store.read_file(who)) if who else {}
     plain = manifest or {}
     date = datetime.strptime(run_id[:16], "%Y%m%dT%H%M%SZ").replace(tzinfo=timezone.utc)
-    return Listed(
+    return ListedTag(
         tag=tag,
         job=str(plain.get("job", job)),
         id=run_id,

@@ -28,7 +28,7 @@ _CODE = "import sys; from flexlock_hydra.archive.remotes import probe; probe.ans
 
 
 @dataclass(frozen=True)
-class Answer:
+class ProbeAnswer:
     """What a remote answered: where it is, what is wrong, how far its clock is ahead."""
 
     where: str
@@ -62,22 +62,24 @@ class Probe:
         )
         return cls(kind, process, said, time.monotonic() + seconds)
 
-    def finish(self) -> Answer:
+    def finish(self) -> ProbeAnswer:
         """Wait for the answer as long as was said; then end the process and all it started."""
         try:
             self.process.wait(max(self.until - time.monotonic(), 0.01))
         except subprocess.TimeoutExpired:
-            return Answer(
+            return ProbeAnswer(
                 "", "no answer in time", "Check the network, or wait for longer: --timeout 60"
             )
         finally:
             self._end()
         self.said.seek(0)
         try:
-            return Answer(**json.loads(self.said.read()))
+            return ProbeAnswer(**json.loads(self.said.read()))
         except (TypeError, ValueError):
             code = self.process.returncode
-            return Answer("", f"the process that asked it ended with {code}", "Try it once more.")
+            return ProbeAnswer(
+                "", f"the process that asked it ended with {code}", "Try it once more."
+            )
         finally:
             self.said.close()
 
@@ -94,41 +96,43 @@ def answer(kind: str, root: str, asked: str | None = None) -> None:
     """What the process of a probe does: ask, and print the answer as JSON."""
     ask = {GIT: _git, DATA: _data}[kind]
     repo = GitRepo.find(Path(root))
-    found = Answer("", "this is no git repository") if repo is None else _asked(ask, repo, asked)
+    found = (
+        ProbeAnswer("", "this is no git repository") if repo is None else _asked(ask, repo, asked)
+    )
     print(json.dumps(vars(found)))
 
 
 def _asked(
-    ask: Callable[[GitRepo, str | None], Answer], repo: GitRepo, asked: str | None
-) -> Answer:
+    ask: Callable[[GitRepo, str | None], ProbeAnswer], repo: GitRepo, asked: str | None
+) -> ProbeAnswer:
     try:
         return ask(repo, asked)
     except FlexlockError as error:
-        return Answer("", str(error), error.hint)
+        return ProbeAnswer("", str(error), error.hint)
 
 
-def _git(repo: GitRepo, asked: str | None) -> Answer:
+def _git(repo: GitRepo, asked: str | None) -> ProbeAnswer:
     url = choose_git_remote(repo, asked)
     if url is None:
-        return Answer("there is none; tags stay here")
+        return ProbeAnswer("there is none; tags stay here")
     remote_refs(repo.root, url, "HEAD")
-    return Answer(redact_url(url))
+    return ProbeAnswer(redact_url(url))
 
 
-def _data(repo: GitRepo, asked: str | None) -> Answer:
+def _data(repo: GitRepo, asked: str | None) -> ProbeAnswer:
     spec = choose_remote(repo, asked)
     where = spec.public_url
     if spec.is_local and not Path(spec.url).exists():
         if spec.url == str(embedded_store()):
-            return Answer(f"{where}, made by the first push")
-        return Answer(
+            return ProbeAnswer(f"{where}, made by the first push")
+        return ProbeAnswer(
             where, f"there is no folder {where} yet",
             f"flexlock-hydra remote init {where}, or mount what it is on",
         )
     return _written(spec, where)
 
 
-def _written(spec: Any, where: str) -> Answer:
+def _written(spec: Any, where: str) -> ProbeAnswer:
     store = open_store(spec)
     name, content = f"{_FOLDER}/{os.urandom(8).hex()}.json", os.urandom(64)
     before = time.time()
@@ -140,8 +144,10 @@ def _written(spec: Any, where: str) -> Answer:
     finally:
         store.remove_file(name)
     if back != content:
-        return Answer(where, "other bytes came back than were written", "Choose another remote.")
-    return Answer(where, ahead=_ahead(dates, before, after))
+        return ProbeAnswer(
+            where, "other bytes came back than were written", "Choose another remote."
+        )
+    return ProbeAnswer(where, ahead=_ahead(dates, before, after))
 
 
 def _ahead(dates: Sequence[float | None], before: float, after: float) -> float | None:

@@ -48,7 +48,7 @@ class Remotes:
         return {name: oid for name, oid in found.items() if layout.parse_tag(name)}
 
 
-def init(repo: GitRepo, url: str) -> list[Check]:
+def init_remote(repo: GitRepo, url: str) -> list[Check]:
     """Try a data remote, and make it the one that this repository pushes to.
 
     Raises:

@@ -12,11 +12,11 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 
 from flexlock_hydra.errors import GitError
-from flexlock_hydra.ports.git.command import run
+from flexlock_hydra.ports.git.command import run_git
 from flexlock_hydra.ports.git.remote import fetch_refs, push_refs, remote_refs
 from flexlock_hydra.ports.git.repo import GitRepo
 from flexlock_hydra.record import layout
-from flexlock_hydra.record.verdict import Verdict, loads
+from flexlock_hydra.record.verdict import Verdict, parse_verdict
 
 _OID = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _LARGEST = 16 << 20
@@ -32,7 +32,7 @@ def history(repo: GitRepo, tag: str) -> tuple[Verdict, ...]:
     known = repo.rev_parse(layout.VERDICTS)
     commit = repo.rev_parse(f"refs/tags/{tag}^{{commit}}") if known else None
     note = _notes(repo, known).get(commit or "")
-    found = filter(None, map(loads, _lines(repo, [note])[note])) if note else ()
+    found = filter(None, map(parse_verdict, _lines(repo, [note])[note])) if note else ()
     return tuple(sorted((each for each in found if each.tag == tag), key=lambda each: each.when))
 
 
@@ -63,10 +63,10 @@ def fetch(repo: GitRepo, url: str) -> None:
     """
     theirs = remote_refs(repo.root, url, layout.VERDICTS).get(layout.VERDICTS)
     if theirs is not None:
-        join(repo, url, theirs)
+        merge_theirs(repo, url, theirs)
 
 
-def join(repo: GitRepo, url: str, theirs: str) -> None:
+def merge_theirs(repo: GitRepo, url: str, theirs: str) -> None:
     """The same where the remote's commit is known.
 
     Raises:
@@ -83,7 +83,7 @@ def join(repo: GitRepo, url: str, theirs: str) -> None:
     raise _not_kept(repo)
 
 
-def publish(repo: GitRepo, url: str) -> None:
+def send_verdicts(repo: GitRepo, url: str) -> None:
     """Send the verdicts to a remote; those that others sent meanwhile stay.
 
     Raises:
@@ -156,7 +156,7 @@ def _commit(
 
 
 def _is_ancestor(repo: GitRepo, one: str, other: str) -> bool:
-    return run(repo.root, "merge-base", "--is-ancestor", one, other).returncode == 0
+    return run_git(repo.root, "merge-base", "--is-ancestor", one, other).returncode == 0
 
 
 def _move(repo: GitRepo, old: str | None, new: str) -> None:

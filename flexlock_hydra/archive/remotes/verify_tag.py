@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from flexlock_hydra.archive.remotes.choose import with_settings
 from flexlock_hydra.archive.remotes.project import Remotes, parse_json, read_tag
 from flexlock_hydra.archive.runs.check import Check
-from flexlock_hydra.archive.tag.listings import MISSING, Contents, damaged, read_contents
+from flexlock_hydra.archive.tag.listings import MISSING, TagContents, damaged, read_contents
 from flexlock_hydra.archive.tag.plan import is_under
 from flexlock_hydra.archive.tag.read_tag import Tagged
 from flexlock_hydra.ports.store.store import open_store
@@ -16,7 +16,7 @@ from flexlock_hydra.record import layout
 Progress = Callable[[int, int], None]
 
 
-def verify(
+def verify_tag(
     remotes: Remotes,
     tag: str,
     *,
@@ -54,7 +54,7 @@ def verify(
         return [*checks, Check(name, fine, "" if fine else "not all are there as they were pushed")]
 
 
-def _suspicious(tagged: Tagged, contents: Contents, present: Mapping[str, int]) -> set[str]:
+def _suspicious(tagged: Tagged, contents: TagContents, present: Mapping[str, int]) -> set[str]:
     """The objects of outs that together have not the bytes that the tag says."""
     found: set[str] = set()
     for out in tagged.outs:

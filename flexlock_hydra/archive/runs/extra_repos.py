@@ -15,7 +15,7 @@ from flexlock_hydra.record.model import CodeState, RunLock
 
 
 @dataclass(frozen=True)
-class Further:
+class ExtraRepo:
     """A repository of a run that is not the main one."""
 
     name: str
@@ -34,7 +34,7 @@ class Further:
         return f"{layout.REPOS}/{folder}"
 
 
-def further(lock: RunLock) -> list[Further]:
+def extra_repos(lock: RunLock) -> list[ExtraRepo]:
     """The repositories of a lock beside the main one, outer ones before those inside."""
     root = original_root(lock)
     found = [
@@ -45,7 +45,7 @@ def further(lock: RunLock) -> list[Further]:
     return sorted(found, key=lambda each: each.original.count("/"))
 
 
-def store_of(run: RecordedRun, each: Further) -> GitRepo | None:
+def store_of(run: RecordedRun, each: ExtraRepo) -> GitRepo | None:
     """A repository here that holds the commit: its own, the restored one, or the main one."""
     for folder in _candidates(run, each):
         if folder.is_dir():
@@ -55,7 +55,7 @@ def store_of(run: RecordedRun, each: Further) -> GitRepo | None:
     return None
 
 
-def _candidates(run: RecordedRun, each: Further) -> Iterator[Path]:
+def _candidates(run: RecordedRun, each: ExtraRepo) -> Iterator[Path]:
     if each.inside is not None:
         yield run.root / each.inside
     elif not is_pulled(run.root):
@@ -64,7 +64,7 @@ def _candidates(run: RecordedRun, each: Further) -> Iterator[Path]:
     yield run.root
 
 
-def _further(name: str, state: CodeState, root: str, cwd: str) -> Further:
+def _further(name: str, state: CodeState, root: str, cwd: str) -> ExtraRepo:
     place = posixpath.normpath(posixpath.join(cwd, state.path))
     inside = place.removeprefix(f"{root}/") if place.startswith(f"{root}/") else None
-    return Further(name, state, place, inside)
+    return ExtraRepo(name, state, place, inside)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from flexlock_hydra.capture.data.paths import record_path
 from flexlock_hydra.capture.environment import process
-from flexlock_hydra.capture.lineage.find_files import files_below
+from flexlock_hydra.capture.lineage.find_files import find_files
 from flexlock_hydra.errors import CodeError, LockError, RunNotFoundError
 from flexlock_hydra.ports.git.repo import GitRepo
 from flexlock_hydra.record import layout, lockfile, sweep
@@ -109,7 +109,7 @@ def find_run(name: str | Path, start: Path | None = None) -> RecordedRun:
         raise
     if path.is_dir():
         jobs = sorted(
-            os.path.join(name, lock.parent.relative_to(path)) for *_, lock in locks_below(path)
+            os.path.join(name, lock.parent.relative_to(path)) for *_, lock in run_locks_below(path)
         )
         below = f"Name one of the {len(jobs)} runs below it: {', '.join(jobs[:5])}"
         raise RunNotFoundError(
@@ -139,7 +139,7 @@ def find_sweep(name: str | Path, start: Path | None = None) -> RecordedSweep | N
     sweep_id = tag[1] if tag else str(name)
     if not layout.RUN_ID.fullmatch(sweep_id):
         return None
-    for path in files_below(_search_root(start), layout.is_sweep_lock):
+    for path in find_files(_search_root(start), layout.is_sweep_lock):
         if lockfile.has_id(path, sweep_id):
             return _load_sweep(path)
     return None
@@ -149,7 +149,7 @@ def _load_sweep(path: Path) -> RecordedSweep:
     from flexlock_hydra.capture.lineage.sweep_jobs import observe
 
     path = path.absolute()
-    recorded = sweep.read(path)
+    recorded = sweep.read_sweep_lock(path)
     return RecordedSweep(path, recorded, observe(recorded, path.parent))
 
 
@@ -169,7 +169,7 @@ def load_run(path: Path, near: GitRepo | None = None) -> RecordedRun:
     """The run of a lock file; ``near`` is a repository that it probably lies in."""
     path = path.absolute()
     content = lockfile.read_content(path)
-    lock = process.judge(lockfile.loads(content, where=str(path)))
+    lock = process.judge(lockfile.parse_lock(content, where=str(path)))
     repo = near if near and _is_in(path, near.root) else GitRepo.find(path.parent)
     repo = repo or _recorded_repo(lock)
     root = repo.root if repo else path.parent
@@ -193,9 +193,9 @@ def is_pulled(root: Path) -> bool:
     return (root / layout.METAFILES).is_dir()
 
 
-def locks_below(root: Path) -> Iterator[tuple[str, str, Path]]:
+def run_locks_below(root: Path) -> Iterator[tuple[str, str, Path]]:
     """Every lock file of a run below a folder: ``(start, run id, path)``."""
-    for path in files_below(root, layout.is_lock):
+    for path in find_files(root, layout.is_lock):
         if (head := lockfile.read_head(path)) is not None:
             yield (*head, path)
 
@@ -206,7 +206,7 @@ def _search_root(start: Path) -> Path:
 
 
 def _latest(root: Path) -> Path:
-    found = max(locks_below(root), default=None)
+    found = max(run_locks_below(root), default=None)
     if found is None:
         raise RunNotFoundError(
             f"no run below {root}",
@@ -247,7 +247,7 @@ def _lock_of_tag(repo: GitRepo, tag: str, run_id: str) -> tuple[str, bytes, RunL
     paths = {e.oid: path for path, e in tree.items() if layout.is_lock(posixpath.basename(path))}
     for oid, content in repo.read_blobs([*paths]):
         if run_id.encode() in content:
-            lock = lockfile.loads(content, f"{tag}:{paths[oid]}")
+            lock = lockfile.parse_lock(content, f"{tag}:{paths[oid]}")
             if lock.run.id == run_id:
                 return paths[oid], content, lock
     if any(layout.is_sweep_lock(posixpath.basename(path)) for path in tree):
@@ -263,7 +263,7 @@ def _lock_of_tag(repo: GitRepo, tag: str, run_id: str) -> tuple[str, bytes, RunL
 
 def _by_id(root: Path, prefix: str, name: str) -> Path:
     found = {
-        run_id: path for _, run_id, path in locks_below(root) if run_id.startswith(prefix)
+        run_id: path for _, run_id, path in run_locks_below(root) if run_id.startswith(prefix)
     }
     if not found:
         raise RunNotFoundError(
@@ -287,7 +287,7 @@ def _by_id(root: Path, prefix: str, name: str) -> Path:
 def _candidate(run_id: str, path: Path) -> str:
     """The id, job and start of one of the runs that a prefix fits."""
     try:
-        lock = lockfile.read(path)
+        lock = lockfile.read_lock(path)
     except (LockError, RunNotFoundError):
         return f"{run_id}  (its lock cannot be read)"
     job, started = (repr(text[:60])[1:-1] for text in (lock.job.name, lock.run.started[:19]))

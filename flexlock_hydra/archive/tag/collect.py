@@ -13,13 +13,13 @@ from flexlock_hydra.archive.runs.find import (
     RecordedRun,
     is_pulled,
     load_run,
-    locks_below,
     original_root,
+    run_locks_below,
 )
 from flexlock_hydra.archive.tag.plan import Piece, is_under
 from flexlock_hydra.capture.data.digest import Digest, FileDigest, digest, digest_bytes, of_files
 from flexlock_hydra.capture.data.globs import outside
-from flexlock_hydra.capture.data.hash_index import Index
+from flexlock_hydra.capture.data.hash_index import HashIndex
 from flexlock_hydra.capture.data.paths import record_path
 from flexlock_hydra.capture.data.walk import LeaveOut
 from flexlock_hydra.capture.lineage.staleness import written_since
@@ -42,7 +42,7 @@ def predecessors(run: RecordedRun) -> list[RecordedRun]:
 
 
 @dataclass(frozen=True)
-class Collector:
+class DataCollector:
     """Looks for what was recorded.
 
     Args:
@@ -53,8 +53,8 @@ class Collector:
     """
 
     home: Path
-    trees: Trees
-    index: Index | None = None
+    trees: CommitTrees
+    index: HashIndex | None = None
     outputs: bool = True
 
     def pieces(self, run: RecordedRun, *, inherited: bool = False) -> Iterator[Piece]:
@@ -99,7 +99,7 @@ class Collector:
         )
 
 
-def digest_outputs(run: RecordedRun, recorded: Outputs, index: Index | None = None) -> Digest:
+def digest_outputs(run: RecordedRun, recorded: Outputs, index: HashIndex | None = None) -> Digest:
     """The outputs of a run, hashed again and equal to their record.
 
     Raises:
@@ -176,13 +176,13 @@ def moved_places(run: RecordedRun, recorded: str) -> Iterator[Path]:
     for run_id, prev in run.lock.prevs.items():
         if not is_under(recorded, prev.path):
             continue
-        for _, known, lock in locks_below(run.root):
+        for _, known, lock in run_locks_below(run.root):
             if known == run_id:
                 yield lock.parent / posixpath.relpath(recorded, prev.path)
 
 
 def locate(
-    run: RecordedRun, name: str, entry: DataEntry, index: Index | None = None
+    run: RecordedRun, name: str, entry: DataEntry, index: HashIndex | None = None
 ) -> tuple[Path, Digest]:
     """An input of a run where it lies now, equal to its record.
 
@@ -219,7 +219,7 @@ def _at_root(entry: DataEntry) -> bool:
 
 
 @dataclass(frozen=True)
-class Trees:
+class CommitTrees:
     """The files of commits, each tree and each blob read once."""
 
     leaves: dict[str, dict[str, TreeEntry]] = field(default_factory=dict)
@@ -292,7 +292,7 @@ def _in_tag(
         if layout.is_lock(posixpath.basename(path)):
             ((_, content),) = repo.read_blobs([entry.oid])
             if f"sha256:{hashlib.sha256(content).hexdigest()}" == prev.lock:
-                lock = lockfile.loads(content, f"{tag}:{path}")
+                lock = lockfile.parse_lock(content, f"{tag}:{path}")
                 return RecordedRun(run.root / path, lock, run.root, repo, content, tag)
     raise RunNotFoundError(f"tag {tag} does not hold the run.lock of {prev.job} {run_id}")
 

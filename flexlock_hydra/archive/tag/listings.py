@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
-from flexlock_hydra.archive.tag.plan import join, with_parents
+from flexlock_hydra.archive.tag.plan import join_path, with_parents
 from flexlock_hydra.archive.tag.read_tag import Tagged, TaggedOut
 from flexlock_hydra.capture.data.digest import digest_bytes, parse_tree_object
 from flexlock_hydra.errors import DataError
@@ -18,7 +18,7 @@ _LONGEST_ENTRY = 64 + 12 * 4000
 
 
 @dataclass(frozen=True)
-class Contents:
+class TagContents:
     """The files that a tag's outs name, as far as their listings could be read."""
 
     files: Mapping[str, str]
@@ -45,7 +45,7 @@ class Contents:
         return found
 
 
-def read_contents(tagged: Tagged, store: Store) -> Contents:
+def read_contents(tagged: Tagged, store: Store) -> TagContents:
     """Read the listings of a tag's folders from its remote.
 
     Raises:
@@ -65,14 +65,14 @@ def read_contents(tagged: Tagged, store: Store) -> Contents:
             lost[out.path] = "its listing is damaged on the remote"
         else:
             listing = _parse_listing(content, out)
-            files |= {join(out.path, rel): md5 for rel, md5 in listing.items()}
+            files |= {join_path(out.path, rel): md5 for rel, md5 in listing.items()}
     roots = {out.path: out.md5 for out in tagged.outs}
     recorded = {
         piece.path: piece.md5
         for piece in tagged.pieces
         if piece.md5.endswith(".dir") and any(up in roots for up in with_parents(piece.path))
     }
-    return Contents(files, roots, lost, recorded)
+    return TagContents(files, roots, lost, recorded)
 
 
 def _parse_listing(content: bytes, out: TaggedOut) -> dict[str, str]:

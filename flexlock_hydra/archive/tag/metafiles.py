@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from flexlock_hydra.archive.tag.payload import Cargo
+from flexlock_hydra.archive.tag.payload import Payload
 from flexlock_hydra.archive.tag.plan import Out, Plan
 from flexlock_hydra.ports.store.store import RemoteSpec
 from flexlock_hydra.record import layout
@@ -94,7 +94,7 @@ def metafile(out: Out) -> bytes:
     return text.encode()
 
 
-def manifest(cargo: Cargo, remote: RemoteSpec, layout_of_remote: str) -> dict[str, Any]:
+def manifest(cargo: Payload, remote: RemoteSpec, layout_of_remote: str) -> dict[str, Any]:
     """What a tag stands for, for people and programs.
 
     ``data`` is what was recorded, each piece with the place where it comes back; ``outs``

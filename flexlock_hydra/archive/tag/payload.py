@@ -13,20 +13,20 @@ from flexlock_hydra.archive.tag.plan import (
     Piece,
     Plan,
     is_under,
-    join,
+    join_path,
     make_plan,
     with_parents,
 )
 from flexlock_hydra.archive.tag.subject import Subject, lock_path
 from flexlock_hydra.capture.data.digest import FileDigest, digest_bytes, tree_object
-from flexlock_hydra.capture.data.hash_index import Index, index_path
+from flexlock_hydra.capture.data.hash_index import HashIndex, index_path
 from flexlock_hydra.errors import CodeError, GitError
 from flexlock_hydra.ports.git.repo import GitRepo, TreeEntry
-from flexlock_hydra.ports.store.store import Sendable, Source
+from flexlock_hydra.ports.store.store import ObjectSource, Sendable
 
 
 @dataclass(frozen=True)
-class Cargo:
+class Payload:
     """A run or a sweep, checked, with everything that must be reachable from its tag.
 
     The data remote must hold the objects in ``sizes``, object id -> bytes. Most are files
@@ -57,7 +57,7 @@ class Cargo:
                     seen.add(oid)
                     source = out.source_of(rel)
                     assert source is not None
-                    yield oid, Source(str(source), file.size, file.mtime_ns)
+                    yield oid, ObjectSource(str(source), file.size, file.mtime_ns)
         for oid in sorted(self.contents, key=lambda oid: (oid.endswith(".dir"), oid)):
             if oid in wanted:
                 yield oid, self.contents[oid]
@@ -69,10 +69,10 @@ class Cargo:
                 yield out.path, out.digest.md5
             for rel, file in out.digest.files.items():
                 if out.digest.is_folder and file.md5 in wanted:
-                    yield join(out.path, rel), file.md5
+                    yield join_path(out.path, rel), file.md5
 
 
-def load_cargo(subject: Subject, *, outputs: bool) -> Cargo:
+def load_payload(subject: Subject, *, outputs: bool) -> Payload:
     """Find, hash and compare whatever the runs and their predecessors recorded.
 
     Raises:
@@ -82,9 +82,9 @@ def load_cargo(subject: Subject, *, outputs: bool) -> Cargo:
     own = {run.lock.run.id: run for run in subject.runs}
     before = {prev.lock.run.id: prev for run in own.values() for prev in collect.predecessors(run)}
     runs = (*own.values(), *(before[key] for key in sorted(before, reverse=True) if key not in own))
-    trees = collect.Trees()
-    with Index.open(index_path()) as index:
-        collector = collect.Collector(root, trees, index, outputs)
+    trees = collect.CommitTrees()
+    with HashIndex.open(index_path()) as index:
+        collector = collect.DataCollector(root, trees, index, outputs)
         pieces = [
             piece
             for run in runs
@@ -102,7 +102,7 @@ def load_cargo(subject: Subject, *, outputs: bool) -> Cargo:
     tracked |= {path: digest_bytes(content) for path, content in locks.items()}
     plan = make_plan(pieces, tracked, tree)
     contents = _contents(repo, plan, locks, commits[0])
-    return Cargo(
+    return Payload(
         subject,
         runs,
         plan,
@@ -143,7 +143,7 @@ def _further_commits(
     commits: dict[str, None] = {}
     left = []
     for run in runs:
-        for each in extra_repos.further(run.lock):
+        for each in extra_repos.extra_repos(run.lock):
             if each.state.commit in commits:
                 continue
             store = extra_repos.store_of(run, each)
@@ -168,7 +168,7 @@ def _contents(
     contents: dict[str, bytes] = {}
     for out in plan.outs:
         for rel, file in _beside(out, locks):
-            path = join(out.path, rel)
+            path = join_path(out.path, rel)
             content = locks.get(path)
             if content is None or digest_bytes(content) != file:
                 content = repo.read_file(commit, path) or b""
@@ -191,7 +191,7 @@ def _beside(out: Out, locks: Mapping[str, bytes]) -> Iterator[tuple[str, FileDig
     else:
         names = out.digest.files
     for rel in names:
-        if join(out.path, rel) in locks or out.source_of(rel) is None:
+        if join_path(out.path, rel) in locks or out.source_of(rel) is None:
             yield rel, out.digest.files[rel]
 
 

@@ -41,7 +41,7 @@ class Piece:
 
     def files(self) -> dict[str, FileDigest]:
         """Its files by their place in the restored checkout."""
-        return {join(self.path, rel): file for rel, file in self.digest.files.items()}
+        return {join_path(self.path, rel): file for rel, file in self.digest.files.items()}
 
     def source_of(self, rel: str) -> Path:
         """Where one of its files lies now."""
@@ -59,7 +59,7 @@ class Out:
 
     def source_of(self, rel: str) -> Path | None:
         """Where one of its files lies now; None where git alone has it."""
-        path = join(self.path, rel)
+        path = join_path(self.path, rel)
         for piece in reversed(self.pieces):
             if is_under(path, piece.path):
                 inner = path[len(piece.path) + 1:]
@@ -79,7 +79,7 @@ class Plan:
     """Leaves of the code tree that make room for data."""
 
 
-def join(folder: str, rel: str) -> str:
+def join_path(folder: str, rel: str) -> str:
     """A path below a folder of the checkout; the folder itself for an empty ``rel``."""
     return f"{folder}/{rel}" if rel else folder
 
@@ -191,7 +191,7 @@ def _in_git(piece: Piece, git_files: Mapping[str, FileDigest]) -> bool:
     """Whether git alone brings a piece back, byte for byte."""
     files = piece.digest.files
     return bool(files) and all(
-        git_files.get(join(piece.path, rel)) == file for rel, file in files.items()
+        git_files.get(join_path(piece.path, rel)) == file for rel, file in files.items()
     )
 
 

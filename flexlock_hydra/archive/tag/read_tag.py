@@ -93,7 +93,7 @@ class Tagged:
             if layout.is_lock(posixpath.basename(path)) and entry.mode in _FILES
         ]
         return {
-            path: lockfile.loads(content, f"{self.name}:{path}")
+            path: lockfile.parse_lock(content, f"{self.name}:{path}")
             for path, content in _read(self.repo, self.tree, paths)
         }
 

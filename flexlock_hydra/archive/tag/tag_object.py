@@ -24,7 +24,7 @@ _RENAME = {
 
 
 @dataclass(frozen=True)
-class Wanted:
+class TagObject:
     """What a tag object says: a function of the run, the same on any machine."""
 
     name: str
@@ -33,7 +33,9 @@ class Wanted:
     date: str
 
 
-def make(repo: GitRepo, wanted: Wanted, there: str | None, url: str | None, *, sign: bool) -> str:
+def make(
+    repo: GitRepo, wanted: TagObject, there: str | None, url: str | None, *, sign: bool
+) -> str:
     """The tag object: the one that is there already, signed or not, or a new one; its id.
 
     Args:
@@ -142,7 +144,7 @@ def note_who(store: Store, repo: GitRepo, tag: str) -> None:
         store.write_file(name, json.dumps(said).encode())
 
 
-def _fetched(repo: GitRepo, url: str | None, wanted: Wanted, oid: str) -> str:
+def _fetched(repo: GitRepo, url: str | None, wanted: TagObject, oid: str) -> str:
     """The remote's tag object, brought here without a ref."""
     if url and not repo.has_object(oid):
         fetch_refs(repo.root, url, [f"refs/tags/{wanted.name}"])

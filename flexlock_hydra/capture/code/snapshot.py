@@ -11,10 +11,10 @@ from pathlib import Path
 from flexlock_hydra.capture.code.scope import Scope, is_bytecode, pick
 from flexlock_hydra.errors import GitError
 from flexlock_hydra.ports.git import ask
-from flexlock_hydra.ports.git.ask import Asked
+from flexlock_hydra.ports.git.ask import StatusRequest
 from flexlock_hydra.ports.git.command import redact_url
 from flexlock_hydra.ports.git.repo import GitRepo, TreeEntry
-from flexlock_hydra.ports.git.status import Index, Look
+from flexlock_hydra.ports.git.status import GitIndex, WorkingTree
 from flexlock_hydra.record import layout
 from flexlock_hydra.record.model import EXACT, MAIN, PARTIAL, CodeState
 
@@ -32,7 +32,7 @@ class Snapshot:
     scope: Scope
     taken_at: int
     """Nanoseconds since the epoch, before git looked."""
-    index: Index
+    index: GitIndex
     head_tree: str | None
     again: tuple[str, ...] = ()
     """Paths that git does not name by itself: untracked, overlooked, with odd line ends."""
@@ -55,12 +55,12 @@ def find_repo(*candidates: Path) -> GitRepo | None:
     return None
 
 
-def capture(repo: GitRepo, cwd: Path, scope: Scope = Scope()) -> CodeState:
-    """The state of one repository; see :func:`take`."""
-    return take(repo, cwd, scope).state
+def capture_code(repo: GitRepo, cwd: Path, scope: Scope = Scope()) -> CodeState:
+    """The state of one repository; see :func:`take_snapshot`."""
+    return take_snapshot(repo, cwd, scope).state
 
 
-def take(repo: GitRepo, cwd: Path, scope: Scope = Scope()) -> Snapshot:
+def take_snapshot(repo: GitRepo, cwd: Path, scope: Scope = Scope()) -> Snapshot:
     """Snapshot the working tree: tracked, edited, deleted, untracked and not ignored.
 
     The commit is HEAD where nothing differs from it, else one that is a function of
@@ -70,12 +70,12 @@ def take(repo: GitRepo, cwd: Path, scope: Scope = Scope()) -> Snapshot:
     Raises:
         GitError: git refused.
     """
-    with ask.look(repo.root) as asked:
+    with ask.ask_status(repo.root) as asked:
         return _take(repo, asked, cwd, scope)
 
 
 def take_all(
-    repos: Mapping[str, GitRepo], cwd: Path, scope: Scope, begun: Mapping[Path, Asked]
+    repos: Mapping[str, GitRepo], cwd: Path, scope: Scope, begun: Mapping[Path, StatusRequest]
 ) -> tuple[dict[str, Snapshot], dict[str, Exception]]:
     """Snapshots of several repositories, at which git looks side by side; failures apart.
 
@@ -86,7 +86,7 @@ def take_all(
     failed: dict[str, Exception] = {}
     with ExitStack() as asking:
         asked = {
-            name: begun.get(repo.root) or asking.enter_context(ask.look(repo.root))
+            name: begun.get(repo.root) or asking.enter_context(ask.ask_status(repo.root))
             for name, repo in repos.items()
         }
         for name, repo in repos.items():
@@ -97,7 +97,7 @@ def take_all(
     return taken, failed
 
 
-def flatten(name: str, snapshot: Snapshot) -> dict[str, Snapshot]:
+def named_snapshots(name: str, snapshot: Snapshot) -> dict[str, Snapshot]:
     """A snapshot by its name and those of the repositories inside by name and path.
 
     Those inside ``main`` are named by their path alone.
@@ -105,7 +105,7 @@ def flatten(name: str, snapshot: Snapshot) -> dict[str, Snapshot]:
     found = {name: replace(snapshot, inner={})}
     for path, inner in snapshot.inner.items():
         place = f"./{path}" if path == MAIN else path
-        found |= flatten(place if name == MAIN else f"{name}/{path}", inner)
+        found |= named_snapshots(place if name == MAIN else f"{name}/{path}", inner)
     return found
 
 
@@ -129,7 +129,7 @@ def ignored(root: Path, files: Iterable[str]) -> list[str]:
 
 def write_tree(
     repo: GitRepo,
-    index: Index,
+    index: GitIndex,
     paths: Sequence[str],
     links: Mapping[str, str],
     *,
@@ -168,7 +168,7 @@ def keep_bytes(repo: GitRepo, paths: Iterable[str], env: Mapping[str, str]) -> l
     return lost
 
 
-def _take(repo: GitRepo, asked: Asked, cwd: Path, scope: Scope) -> Snapshot:
+def _take(repo: GitRepo, asked: StatusRequest, cwd: Path, scope: Scope) -> Snapshot:
     look = repo.look(asked)
     status, index = look.status, look.index
     picked = pick(repo.root, status.untracked, scope)
@@ -226,7 +226,7 @@ def _take_inner(
             found = GitRepo.find(place)
             if found is None or not os.path.samefile(found.root, place):
                 raise GitError("its .git leads nowhere")
-            inner[path] = take(found, cwd, scope)
+            inner[path] = take_snapshot(found, cwd, scope)
         except (GitError, OSError) as error:
             reasons.append(f"repository {path} left out: {error}")
     return inner, reasons
@@ -239,7 +239,7 @@ def name_each(paths: Sequence[str], what: str) -> list[str]:
     return [*named, f"{more} more files {what}"] if more > 0 else named
 
 
-def _commit(repo: GitRepo, look: Look, tree: str) -> str:
+def _commit(repo: GitRepo, look: WorkingTree, tree: str) -> str:
     head = look.status.head
     if head is None:
         return repo.commit_tree(tree, [], "flexlock snapshot before any commit\n", _FIRST_DATE)
@@ -248,7 +248,7 @@ def _commit(repo: GitRepo, look: Look, tree: str) -> str:
     return repo.commit_tree(tree, [head], f"flexlock snapshot of {head}\n", look.head_date)
 
 
-def _dirty(repo: GitRepo, look: Look, tree: str) -> tuple[str, ...]:
+def _dirty(repo: GitRepo, look: WorkingTree, tree: str) -> tuple[str, ...]:
     if look.head_tree is None:
         return tuple(sorted(repo.ls_tree(tree)))
     return repo.diff(look.head_tree, tree).paths if look.head_tree != tree else ()

@@ -35,7 +35,7 @@ _LARGE = 1e6
 
 
 @dataclass(frozen=True)
-class Written:
+class StrayFiles:
     """Files that were written: one alone, or some below one folder."""
 
     path: str
@@ -56,7 +56,7 @@ class Written:
 
 
 @dataclass(frozen=True)
-class Search:
+class StraySearch:
     """A look for what was written since a snapshot and stays behind.
 
     Args:
@@ -71,7 +71,7 @@ class Search:
     inputs: Iterable[str] = ()
     read: frozenset[str] = field(default_factory=frozenset)
 
-    def find(self, status: Status) -> list[Written]:
+    def find(self, status: Status) -> list[StrayFiles]:
         """Untracked and ignored files that changed, grouped by folders, what is large first.
 
         So do tracked ones that the snapshot lacks: DVC removes a stage's results before it runs.
@@ -159,7 +159,7 @@ class Search:
         )
 
 
-def told(found: list[Written], *, chdir: bool) -> list[str]:
+def stray_warning(found: list[StrayFiles], *, chdir: bool) -> list[str]:
     """The warning of what was written, none where nothing was."""
     if not found:
         return []
@@ -172,10 +172,10 @@ def told(found: list[Written], *, chdir: bool) -> list[str]:
     return [f"written outside of the output directory, neither recorded nor pushed: {few}; {hint}"]
 
 
-def _together(files: Mapping[str, int], code: Container[str]) -> Written:
+def _together(files: Mapping[str, int], code: Container[str]) -> StrayFiles:
     """One for files with the same first folder: named by the innermost that holds all."""
     path, *more = files
-    return Written(
+    return StrayFiles(
         path=f"{os.path.commonpath(files)}/" if more else path,
         count=len(files),
         size=sum(files.values()),

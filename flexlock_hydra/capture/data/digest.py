@@ -32,7 +32,7 @@ from flexlock_hydra.capture.data.walk import (
 from flexlock_hydra.errors import DataError
 
 if TYPE_CHECKING:  # SQLite is loaded where there is much to hash
-    from flexlock_hydra.capture.data.hash_index import Folder, Index
+    from flexlock_hydra.capture.data.hash_index import Folder, HashIndex
 
 _BLOCK = 1024 * 1024
 _CHUNK = 64
@@ -82,7 +82,7 @@ class Digest:
 
 
 @dataclass(frozen=True)
-class Summary:
+class DataSummary:
     """A file or folder of any size: DVC's id, and what else a lock says of it."""
 
     md5: str
@@ -106,7 +106,7 @@ class Summary:
         return None if self.files is None else Digest(self.md5, self.files)
 
     @classmethod
-    def parse(cls, plain: Mapping[str, Any]) -> Summary:
+    def parse(cls, plain: Mapping[str, Any]) -> DataSummary:
         """From plain data."""
         tuples = ("warnings", "executable", "empty")
         return cls(**{**plain, **{name: tuple(plain[name]) for name in tuples}})
@@ -124,7 +124,7 @@ class Limits:
         return len(batch.names) > self.files or sum(batch.sizes) > self.size
 
 
-def digest(path: Path, leave_out: LeaveOut | None = None, index: Index | None = None) -> Digest:
+def digest(path: Path, leave_out: LeaveOut | None = None, index: HashIndex | None = None) -> Digest:
     """Hash a file or a folder, and remember each file's digest.
 
     ``leave_out`` takes paths relative to the folder; those of folders end with a slash.
@@ -146,11 +146,11 @@ def summarize(
     path: Path,
     leave_out: LeaveOut | None = None,
     *,
-    index: Index | None = None,
+    index: HashIndex | None = None,
     since: int | None = None,
     largest: int | None = None,
     limits: Limits | None = None,
-) -> Summary:
+) -> DataSummary:
     """Hash a file or a folder in bounded memory, however many files there are.
 
     Args:
@@ -206,7 +206,7 @@ def digest_bytes(content: bytes) -> FileDigest:
     return FileDigest(hashlib.md5(content, usedforsecurity=False).hexdigest(), len(content))
 
 
-def files_below(root: Path) -> Iterator[str]:
+def walk_files(root: Path) -> Iterator[str]:
     """The files of a folder by relative path, unsorted, found as they are asked for."""
     folders = [""]
     while folders:
@@ -287,12 +287,12 @@ class _Tally:
         self.stats.update(json.dumps(met.unhashed).encode())
         return self.stats.hexdigest()
 
-    def summary(self, path: Path, is_folder: bool, met: Met) -> Summary:
+    def summary(self, path: Path, is_folder: bool, met: Met) -> DataSummary:
         """What is known at the end."""
         self.listing.update(b"]")
         whole = met.links.count == len(met.links.kept)
         modes = met.executable.count == len(met.executable.kept)
-        return Summary(
+        return DataSummary(
             md5=f"{self.listing.hexdigest()}.dir" if is_folder else self.last,
             size=self.size,
             nfiles=self.nfiles,
@@ -331,7 +331,7 @@ def _warnings(path: Path, met: Met) -> tuple[str, ...]:
 class _Reading:
     """A file or folder that is being hashed; the errors of its read become DataError."""
 
-    def __init__(self, path: Path, index: Index | None) -> None:
+    def __init__(self, path: Path, index: HashIndex | None) -> None:
         self.path, self.index = path, index
         self.is_folder = False
         self.pool: Any = None

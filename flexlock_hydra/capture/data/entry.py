@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from flexlock_hydra.capture.data.globs import Pattern
-from flexlock_hydra.capture.data.hash_worker import Answer, Task
+from flexlock_hydra.capture.data.hash_worker import HashAnswer, HashTask
 from flexlock_hydra.capture.data.paths import Places, is_remote
 from flexlock_hydra.capture.data.url_identity import masked
 from flexlock_hydra.record.layout import is_url
@@ -14,10 +14,10 @@ from flexlock_hydra.record.model import DataEntry
 
 def describe(
     given: str, places: Places, config_key: str | None = None, since: int = 0
-) -> tuple[DataEntry, Task]:
+) -> tuple[DataEntry, HashTask]:
     """The entry of an input as far as it is known before a look at it, and how to look."""
     if is_remote(given):
-        return DataEntry(path=masked(given), config_key=config_key), Task(given, is_url=True)
+        return DataEntry(path=masked(given), config_key=config_key), HashTask(given, is_url=True)
     path = places.locate(given)
     pattern = Pattern.parse(path)
     entry = DataEntry(
@@ -27,11 +27,11 @@ def describe(
         config_key=config_key,
     )
     if pattern:
-        return entry, Task(str(pattern.base), pattern.parts, since)
-    return entry, Task(str(path), since=since)
+        return entry, HashTask(str(pattern.base), pattern.parts, since)
+    return entry, HashTask(str(path), since=since)
 
 
-def filled(entry: DataEntry, answer: Answer) -> DataEntry:
+def filled(entry: DataEntry, answer: HashAnswer) -> DataEntry:
     """The entry with what was found."""
     found = answer.summary
     if found is None:

@@ -62,7 +62,7 @@ def cache_folder() -> Path:
 
 
 @dataclass
-class Index:
+class HashIndex:
     """An open index; with ``db`` None it knows nothing and keeps nothing."""
 
     db: sqlite3.Connection | None
@@ -70,7 +70,7 @@ class Index:
     writable: bool = True
 
     @classmethod
-    def open(cls, path: Path) -> Index:
+    def open(cls, path: Path) -> HashIndex:
         """The index at ``path``, made where it is missing or damaged.
 
         Windows tells no change time that a program could not set back: no index there.
@@ -84,7 +84,7 @@ class Index:
                 return index
         return cls(None, path)
 
-    def __enter__(self) -> Index:
+    def __enter__(self) -> HashIndex:
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -125,7 +125,7 @@ class Index:
 class Folder:
     """The rows of one hashed folder."""
 
-    index: Index
+    index: HashIndex
     id: int
     seed: int
 

@@ -22,7 +22,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from flexlock_hydra.capture.data.digest import Summary, summarize
+from flexlock_hydra.capture.data.digest import DataSummary, summarize
 from flexlock_hydra.capture.data.globs import outside
 from flexlock_hydra.errors import DataError
 
@@ -39,7 +39,7 @@ _POLL = 1.0
 
 
 @dataclass(frozen=True)
-class Task:
+class HashTask:
     """Something to identify: a file, a folder, a pattern's matches, a URL.
 
     Args:
@@ -61,29 +61,29 @@ class Task:
 
 
 @dataclass(frozen=True)
-class Answer:
+class HashAnswer:
     """What a task came to: a summary, the marks of a URL, or an error in words."""
 
-    summary: Summary | None = None
+    summary: DataSummary | None = None
     remote: Mapping[str, str] | None = None
     error: str = ""
 
 
-def identify(task: Task, index: Any = None) -> Answer:
+def identify(task: HashTask, index: Any = None) -> HashAnswer:
     """Do a task, here and now."""
     try:
         if task.is_url:
             from flexlock_hydra.capture.data.url_identity import identify_url
 
-            return Answer(remote=identify_url(task.path))
+            return HashAnswer(remote=identify_url(task.path))
         found = summarize(Path(task.path), task.leave_out, index=index, since=task.since)
-        return Answer(summary=found)
+        return HashAnswer(summary=found)
     except DataError as error:
-        return Answer(error=str(error))
+        return HashAnswer(error=str(error))
 
 
 @dataclass
-class Beside:
+class HashWorker:
     """The other process, from the job's side.
 
     Args:
@@ -93,7 +93,7 @@ class Beside:
 
     index: str
     with_packages: bool = False
-    waiting: dict[int, Task] = field(default_factory=dict)
+    waiting: dict[int, HashTask] = field(default_factory=dict)
     process: subprocess.Popen[bytes] | None = None
     thread: threading.Thread | None = None
     mutex: threading.Lock = field(default_factory=threading.Lock)
@@ -101,7 +101,7 @@ class Beside:
     gone: bool = False
     """Whether it ended by itself: it answers no more."""
 
-    def ask(self, number: int, task: Task) -> None:
+    def ask(self, number: int, task: HashTask) -> None:
         """Give it a task; it is started with the first one."""
         with self.mutex:
             self.idle.clear()
@@ -114,7 +114,7 @@ class Beside:
         if self.gone:
             self.idle.set()
 
-    def listen(self, answered: Callable[[list[tuple[int, Answer]]], None]) -> None:
+    def listen(self, answered: Callable[[list[tuple[int, HashAnswer]]], None]) -> None:
         """Call back with answers as they come, from a thread that waits for them."""
         if self.thread is None and self.process is not None:
             self.thread = threading.Thread(
@@ -173,7 +173,7 @@ class Beside:
     def _read(
         self,
         process: subprocess.Popen[bytes],
-        answered: Callable[[list[tuple[int, Answer]]], None],
+        answered: Callable[[list[tuple[int, HashAnswer]]], None],
     ) -> None:
         """Plain reads: a buffered one could not be left when the interpreter ends."""
         assert process.stdout is not None
@@ -203,18 +203,18 @@ class Beside:
                 pipe.close()
 
 
-def _parse(line: bytes) -> tuple[int, Answer]:
+def _parse(line: bytes) -> tuple[int, HashAnswer]:
     plain = json.loads(line)
-    summary = Summary.parse(plain["summary"]) if plain["summary"] else None
-    return plain["number"], Answer(summary, plain["remote"], plain["error"])
+    summary = DataSummary.parse(plain["summary"]) if plain["summary"] else None
+    return plain["number"], HashAnswer(summary, plain["remote"], plain["error"])
 
 
 # The other side
 
 
-def main(index_path: str, parent: int) -> None:
+def serve_tasks(index_path: str, parent: int) -> None:
     """Answer tasks until the pipe ends or the parent is gone."""
-    from flexlock_hydra.capture.data.hash_index import Index
+    from flexlock_hydra.capture.data.hash_index import HashIndex
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if hasattr(os, "nice"):
@@ -225,22 +225,22 @@ def main(index_path: str, parent: int) -> None:
     tasks: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
     threading.Thread(target=_receive, args=(tasks,), daemon=True).start()
     threading.Thread(target=_watch, args=(parent,), daemon=True).start()
-    index = Index.open(Path(index_path))
+    index = HashIndex.open(Path(index_path))
     while True:
         plain = tasks.get()
         number = plain.pop("number")
-        task = Task(**{**plain, "parts": tuple(plain["parts"])})
+        task = HashTask(**{**plain, "parts": tuple(plain["parts"])})
         if task.is_url:
             threading.Thread(target=_answer, args=(replies, number, task), daemon=True).start()
         else:
             _answer(replies, number, task, index)
 
 
-def _answer(replies: int, number: int, task: Task, index: Any = None) -> None:
+def _answer(replies: int, number: int, task: HashTask, index: Any = None) -> None:
     try:
         answer = identify(task, index)
     except Exception as error:  # a border: whatever it is, the job's side has to hear of it
-        answer = Answer(error=f"{task.path}: {type(error).__name__}: {error}")
+        answer = HashAnswer(error=f"{task.path}: {type(error).__name__}: {error}")
     view = memoryview(json.dumps({"number": number, **asdict(answer)}).encode() + b"\n")
     with _replying:
         while view:

@@ -34,7 +34,7 @@ _LOCKFILES = re.compile(
 )
 
 
-def capture(
+def capture_environment(
     root: Path, config_variables: Iterable[str], masker: Masker, folders: Iterable[Path] = ()
 ) -> Environment:
     """The environment of this process.

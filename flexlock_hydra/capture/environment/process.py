@@ -33,7 +33,7 @@ UNKNOWN = "unknown"
 """What a reader says of a run that cannot be judged; no lock says so itself."""
 
 
-def capture() -> Process:
+def this_process() -> Process:
     """This process."""
     scheduler = {
         name.lower(): value
@@ -94,7 +94,7 @@ def is_alive(process: Process) -> bool | None:
     On another host the scheduler is asked, where it is at hand.
     """
     if process.host != socket.gethostname():
-        return slurm.is_alive((process.scheduler or {}).get("slurm_job_id"))
+        return slurm.is_queued((process.scheduler or {}).get("slurm_job_id"))
     if process.boot_id and (now := _boot_id()) and now != process.boot_id:
         return False
     if process.pid_namespace and process.pid_namespace != _pid_namespace():
@@ -104,7 +104,7 @@ def is_alive(process: Process) -> bool | None:
 
 def is_above(process: Process) -> bool:
     """Whether a living process started this one, at any depth."""
-    here = capture()
+    here = this_process()
     if (process.host, process.boot_id) != (here.host, here.boot_id) or (
         process.pid_namespace != here.pid_namespace
     ):

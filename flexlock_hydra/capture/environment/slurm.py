@@ -26,7 +26,7 @@ _LIVE = {
 }
 
 
-def is_alive(job_id: str | None) -> bool | None:
+def is_queued(job_id: str | None) -> bool | None:
     """Whether a Slurm job is in the queue; None where Slurm is not at hand or does not say.
 
     squeue knows jobs that wait, run, or ended minutes ago; sacct those of long ago.

@@ -24,7 +24,7 @@ class Looked(NamedTuple):
     """Why it could not be looked into."""
 
 
-def files_below(
+def find_files(
     root: Path, wanted: Callable[[str], bool], *, last_first: bool = False
 ) -> Iterator[Path]:
     """The files with a wanted name, not in hidden folders or those of installed packages.

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path, PurePosixPath
 
-from flexlock_hydra.capture.data.digest import Digest, files_below
+from flexlock_hydra.capture.data.digest import Digest, walk_files
 from flexlock_hydra.record import layout
 
 _SEARCHED = 10_000
@@ -24,7 +24,7 @@ class Reader:
     root: Path
 
 
-def find(path: Path, reader: Reader, found: Digest | None) -> tuple[list[Path], list[str]]:
+def find_locks(path: Path, reader: Reader, found: Digest | None) -> tuple[list[Path], list[str]]:
     """The locks of the runs that wrote a file or folder, and why some are left out.
 
     Args:
@@ -62,7 +62,7 @@ def _names(path: Path, found: Digest | None) -> list[str]:
     """Files below a folder; without its digest so many that a search ends soon."""
     if found is not None:
         return list(found.files) if found.is_folder else []
-    return list(islice(files_below(path), _SEARCHED)) if path.is_dir() else []
+    return list(islice(walk_files(path), _SEARCHED)) if path.is_dir() else []
 
 
 def _outermost(names: Iterable[str]) -> list[str]:

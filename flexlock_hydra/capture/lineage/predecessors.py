@@ -51,7 +51,7 @@ def trace(
     """The graph with the runs put in that a file or folder comes from.
 
     Args:
-        locks: their locks, see :func:`flexlock_hydra.capture.lineage.find_locks.find`.
+        locks: their locks, see :func:`flexlock_hydra.capture.lineage.find_locks.find_locks`.
         via: the data entry that leads there.
         found: the digest of what lies there, where it was hashed.
     """
@@ -104,7 +104,7 @@ def read_found(path: Path, *, more: bool = False) -> Found:
 def _read(path: Path, written_ns: int, version: tuple[int, int], more: bool) -> Found:
     """A lock, read once in each version: the jobs of a sweep often share predecessors."""
     content = path.read_bytes()
-    lock = summary.loads(content, str(path), more=more)
+    lock = summary.parse_summary(content, str(path), more=more)
     sha256 = f"sha256:{hashlib.sha256(content).hexdigest()}"
     return Found(path.parent, lock, written_ns, sha256)
 

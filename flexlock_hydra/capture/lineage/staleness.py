@@ -24,7 +24,7 @@ from flexlock_hydra.capture.data.walk import LeaveOut
 from flexlock_hydra.errors import DataError
 from flexlock_hydra.record import layout
 from flexlock_hydra.record.model import DataEntry, Outputs, is_left_out
-from flexlock_hydra.record.summary import Summary
+from flexlock_hydra.record.summary import LockSummary
 
 _HASHED = 8 * 1024**2
 """Bytes. More are not hashed again for a suspicion alone: 12 ms at 700 MB/s."""
@@ -35,7 +35,7 @@ class Place:
     """A run as it lies here: its output directory, its lock, when that was last written."""
 
     folder: Path
-    lock: Summary
+    lock: LockSummary
     written_ns: int
 
 
@@ -97,7 +97,7 @@ def _outputs_now(
         return None
 
 
-def _inputs(lock: Summary, root: Path, ended: int) -> Iterator[str]:
+def _inputs(lock: LockSummary, root: Path, ended: int) -> Iterator[str]:
     """Files that the predecessor read and that hold something else by now."""
     for name, entry in lock.data.items():
         try:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from flexlock_hydra.capture.environment.process import is_alive
-from flexlock_hydra.capture.lineage.find_files import files_below
+from flexlock_hydra.capture.lineage.find_files import find_files
 from flexlock_hydra.capture.lineage.predecessors import Found, read_found
 from flexlock_hydra.errors import LockError
 from flexlock_hydra.record import layout
@@ -28,7 +28,7 @@ def observe(lock: SweepLock, folder: Path) -> SweepLock:
     """
     known = {job.run: job for job in lock.jobs}
     warnings = []
-    for path in files_below(folder, layout.is_lock):
+    for path in find_files(folder, layout.is_lock):
         try:
             found = read_found(path, more=True)
         except LockError as error:

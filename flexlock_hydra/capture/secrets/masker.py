@@ -19,7 +19,7 @@ from typing import Any
 from urllib.parse import quote
 
 from flexlock_hydra.capture.secrets import patterns as shapes
-from flexlock_hydra.capture.secrets.patterns import MASK, Look
+from flexlock_hydra.capture.secrets.patterns import MASK, AssignmentRule
 
 __all__ = ["MASK", "Masker", "env_names", "is_interpolation"]
 
@@ -268,7 +268,9 @@ def _clean(text: str, patterns: tuple[str, ...], known: frozenset[str], typed: b
         text = pattern.sub(_hide_known, text)
     if not shapes.may_show(text):
         return text
-    return shapes.hide(text, Look(_judge_of(patterns), any_name=bool(patterns), typed=typed))
+    return shapes.hide(
+        text, AssignmentRule(_judge_of(patterns), any_name=bool(patterns), typed=typed)
+    )
 
 
 def _gather(

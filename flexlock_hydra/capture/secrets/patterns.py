@@ -80,7 +80,7 @@ _SHORTEST = 4
 
 
 @dataclass(frozen=True)
-class Look:
+class AssignmentRule:
     """How to look at ``name=value`` inside a text.
 
     ``is_secret`` judges a name; ``any_name`` asks it about every one and not only those
@@ -102,7 +102,7 @@ def _may_assign(text: str) -> bool:
     return ":" in text or "=" in text or "--" in text
 
 
-def hide(text: str, look: Look) -> str:
+def hide(text: str, look: AssignmentRule) -> str:
     """A text with everything that shows itself as a secret masked."""
     if _RUN(text):
         text = _table().sub(MASK, text)
@@ -138,7 +138,7 @@ def _hide_login(match: re.Match[str]) -> str:
     return f"{user}:{MASK}" if match["password"] else user + match[0][len(match["user"]):]
 
 
-def _hide_assigned(text: str, look: Look) -> Iterator[str]:
+def _hide_assigned(text: str, look: AssignmentRule) -> Iterator[str]:
     """The text in pieces, the values of secret names masked."""
     pattern = _assigned(look.any_name)
     done = at = 0
@@ -151,7 +151,7 @@ def _hide_assigned(text: str, look: Look) -> Iterator[str]:
     yield text[done:]
 
 
-def _secret_span(match: re.Match[str], look: Look) -> tuple[int, int] | None:
+def _secret_span(match: re.Match[str], look: AssignmentRule) -> tuple[int, int] | None:
     """Where the value of an assignment stands, if it is a secret."""
     name, mark = _name(match)
     if match["equals"].isspace() and not mark.startswith("--"):

@@ -31,12 +31,12 @@ def command(ctx: click.Context, a: str, b: str, patch: bool, as_json: bool) -> N
         sections = replay.diff(old, new)
         text, without = source_diff.patch(old, new) if patch else (b"", [])
     if as_json:
-        document = replay.as_json(sections)
+        document = replay.diff_document(sections)
         more = {"patch": text.decode("utf-8", "replace")} if patch else {}
-        render.as_json({**document, **more})
+        render.print_json({**document, **more})
     else:
         for name, found in sections.items():
-            differences.show(name, found)
+            differences.show_section(name, found)
             if name == "code" and text:
                 differences.show_patch(text, on_terminal=sys.stdout.isatty())
     render.warn(note for found in sections.values() for note in found.notes)

@@ -30,6 +30,6 @@ def command(run: str, how: str, as_json: bool) -> None:
     with finding() as find:
         graph = graph_of(find(run))
     if as_json:
-        render.as_json(graph.as_json())
+        render.print_json(graph.as_json())
     else:
         click.echo(drawing.FORMATS[how](graph), nl=False)

@@ -11,7 +11,7 @@ import click
 from flexlock_hydra.cli.views import render
 
 if TYPE_CHECKING:
-    from flexlock_hydra.archive.remotes.list_tags import Listed
+    from flexlock_hydra.archive.remotes.list_tags import ListedTag
 
 _LOCAL = ("where", "sort", "columns", "as_csv")
 
@@ -79,22 +79,22 @@ def _local(
     from flexlock_hydra.cli.views import run_table
 
     shown = _names(names) if names else run_table.USUAL
-    key = run_table.parse(sort.removeprefix("-"))
+    key = run_table.named_column(sort.removeprefix("-"))
     found = search.search(
         folders or [search.here()],
         where=where,
         sort=key,
         descending=sort.startswith("-"),
-        columns=() if as_json else [run_table.parse(name) for name in shown],
+        columns=() if as_json else [run_table.named_column(name) for name in shown],
         processes=True,
     )
     render.warn(found.warnings)
     if as_json:
-        render.as_json([columns.plain(run) for run in found.runs])
+        render.print_json([columns.plain(run) for run in found.runs])
     elif as_csv:
         run_table.as_csv(found.runs, shown if names else columns.SHOWN)
     elif found.runs:
-        run_table.table(found.runs, shown)
+        run_table.run_table(found.runs, shown)
     else:
         click.echo(_nothing(found.seen, folders))
 
@@ -120,7 +120,7 @@ def _pushed(data_remote: str | None, git_remote: str | None, as_json: bool) -> N
 
     found = list_tags.ls(render.remotes(data_remote, git_remote))
     if as_json:
-        render.as_json([vars(each) for each in found])
+        render.print_json([vars(each) for each in found])
         return
     if not found:
         click.echo("no tags")
@@ -134,7 +134,7 @@ def _pushed(data_remote: str | None, git_remote: str | None, as_json: bool) -> N
         click.echo(f"{line}  {by}".rstrip() if fits else line)
 
 
-def _size(each: Listed) -> str:
+def _size(each: ListedTag) -> str:
     if not each.code:
         return "no git tag"
     return "no data here" if each.bytes is None else render.size(each.bytes)

@@ -42,7 +42,7 @@ def _show_sweep(sweep: RecordedSweep, as_json: bool) -> None:
     if as_json:
         _print({**sweep.lock.to_dict(), "path": str(sweep.folder)}, history)
     else:
-        show_sweep.show(sweep, [*show_verdicts.lines(history)])
+        show_sweep.show_sweep(sweep, [*show_verdicts.verdict_lines(history)])
 
 
 def _show_run(found: RecordedRun, name: str, as_json: bool) -> None:
@@ -50,7 +50,7 @@ def _show_run(found: RecordedRun, name: str, as_json: bool) -> None:
     if as_json:
         _print(_plain(found), history)
     else:
-        show.show(found, name, [*show_verdicts.lines(history)])
+        show.show_run(found, name, [*show_verdicts.verdict_lines(history)])
 
 
 def _history(repo: GitRepo | None, tag: str) -> tuple[Verdict, ...]:
@@ -59,7 +59,7 @@ def _history(repo: GitRepo | None, tag: str) -> tuple[Verdict, ...]:
 
 def _print(plain: dict[str, object], history: tuple[Verdict, ...]) -> None:
     told = {"reproduced": [verdict.to_dict() for verdict in history]} if history else {}
-    render.as_json({**plain, **told})
+    render.print_json({**plain, **told})
 
 
 def _save(sweep: RecordedSweep) -> None:

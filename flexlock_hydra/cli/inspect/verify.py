@@ -75,7 +75,7 @@ def command(
         found = _below(ctx, runs, looked) if every else _here(ctx, runs[0], looked)
     fine = all(check.ok for _, checks in found for check in checks)
     if as_json:
-        render.as_json({"checks": [*_plain(found)]})
+        render.print_json({"checks": [*_plain(found)]})
     else:
         _show(found)
         if fine:
@@ -89,7 +89,7 @@ def _on_remote(ctx: click.Context, tag: str, **options: Any) -> list[Found]:
     remotes = render.remotes(options["data_remote"], options["git_remote"])
     share = 1.0 if options["full"] else options["share"]
     with render.progress("read back", quiet=ctx.obj["quiet"], in_bytes=False) as progress:
-        return [("", archive.verify(remotes, tag, share=share, progress=progress))]
+        return [("", archive.verify_tag(remotes, tag, share=share, progress=progress))]
 
 
 def _here(ctx: click.Context, name: str, looked: dict[str, bool]) -> list[Found]:
@@ -115,7 +115,7 @@ def _below(ctx: click.Context, folders: tuple[str, ...], looked: dict[str, bool]
 
     repo = None if folders else GitRepo.find(Path.cwd())
     places = [Path(folder) for folder in folders] or [repo.root if repo else Path.cwd()]
-    return _verified(ctx, replay.locks_below(places), looked)
+    return _verified(ctx, replay.lock_files_below(places), looked)
 
 
 def _verified(ctx: click.Context, locks: list[Path], looked: dict[str, bool]) -> list[Found]:

@@ -33,7 +33,7 @@ def command(ctx: click.Context, a: str, b: str, as_json: bool) -> None:
     with finding() as find:
         found = replay.why(find(a), find(b))
     if as_json:
-        render.as_json(found.as_json())
+        render.print_json(found.as_json())
     else:
         _show(found)
     ctx.exit(1 if found.differs else 0)

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from flexlock_hydra.cli.completion_names import TAG
-from flexlock_hydra.cli.replay.rerun import say, show, tell
+from flexlock_hydra.cli.replay.rerun import say, show_rerun, show_step
 from flexlock_hydra.cli.views import comparison, render
 from flexlock_hydra.ports.git.command import redact_url
 from flexlock_hydra.replay.compare.outcome import DIFFERS
@@ -82,23 +82,23 @@ def command(
     Exits with 1 when an output differs.
     """
     with render.progress("download", quiet=ctx.obj["quiet"], in_bytes=False) as progress:
-        restored = replay.restore(tag, replay.Source(source, into, remote, cache, progress))
+        restored = replay.restore(tag, replay.RestoreSource(source, into, remote, cache, progress))
     render.warn([*restored.warnings, *(f"missing: {reason}" for reason in restored.missing)])
     reproduced = replay.reproduce(
-        restored, tolerance=Tolerance(rtol, atol), say=say, tell=tell, **options
+        restored, tolerance=Tolerance(rtol, atol), say=say, tell=show_step, **options
     )
     if as_json:
-        render.as_json(replay.as_json(reproduced))
+        render.print_json(replay.reproduce_document(reproduced))
     else:
         click.echo(f"restored {reproduced.tag} in {reproduced.path}")
         shown = [each for run in reproduced.runs for each in (*run.steps, run)]
         for each in shown:
-            show(each)
+            show_rerun(each)
         empty = all(each.comparison.is_empty for each in shown)
         of = " (nothing was compared)" if empty else ""
         click.echo(f"verdict: {reproduced.verdict.verdict}{of}")
     if publish:
-        url = replay.publish(reproduced, source)
+        url = replay.publish_verdict(reproduced, source)
         if not as_json:
             click.echo(f"published in {redact_url(url)}")
     ctx.exit(1 if reproduced.verdict.verdict == DIFFERS else 0)

@@ -62,17 +62,17 @@ def command(
     """
     tolerance = Tolerance(rtol, atol)
     reran = replay.rerun(
-        find_run(run), overrides, tolerance=tolerance, say=say, tell=tell, **options
+        find_run(run), overrides, tolerance=tolerance, say=say, tell=show_step, **options
     )
     if as_json:
-        render.as_json(results.as_json(reran))
+        render.print_json(results.rerun_document(reran))
     else:
         for each in (*reran.steps, reran):
-            show(each)
+            show_rerun(each)
     ctx.exit(1 if reran.verdict == DIFFERS else 0)
 
 
-def show(reran: results.Reran) -> None:
+def show_rerun(reran: results.RerunResult) -> None:
     """A rerun, and how it compares."""
     click.echo(f"rerun {reran.run.lock.run.id} in {reran.run.folder}")
     if reran.overrides:
@@ -90,7 +90,7 @@ def show(reran: results.Reran) -> None:
             f"not compared: {count} that it wrote outside of its output directory, "
             f"now in {written.folder}"
         )
-    comparison.show(reran.comparison)
+    comparison.show_comparison(reran.comparison)
 
 
 def say(text: str) -> None:
@@ -98,7 +98,7 @@ def say(text: str) -> None:
     render.warn([text])
 
 
-def tell(text: str) -> None:
+def show_step(text: str) -> None:
     """What takes long, when it begins."""
     if not click.get_current_context().obj["quiet"]:
         click.echo(render.printable(text), err=True)

@@ -68,7 +68,7 @@ def command(
             tag, data=not no_data, outputs=not no_outputs, progress=progress, **options
         )
     if as_json:
-        render.as_json(archive.as_json(pulled))
+        render.print_json(archive.pull_document(pulled))
     else:
         if not ctx.obj["quiet"]:
             render.warn(pulled.warnings)

@@ -62,8 +62,8 @@ def command(obj: dict[str, bool], /, run: str, each: bool, as_json: bool, **opti
         if not as_json:
             _show(done, _root(subject), quiet=obj["quiet"], dry_run=options["dry_run"])
     if as_json:
-        documents = [archive.as_json(done) for done in pushed]
-        render.as_json(documents if each else documents[0])
+        documents = [archive.push_document(done) for done in pushed]
+        render.print_json(documents if each else documents[0])
 
 
 def _root(found: RecordedRun | RecordedSweep) -> Path:

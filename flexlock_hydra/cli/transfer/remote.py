@@ -40,10 +40,10 @@ def init(url: str, as_json: bool) -> None:
     repo = GitRepo.find(Path.cwd())
     if repo is None:
         raise GitError("this is no git repository", hint="git init, or go to one.")
-    checks = project.init(repo, url)
+    checks = project.init_remote(repo, url)
     kept = repo.config("flexlock.remote")
     if as_json:
-        render.as_json({"remote": kept, "checks": [vars(check) for check in checks]})
+        render.print_json({"remote": kept, "checks": [vars(check) for check in checks]})
         return
     click.echo(", ".join(f"{check.name}: fine" for check in checks))
     click.echo(f"git config flexlock.remote {kept}")

@@ -39,7 +39,7 @@ def tolerance_options(command: _Command) -> _Command:
     return command
 
 
-def show(compared: Comparison) -> None:
+def show_comparison(compared: Comparison) -> None:
     """What differs, what is missing, what was left out; the verdict in the last line."""
     for outcome in compared.differing:
         _line("differs", str(outcome), "red")

@@ -25,7 +25,7 @@ _HASHED = frozenset({"data", "outputs"})
 _FILES = frozenset({"code", "outputs"})
 
 
-def show(name: str, found: Section) -> None:
+def show_section(name: str, found: Section) -> None:
     """A section: how much differs, and each of it."""
     click.secho(f"{name}: {_count(found)}", bold=bool(found))
     if name in _FILES and _size(found) > _MANY:

@@ -23,7 +23,7 @@ _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)
 """What programs write to colour or steer a terminal."""
 
 
-def as_json(document: Any) -> None:
+def print_json(document: Any) -> None:
     """One JSON document on standard output."""
     click.echo(json.dumps(_finite(document), indent=2, ensure_ascii=False, default=str))
 
@@ -132,7 +132,7 @@ def remotes(remote: str | None, git_remote: str | None) -> Remotes:
 def removal(found: Removal, json_wanted: bool) -> None:
     """What a deletion took away, or would."""
     if json_wanted:
-        as_json(vars(found))
+        print_json(vars(found))
         return
     verb = "deleted" if found.done else "would delete"
     for tag in found.tags:

@@ -14,7 +14,7 @@ from typing import Any
 import click
 
 from flexlock_hydra.archive.query import columns
-from flexlock_hydra.archive.query.catalog import Listed
+from flexlock_hydra.archive.query.catalog import ListedRun
 from flexlock_hydra.archive.query.columns import MISSING, Column
 from flexlock_hydra.cli.views import render
 
@@ -29,21 +29,21 @@ _TO_THE_SECOND = 16
 """Characters of an id."""
 
 
-def parse(name: str) -> Column:
+def named_column(name: str) -> Column:
     """The column of a name; ``when`` and ``took`` are how people read two of them.
 
     Raises:
         ColumnError: it is none.
     """
-    return columns.parse(_COLUMN_OF.get(name, name))
+    return columns.parse_column(_COLUMN_OF.get(name, name))
 
 
-def table(runs: Sequence[Listed], names: Sequence[str]) -> None:
+def run_table(runs: Sequence[ListedRun], names: Sequence[str]) -> None:
     """A line a run, no longer than the terminal is wide."""
     most = render.columns() + 1  # the rest would be cut
     cells = []
     for name in names:
-        form, value = _FORMS.get(name, _text), columns.getter(parse(name))
+        form, value = _FORMS.get(name, _text), columns.getter(named_column(name))
         texts = [name, *(form(run, value(run))[:most] for run in runs)]
         is_clean = "".join(texts).isprintable()  # one look is faster than one for each text
         cells.append(texts if is_clean else [render.printable(text) for text in texts])
@@ -55,9 +55,9 @@ def table(runs: Sequence[Listed], names: Sequence[str]) -> None:
     click.echo("\n".join(lines))
 
 
-def as_csv(runs: Iterable[Listed], names: Sequence[str]) -> None:
+def as_csv(runs: Iterable[ListedRun], names: Sequence[str]) -> None:
     """A line a run; values that are no text or number as JSON."""
-    values = [columns.getter(parse(name)) for name in names]
+    values = [columns.getter(named_column(name)) for name in names]
     writer = csv.writer(sys.stdout, lineterminator="\n")
     writer.writerow(names)
     for run in runs:
@@ -147,7 +147,7 @@ def _char_width(char: str) -> int:
     return 2 if unicodedata.east_asian_width(char) in "WF" else 1
 
 
-def _text(run: Listed, value: Any) -> str:
+def _text(run: ListedRun, value: Any) -> str:
     if isinstance(value, str):
         return value
     if value is MISSING or value is None:
@@ -159,7 +159,7 @@ def _text(run: Listed, value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def _when(run: Listed, value: str) -> str:
+def _when(run: ListedRun, value: str) -> str:
     """How long ago; of weeks, and of a time that Python cannot read, the date."""
     try:
         seconds = _seconds_since(value)
@@ -173,7 +173,7 @@ def _when(run: Listed, value: str) -> str:
     return value[:10]
 
 
-def _took(run: Listed, value: float | None) -> str:
+def _took(run: ListedRun, value: float | None) -> str:
     """The duration; of what still runs, so far."""
     if value is None:
         if run.status != "running":
@@ -195,7 +195,7 @@ def _seconds_since(moment: str) -> float:
     return time.time() - (then if then.tzinfo else then.replace(tzinfo=timezone.utc)).timestamp()
 
 
-_FORMS: dict[str, Callable[[Listed, Any], str]] = {
+_FORMS: dict[str, Callable[[ListedRun, Any], str]] = {
     "id": _text,
     "status": _text,
     "started": _text,

@@ -18,7 +18,7 @@ _MARGIN = 11
 """Columns before the values of a run."""
 
 
-def show(found: RecordedRun, name: str, reproduced: Sequence[str] = ()) -> None:
+def show_run(found: RecordedRun, name: str, reproduced: Sequence[str] = ()) -> None:
     """What ran, on what, what came out, what it stands on, and what was not exact.
 
     Args:

@@ -13,7 +13,7 @@ from flexlock_hydra.record.model import STATUSES
 from flexlock_hydra.record.sweep import SweepLock
 
 
-def show(found: RecordedSweep, reproduced: Sequence[str] = ()) -> None:
+def show_sweep(found: RecordedSweep, reproduced: Sequence[str] = ()) -> None:
     """The sweep in a few lines, then a table of its jobs, and how it was reproduced."""
     lock = found.lock
     shared = _shared(lock)

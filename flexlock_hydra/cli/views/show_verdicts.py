@@ -13,7 +13,7 @@ _NAMED = 3
 _LATEST = 10
 
 
-def lines(history: Sequence[Verdict]) -> Iterator[str]:
+def verdict_lines(history: Sequence[Verdict]) -> Iterator[str]:
     """How often, with what result; then each of the latest, the newest first."""
     if not history:
         return

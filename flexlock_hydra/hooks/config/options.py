@@ -48,7 +48,7 @@ class SaveConfig(Enum):
 
 
 @dataclass(frozen=True)
-class Selection:
+class OutputSelection:
     """Which files of the output directory are hashed.
 
     ``only`` holds patterns, None for all files; of files above ``largest`` (bytes) the
@@ -60,7 +60,7 @@ class Selection:
     largest: int | None = None
 
     @classmethod
-    def parse(cls, outputs: Any, max_mb: Any = None) -> Selection:
+    def parse(cls, outputs: Any, max_mb: Any = None) -> OutputSelection:
         """The options ``outputs`` (true, false, patterns) and ``max_output_mb``.
 
         Raises:
@@ -77,12 +77,12 @@ class Selection:
 
 
 @dataclass(frozen=True)
-class Options:
+class CallbackOptions:
     """The callback's options, checked; see :class:`FlexlockConf`."""
 
     enabled: bool
     strict: Strict
-    outputs: Selection
+    outputs: OutputSelection
     save_config: SaveConfig
     ignore: tuple[str, ...]
     secrets: tuple[str, ...]
@@ -108,7 +108,7 @@ class Options:
         editable: bool = True,
         push: bool = False,
         volatile: Iterable[str] = (),
-    ) -> Options:
+    ) -> CallbackOptions:
         """Options as a config gives them.
 
         Raises:
@@ -117,7 +117,7 @@ class Options:
         return cls(
             enabled=enabled,
             strict=Strict.parse(strict),
-            outputs=Selection.parse(outputs, max_output_mb),
+            outputs=OutputSelection.parse(outputs, max_output_mb),
             save_config=save_config,
             ignore=tuple(ignore),
             secrets=tuple(secrets),
@@ -134,7 +134,7 @@ def _patterns(given: Iterable[str]) -> tuple[str, ...]:
     if patterns:
         from flexlock_hydra.record import volatile
 
-        volatile.check(patterns)
+        volatile.check_patterns(patterns)
     return patterns
 
 
@@ -178,7 +178,7 @@ class FlexlockConf:
         return {name: value for name, value in vars(typed).items() if name != "_target_"}
 
 
-def register(store: Any) -> None:
+def register_options(store: Any) -> None:
     """Put the node into Hydra's ConfigStore, untyped.
 
     Hydra composes it for every job of a sweep, and takes 2 ms more for types. Those are

@@ -10,16 +10,16 @@ from omegaconf import Node, OmegaConf
 NAME = "snapshot"
 
 
-def register() -> None:
+def register_resolver() -> None:
     """Make the resolver known to OmegaConf; again after ``clear_resolvers()``."""
     if omegaconf.__version__.startswith("2.3."):
-        OmegaConf.register_new_resolver(NAME, snapshot, replace=True)
+        OmegaConf.register_new_resolver(NAME, snapshot_resolver, replace=True)
     else:
         new_register: Any = OmegaConf.register_resolver  # 2.3 has an unrelated one
-        new_register(NAME, snapshot, replace=True, annotation_validation="off")
+        new_register(NAME, snapshot_resolver, replace=True, annotation_validation="off")
 
 
-def snapshot(*path_and_key: Any, _node_: Node | None = None) -> Any:
+def snapshot_resolver(*path_and_key: Any, _node_: Node | None = None) -> Any:
     """Record a path as data of the active run, under a key or the config's own key.
 
     Outside of a job this is pure. A list of paths records each of them.

@@ -28,7 +28,7 @@ class Owner:
 
 
 @dataclass
-class Collector:
+class PathCollector:
     """Notes paths and does nothing else: which data a config names, before any job."""
 
     given: list[str] = field(default_factory=list)
@@ -63,11 +63,11 @@ def mine() -> list[Sink]:
     return [sink for sink in _stack if sink.owner.pid == pid]
 
 
-def enter(sink: Sink) -> None:
+def enter_sink(sink: Sink) -> None:
     """Make a sink the innermost one."""
     _stack.append(sink)
 
 
-def leave(sink: Sink) -> None:
+def leave_sink(sink: Sink) -> None:
     """Remove a sink, wherever in the stack it is."""
     _stack[:] = [other for other in _stack if other is not sink]

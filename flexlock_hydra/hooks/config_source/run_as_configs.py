@@ -33,7 +33,7 @@ _STARTING = re.compile(
 
 
 @dataclass(frozen=True)
-class Served:
+class RunConfigs:
     """One config: its content, its defaults list included, and its package."""
 
     content: Mapping[str, Any]
@@ -84,7 +84,7 @@ class _Choice:
         return {f"/{self.group}@{GLOBAL}.{self.place}": self.option}
 
 
-def serve(run: RecordedRun, app: App) -> dict[str, Served]:
+def serve(run: RecordedRun, app: App) -> dict[str, RunConfigs]:
     """The configs of a run by their paths: ``config``, ``model/resnet``.
 
     Raises:
@@ -94,11 +94,11 @@ def serve(run: RecordedRun, app: App) -> dict[str, Served]:
     choices = list(_choices(run.lock.job.choices, config, app))
     filled = {choice.place: choice for choice in choices if choice.place and choice.option}
     served = {
-        choice.path: Served(_part(config, place, filled, choices), place)
+        choice.path: RunConfigs(_part(config, place, filled, choices), place)
         for place, choice in filled.items()
     }
     loose = [choice for choice in choices if not choice.place]
-    served |= {choice.path: Served({}) for choice in loose if choice.option}
+    served |= {choice.path: RunConfigs({}) for choice in loose if choice.option}
     primary = {
         **_part(config, "", filled, choices, first=_own_group(run)),
         "hydra": _hydra_settings(run, app),
@@ -108,8 +108,8 @@ def serve(run: RecordedRun, app: App) -> dict[str, Served]:
     overlay = _without_secrets(_config(run), drop=True)
     return {
         **served,
-        **{name: Served(primary) for name in names if name},
-        OVERLAY: Served(overlay),
+        **{name: RunConfigs(primary) for name in names if name},
+        OVERLAY: RunConfigs(overlay),
     }
 
 

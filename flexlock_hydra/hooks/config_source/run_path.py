@@ -23,7 +23,7 @@ def repair(search_path: ConfigSearchPath) -> None:
     """Put the URL back into Hydra's search path, where it was given."""
     frame = frame_of("create_automatic_config_search_path", sys._getframe(1))
     url = frame.f_locals.get("config_path") if frame else None
-    if frame is not None and url is not None and is_url(url):
+    if frame is not None and url is not None and is_run_url(url):
         from flexlock_hydra.hooks.config_source import run_source
 
         run_source.put(search_path, url, frame)
@@ -39,7 +39,7 @@ def parent_id(sources: Iterable[Mapping[str, Any]]) -> str | None:
     return None
 
 
-def is_url(config_path: Any) -> bool:
+def is_run_url(config_path: Any) -> bool:
     """Whether a config path names a recorded run."""
     return isinstance(config_path, str) and config_path.startswith(PREFIX)
 

@@ -20,13 +20,13 @@ from flexlock_hydra.errors import FlexlockError
 from flexlock_hydra.hooks.config_source import run_path
 
 if TYPE_CHECKING:
-    from flexlock_hydra.hooks.config_source.run_as_configs import App, Served
+    from flexlock_hydra.hooks.config_source.run_as_configs import App, RunConfigs
 
 _KEY = re.compile(r"[+~]*([^=@]+)")
 
 
 @dataclass(frozen=True)
-class Asked:
+class AppRequest:
     """What an app was started with: its own config folder, its config name, its overrides."""
 
     folder: str | None = None
@@ -34,7 +34,7 @@ class Asked:
     overrides: tuple[str, ...] = ()
 
 
-_asked: dict[str, Asked] = {}
+_asked: dict[str, AppRequest] = {}
 """URL of a run -> the app that was started with it as its config path."""
 
 
@@ -42,7 +42,7 @@ _asked: dict[str, Asked] = {}
 class OpenedRun:
     """The configs of a run by their paths; the same object in every copy of a source."""
 
-    configs: Mapping[str, Served]
+    configs: Mapping[str, RunConfigs]
 
     def __deepcopy__(self, memo: Any) -> OpenedRun:
         return self
@@ -108,7 +108,7 @@ def open_run(url: str) -> OpenedRun:
     from flexlock_hydra.archive.runs import run_url
     from flexlock_hydra.hooks.config_source import run_as_configs
 
-    asked = _asked.get(url, Asked())
+    asked = _asked.get(url, AppRequest())
     try:
         run = run_url.named_run(url)
         configs = run_as_configs.serve(run, _app(asked))
@@ -127,17 +127,17 @@ def _warn_of_secrets(url: str, keys: list[str]) -> None:
         warnings.warn(f"{url}: secrets are not recorded; give them again: {again}", stacklevel=2)
 
 
-def _what_was_asked(frame: FrameType) -> Asked:
+def _what_was_asked(frame: FrameType) -> AppRequest:
     """What the app itself says, where Hydra was started by one."""
     from hydra._internal.utils import compute_search_path_dir
 
     started = frame.f_back
     if started is None or started.f_code.co_name != "_run_hydra":
-        return Asked()
+        return AppRequest()
     main = run_path.frame_of("decorated_main", started)
     own = main.f_locals["config_path"] if main else None
-    return Asked(
-        folder=None if run_path.is_url(own) else compute_search_path_dir(
+    return AppRequest(
+        folder=None if run_path.is_run_url(own) else compute_search_path_dir(
             frame.f_locals["calling_file"], frame.f_locals["calling_module"], own
         ),
         config_name=started.f_locals["config_name"],
@@ -145,7 +145,7 @@ def _what_was_asked(frame: FrameType) -> Asked:
     )
 
 
-def _app(asked: Asked) -> App:
+def _app(asked: AppRequest) -> App:
     """The app's own Hydra settings, and what its options say of their packages."""
     from hydra._internal.config_repository import ConfigRepository
     from hydra._internal.config_search_path_impl import ConfigSearchPathImpl

@@ -26,7 +26,7 @@ from flexlock_hydra.record.model import COMPLETED, FAILED, INTERRUPTED, RUNNING,
 
 if TYPE_CHECKING:  # loaded where there is something to hash
     from flexlock_hydra.capture.data.digest import Digest
-    from flexlock_hydra.capture.data.hash_worker import Answer
+    from flexlock_hydra.capture.data.hash_worker import HashAnswer
     from flexlock_hydra.hooks.job.inputs import Inputs
     from flexlock_hydra.hooks.job.outputs import OutputFolder
 
@@ -40,10 +40,10 @@ _exit_registered = False
 log = logging.getLogger("flexlock_hydra")
 
 
-def enter(run: ActiveRun) -> None:
+def enter_run(run: ActiveRun) -> None:
     """Make a run the one that is told of paths; should nobody end it, the process's exit does."""
     _register_exit()
-    tracking.enter(run)
+    tracking.enter_sink(run)
 
 
 def active_runs() -> list[ActiveRun]:
@@ -160,7 +160,7 @@ class ActiveRun(WrittenLock):
     def add_data(self, key: str, given: str, config_key: str | None = None) -> None:
         """Put an input and its predecessors into the lock; what is large is hashed later."""
         from flexlock_hydra.capture.data.entry import describe
-        from flexlock_hydra.capture.data.hash_worker import Answer
+        from flexlock_hydra.capture.data.hash_worker import HashAnswer
         from flexlock_hydra.hooks.job.inputs import lies_inside
 
         with self.mutex:
@@ -173,14 +173,14 @@ class ActiveRun(WrittenLock):
                     known = answer.summary.digest if answer and answer.summary else None
                     self.add_prevs(task.path, via=key, found=known)
             except DataError as error:
-                answer = Answer(error=str(error))
+                answer = HashAnswer(error=str(error))
             self.lock = replace(self.lock, data={**self.lock.data, key: recorded})
             if answer is not None:
                 self._record(key, answer)
             if lies_inside(self.folder, task):
                 self.warn(f"data {key}: the job's own output directory lies inside of it")
 
-    def _record(self, key: str, answer: Answer) -> None:
+    def _record(self, key: str, answer: HashAnswer) -> None:
         """Complete an entry with what is known of it now."""
         from flexlock_hydra.capture.data.entry import filled
 
@@ -196,7 +196,7 @@ class ActiveRun(WrittenLock):
                     f"{answer.summary.late}"
                 )
 
-    def _answered(self, answers: list[tuple[int, Answer]]) -> None:
+    def _answered(self, answers: list[tuple[int, HashAnswer]]) -> None:
         """Hashes came from beside the job: a job that is killed later still has them."""
         with self.mutex:
             for key, answer in self.inputs.current(answers):
@@ -248,7 +248,7 @@ class ActiveRun(WrittenLock):
 
         path = self.places.locate(given)
         reader = find_locks.Reader(self.lock.run.id, self.path, self.places.root)
-        locks, left_out = find_locks.find(path, reader, found)
+        locks, left_out = find_locks.find_locks(path, reader, found)
         self.warn(*(f"data {via}: {reason}" for reason in left_out))
         if not locks:
             return False
@@ -285,7 +285,7 @@ class ActiveRun(WrittenLock):
         Raises:
             KeyboardInterrupt: it came while hashes were waited for; the lock is written.
         """
-        tracking.leave(self)
+        tracking.leave_sink(self)
         _ended.append(self)
         self.take_up()
         self.stop(status)

@@ -17,7 +17,7 @@ _PROGRAM = "import sys; sys.path.remove(''); from flexlock_hydra.cli.main import
 log = logging.getLogger("flexlock_hydra")
 
 
-def push(run: ActiveRun) -> None:
+def push_ended_run(run: ActiveRun) -> None:
     """Push a run whose end is written; what goes wrong is logged, and named in its lock.
 
     A rerun is not pushed: whoever wants that does it by hand.

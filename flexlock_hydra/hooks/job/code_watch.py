@@ -19,7 +19,7 @@ from flexlock_hydra.capture.code.snapshot import Snapshot
 from flexlock_hydra.capture.environment import process
 from flexlock_hydra.errors import FlexlockError
 from flexlock_hydra.hooks.job.active_run import ActiveRun
-from flexlock_hydra.ports.git.ask import Asked
+from flexlock_hydra.ports.git.ask import StatusRequest
 from flexlock_hydra.ports.git.command import Started
 from flexlock_hydra.ports.git.repo import GitRepo
 from flexlock_hydra.ports.git.status import Status, read_status
@@ -30,14 +30,17 @@ _NO_CONFIG = frozenset({"outputs", "multirun", "node_modules", "__pycache__"})
 _BOOT_NS = 20_000_000
 """Nanoseconds after which a Python that starts imports a module of its user's, at the earliest."""
 
-_NOTHING: Mapping[Path, Asked] = {}
+_NOTHING: Mapping[Path, StatusRequest] = {}
 
 _ignored: dict[str, bool] = {}
 """File -> whether git ignores it, of all that this process asked about."""
 
 
-def take(
-    repos: Mapping[str, GitRepo], cwd: Path, scope: Scope, begun: Mapping[Path, Asked] = _NOTHING
+def take_snapshots(
+    repos: Mapping[str, GitRepo],
+    cwd: Path,
+    scope: Scope,
+    begun: Mapping[Path, StatusRequest] = _NOTHING,
 ) -> tuple[dict[str, Snapshot], dict[str, str]]:
     """Snapshots of all repositories and of those inside them, by name; what went wrong, too.
 
@@ -48,7 +51,7 @@ def take(
     taken, failed = code.take_all(repos, cwd, scope, begun)
     roots = set()
     for name, snapshot in taken.items():
-        for key, each in code.flatten(name, snapshot).items():
+        for key, each in code.named_snapshots(name, snapshot).items():
             if each.repo.root not in roots:
                 roots.add(each.repo.root)
                 snapshots[key] = each
@@ -132,10 +135,10 @@ def strays_of_sweep(
         with drift.ask(main) as asked:
             seen = read_status(asked[MAIN])
         read = drift.by_repo(main, imports.imported([str(main[MAIN].repo.root)]))[MAIN]
-        found = stray_outputs.Search(main[MAIN], folder, read=frozenset(read)).find(seen)
+        found = stray_outputs.StraySearch(main[MAIN], folder, read=frozenset(read)).find(seen)
     except (FlexlockError, OSError) as error:
         return [f"what the jobs wrote elsewhere was not looked for: {error}"]
-    return stray_outputs.told(found, chdir=chdir)
+    return stray_outputs.stray_warning(found, chdir=chdir)
 
 
 def _strays(
@@ -145,13 +148,13 @@ def _strays(
     if MAIN not in seen:
         return []
     main = run.code[MAIN]
-    search = stray_outputs.Search(
+    search = stray_outputs.StraySearch(
         kept=main,
         output_dir=run.folder,
         inputs=[each.path for each in run.lock.data.values() if not each.is_url],
         read=frozenset(drift.by_repo({MAIN: main}, read)[MAIN]),
     )
-    return stray_outputs.told(search.find(seen[MAIN]), chdir=chdir)
+    return stray_outputs.stray_warning(search.find(seen[MAIN]), chdir=chdir)
 
 
 def _not_compared(error: Exception) -> str:

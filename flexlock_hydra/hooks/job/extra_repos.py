@@ -20,7 +20,7 @@ from flexlock_hydra.record.model import MAIN, CodeState
 
 
 @dataclass
-class Further:
+class ExtraRepos:
     """Repositories by name, and in words what was asked for and is in none."""
 
     repos: dict[str, GitRepo] = field(default_factory=dict)
@@ -38,9 +38,11 @@ class Further:
         ]
 
 
-def find(asked: Mapping[str, str], main: GitRepo | None, *, editable: bool) -> Further:
+def find_extra_repos(
+    asked: Mapping[str, str], main: GitRepo | None, *, editable: bool
+) -> ExtraRepos:
     """Repositories beside the main one, each once; those inside it are recorded with it."""
-    found = Further(main=main.root if main else None)
+    found = ExtraRepos(main=main.root if main else None)
     folders = [(name, Path(os.path.abspath(path)), True) for name, path in asked.items()]
     if editable:
         installed = editable_installs().items()

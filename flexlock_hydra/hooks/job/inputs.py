@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from flexlock_hydra.capture.data.digest import Limits, Summary, fingerprint, summarize
-from flexlock_hydra.capture.data.hash_worker import Answer, Beside, Task, identify
+from flexlock_hydra.capture.data.digest import DataSummary, Limits, fingerprint, summarize
+from flexlock_hydra.capture.data.hash_worker import HashAnswer, HashTask, HashWorker, identify
 from flexlock_hydra.capture.data.walk import TooLargeError
 from flexlock_hydra.errors import DataError
 
@@ -22,13 +22,13 @@ _CHEAP = 64 * 1024**2
 
 
 @dataclass(frozen=True)
-class Look:
+class InputLook:
     """One look at an input, by its number, and what came of it."""
 
     number: int
     key: str
-    task: Task
-    answer: Answer | None = None
+    task: HashTask
+    answer: HashAnswer | None = None
 
 
 @dataclass
@@ -41,22 +41,22 @@ class Inputs:
 
     files: int = 256
     size: int = 4 * 1024**2
-    looks: dict[str, Look] = field(default_factory=dict)
-    helpers: dict[bool, Beside] = field(default_factory=dict)
+    looks: dict[str, InputLook] = field(default_factory=dict)
+    helpers: dict[bool, HashWorker] = field(default_factory=dict)
     number: int = 0
 
-    def look(self, key: str, task: Task, *, wait: bool) -> Answer | None:
+    def look(self, key: str, task: HashTask, *, wait: bool) -> HashAnswer | None:
         """Identify an input; None where that goes on beside the job.
 
         Raises:
             DataError: it is missing or cannot be read.
         """
         self.number += 1
-        look = Look(self.number, key, task)
+        look = InputLook(self.number, key, task)
         answer = None if task.is_url and not wait else self._at_once(task)
         if answer is None and wait:
             answer = _identify_here(task)
-        self.looks[key] = Look(look.number, key, task, answer)
+        self.looks[key] = InputLook(look.number, key, task, answer)
         if answer is None:
             self._helper(task.is_url).ask(look.number, task)
         elif answer.error:
@@ -67,12 +67,12 @@ class Inputs:
         """Want no more of an input."""
         self.looks.pop(key, None)
 
-    def listen(self, found: Callable[[list[tuple[int, Answer]]], None]) -> None:
+    def listen(self, found: Callable[[list[tuple[int, HashAnswer]]], None]) -> None:
         """Call back, from another thread, with what is found beside the job."""
         for helper in self.helpers.values():
             helper.listen(found)
 
-    def current(self, answers: list[tuple[int, Answer]]) -> list[tuple[str, Answer]]:
+    def current(self, answers: list[tuple[int, HashAnswer]]) -> list[tuple[str, HashAnswer]]:
         """What answers say of inputs that still are what was asked for, by their keys."""
         by_number = {look.number: look for look in self.looks.values()}
         known = [
@@ -83,7 +83,7 @@ class Inputs:
         self.looks |= {look.key: look for look in known}
         return [(look.key, answer) for look in known if (answer := look.answer)]
 
-    def finish(self, patience: float | None) -> list[tuple[str, Answer | None]]:
+    def finish(self, patience: float | None) -> list[tuple[str, HashAnswer | None]]:
         """Wait some seconds, or as long as it takes, for what is left; then end the helpers.
 
         Returns what is known now and was not before; None for what nobody waited for.
@@ -116,7 +116,7 @@ class Inputs:
             if now != found.fingerprint and not self._is_same(look.task, found):
                 yield key, late or "files are gone"
 
-    def _at_once(self, task: Task) -> Answer | None:
+    def _at_once(self, task: HashTask) -> HashAnswer | None:
         try:
             found = summarize(
                 Path(task.path),
@@ -128,11 +128,11 @@ class Inputs:
             return None
         self.files = max(self.files - found.nfiles, 0)
         self.size -= found.size
-        return Answer(found)
+        return HashAnswer(found)
 
-    def _helper(self, with_packages: bool) -> Beside:
+    def _helper(self, with_packages: bool) -> HashWorker:
         if with_packages not in self.helpers:
-            self.helpers[with_packages] = Beside(str(_index_path()), with_packages)
+            self.helpers[with_packages] = HashWorker(str(_index_path()), with_packages)
         return self.helpers[with_packages]
 
     def _wait(self, patience: float | None) -> None:
@@ -143,12 +143,12 @@ class Inputs:
             left = max(0.0, end - time.monotonic())
             self.helpers[True].wait(left if patience is None else min(left, patience))
 
-    def _again(self, key: str, task: Task) -> Answer:
+    def _again(self, key: str, task: HashTask) -> HashAnswer:
         answer = _identify_here(task)
         self.looks[key] = replace(self.looks[key], answer=answer)
         return answer
 
-    def _is_same(self, task: Task, found: Summary) -> bool:
+    def _is_same(self, task: HashTask, found: DataSummary) -> bool:
         """Whether only stats changed (a new link to a file, its mode), as far as is cheap."""
         if found.size > _CHEAP:
             return False
@@ -156,7 +156,7 @@ class Inputs:
         return again is not None and again.md5 == found.md5
 
 
-def lies_inside(folder: Path, task: Task) -> bool:
+def lies_inside(folder: Path, task: HashTask) -> bool:
     """Whether a folder lies inside of an input."""
     path = os.path.realpath(task.path)
     name = os.path.relpath(os.path.realpath(folder), path) + "/"
@@ -171,8 +171,8 @@ def _index_path() -> Path:
     return index_path()
 
 
-def _identify_here(task: Task) -> Answer:
-    from flexlock_hydra.capture.data.hash_index import Index
+def _identify_here(task: HashTask) -> HashAnswer:
+    from flexlock_hydra.capture.data.hash_index import HashIndex
 
-    with Index.open(_index_path()) as index:
+    with HashIndex.open(_index_path()) as index:
         return identify(task, index)

@@ -81,7 +81,7 @@ class WrittenLock:
         if not self.path.exists():
             return
         try:
-            old = lockfile.read(self.path).run.id
+            old = lockfile.read_lock(self.path).run.id
         except LockError:
             old = layout.new_run_id()
         aside = self.folder / layout.superseded_lock(old)

@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from flexlock_hydra.capture.data.digest import Limits, Summary, fingerprint, summarize
+from flexlock_hydra.capture.data.digest import DataSummary, Limits, fingerprint, summarize
 from flexlock_hydra.capture.data.walk import TooLargeError
-from flexlock_hydra.hooks.config.options import Selection
+from flexlock_hydra.hooks.config.options import OutputSelection
 from flexlock_hydra.record.model import Outputs, is_left_out
 
 _AT_ONCE = Limits(files=256, size=4 * 1024**2)
@@ -26,9 +26,9 @@ class OutputFolder:
     """
 
     folder: Path
-    selection: Selection
+    selection: OutputSelection
     left_out: Iterable[str] = ()
-    found: Summary | None = None
+    found: DataSummary | None = None
 
     def observe(self) -> tuple[Outputs, tuple[str, ...]]:
         """Hash the files; the section of the lock, and what it does not hold in words.
@@ -67,14 +67,14 @@ class OutputFolder:
         )
         return now != self.found.fingerprint
 
-    def _summarize(self) -> Summary:
+    def _summarize(self) -> DataSummary:
         where, largest = (self.folder, self._leaves_out), self.selection.largest
         try:
             return summarize(*where, largest=largest, limits=_AT_ONCE)
         except TooLargeError:
-            from flexlock_hydra.capture.data.hash_index import Index, index_path
+            from flexlock_hydra.capture.data.hash_index import HashIndex, index_path
 
-            with Index.open(index_path()) as index:
+            with HashIndex.open(index_path()) as index:
                 return summarize(*where, largest=largest, index=index)
 
     def _leaves_out(self, name: str) -> bool:

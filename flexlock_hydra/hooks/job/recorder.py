@@ -17,7 +17,7 @@ from flexlock_hydra.capture.code.scope import Scope
 from flexlock_hydra.capture.secrets.masker import Masker
 from flexlock_hydra.errors import DataError
 from flexlock_hydra.hooks.config import tracking
-from flexlock_hydra.hooks.config.options import Options, Strict
+from flexlock_hydra.hooks.config.options import CallbackOptions, Strict
 from flexlock_hydra.hooks.config.survey import survey, value_at
 from flexlock_hydra.hooks.config_source import run_path
 from flexlock_hydra.hooks.job import active_run, auto_push, code_watch
@@ -26,7 +26,7 @@ from flexlock_hydra.hooks.job.active_run import MISSING_DATA_HINT, ActiveRun, By
 from flexlock_hydra.hooks.job.end import End
 from flexlock_hydra.hooks.job.start import (
     Start,
-    begin,
+    begin_run,
     bystander_start,
     foreign_code,
     is_bystander,
@@ -67,7 +67,7 @@ class Recorder:
         options: the user's choices.
     """
 
-    def __init__(self, options: Options) -> None:
+    def __init__(self, options: CallbackOptions) -> None:
         self.options = options
         self.masker = Masker(patterns=options.secrets)
         self.start: Start | None = None
@@ -92,7 +92,7 @@ class Recorder:
         self.start = self._observe(config, folder, ahead)
         self._refuse_inexact_code()
         try:
-            sweep.begin(self.sweep, config, self.masker)
+            sweep.begin_sweep(self.sweep, config, self.masker)
         except OSError as error:
             reason = f"{layout.SWEEP_LOCK} not written: {error}"
             self.start = replace(self.start, warnings=(*self.start.warnings, reason))
@@ -111,7 +111,9 @@ class Recorder:
             code = self.start.code if self.start else {}
             folder, chdir = Path(self.sweep.dir), _changes_folder(config)
             strays = code_watch.strays_of_sweep(code, folder, chdir=chdir)
-            sweep.end(self.sweep, failed if error else COMPLETED, map(self.masker.text, strays))
+            sweep.end_sweep(
+                self.sweep, failed if error else COMPLETED, map(self.masker.text, strays)
+            )
 
     def job_start(self, config: DictConfig, task_function: Any) -> None:
         """Write the lock with status ``running``.
@@ -168,7 +170,7 @@ class Recorder:
             run.finish(end.status, error=end.error, result=end.result)
         self._log_warnings(run, after=known)
         if self.options.push and end.status != INTERRUPTED and type(run) is ActiveRun:
-            auto_push.push(run)
+            auto_push.push_ended_run(run)
 
     def _fix(self, rerun: Rerun, config: DictConfig) -> None:
         """Run from the recorded values: no resolver says anything else."""
@@ -200,7 +202,7 @@ class Recorder:
         rerun = Rerun.of(folder)
         if rerun.parent is None:
             rerun = replace(rerun, parent=run_path.parent_id(_sources(config)))
-        return begin(
+        return begin_run(
             start,
             _job(config, command, self._sweep_of(start), self.options.volatile),
             folder,
@@ -220,7 +222,7 @@ class Recorder:
         except OSError as error:
             reason = f"{run.path} cannot be written: {error.strerror}"
             if self.options.strict is Strict.all:
-                tracking.leave(run)
+                tracking.leave_sink(run)
                 _refuse(
                     reason,
                     "Free space or change its permissions, choose another hydra.run.dir or "

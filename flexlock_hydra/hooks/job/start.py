@@ -95,9 +95,9 @@ def observe_start(
             warnings.append(f"code not recorded: {cwd} is in no git repository (try: git init)")
     except (FlexlockError, OSError) as error:
         warnings.append(f"code not recorded: {error}")
-    others = extra_repos.find(repos or {}, repo, editable=editable)
+    others = extra_repos.find_extra_repos(repos or {}, repo, editable=editable)
     found = {MAIN: repo, **others.repos} if repo else others.repos
-    snapshots, failed = code_watch.take(found, cwd, scope, begun)
+    snapshots, failed = code_watch.take_snapshots(found, cwd, scope, begun)
     root = repo.root if repo else cwd
     states = code_watch.states(snapshots, root)
     if MAIN in states:
@@ -131,7 +131,7 @@ def is_bystander(folder: Path | None = None) -> bool:
     if folder is None or not (folder / layout.LOCK).exists():
         return False
     try:
-        found = lockfile.read(folder / layout.LOCK).run
+        found = lockfile.read_lock(folder / layout.LOCK).run
     except LockError:
         return False
     return found.status == RUNNING and process.is_above(found.process)
@@ -160,7 +160,7 @@ def observe_task(start: Start, source: Path, scope: Scope) -> Start:
         return start  # what is wrong with git is among the warnings already
     if repo is None:
         return start
-    taken, failed = code_watch.take({MAIN: repo}, Path(start.cwd), scope)
+    taken, failed = code_watch.take_snapshots({MAIN: repo}, Path(start.cwd), scope)
     snapshots = {**taken, **start.code}
     return replace(
         start,
@@ -171,7 +171,7 @@ def observe_task(start: Start, source: Path, scope: Scope) -> Start:
     )
 
 
-def begin(
+def begin_run(
     start: Start,
     job: Job,
     folder: Path,
@@ -202,12 +202,12 @@ def begin(
             started=now,
             ended=now if status == COMPLETED else None,
             duration=0.0 if status == COMPLETED else None,
-            process=process.capture(),
+            process=process.this_process(),
             parent=rerun.parent,
         ),
         job=job,
         repos=start.repos_read,
-        environment=environment.capture(
+        environment=environment.capture_environment(
             places.root, read.union(variables), masker, _folders(start)
         ),
         warnings=start.warnings,
@@ -222,22 +222,22 @@ def begin(
         code=start.code,
         idle={name: state for name, state in start.repos.items() if name not in lock.repos},
     )
-    active_run.enter(run)
+    active_run.enter_run(run)
     resolved = None if config is None else _record_config(run, found, save_config, rerun)
     run.masker = masker.learn(found.unresolved, resolved)
     _mask(run)
-    unmarked_inputs.tell(run, found, resolved)
+    unmarked_inputs.warn_unmarked(run, found, resolved)
     return run
 
 
 def named_data(config: Container, without: Collection[str] = ()) -> tuple[Path, ...]:
     """The paths that a config's snapshot expressions name, from where the job starts."""
-    collector = tracking.Collector()
-    tracking.enter(collector)
+    collector = tracking.PathCollector()
+    tracking.enter_sink(collector)
     try:
         resolve_snapshots(config, without)
     finally:
-        tracking.leave(collector)
+        tracking.leave_sink(collector)
     cwd = Path.cwd()
     return tuple(Places(cwd, cwd, cwd).locate(given) for given in collector.given)
 

@@ -19,7 +19,7 @@ from flexlock_hydra.hooks.config.survey import to_plain
 from flexlock_hydra.hooks.job import active_run
 from flexlock_hydra.record import layout, lockfile
 from flexlock_hydra.record.model import COMPLETED, INTERRUPTED, RUNNING, Sweep
-from flexlock_hydra.record.sweep import SweepLock, read
+from flexlock_hydra.record.sweep import SweepLock, read_sweep_lock
 
 log = logging.getLogger("flexlock_hydra")
 
@@ -27,7 +27,7 @@ _open: dict[str, SweepLock] = {}
 """Sweeps of this process that have not ended, by their folders."""
 
 
-def begin(identity: Sweep, config: DictConfig, masker: Masker) -> None:
+def begin_sweep(identity: Sweep, config: DictConfig, masker: Masker) -> None:
     """Write the lock of a sweep that starts; an earlier one in its folder is moved aside.
 
     Raises:
@@ -40,7 +40,7 @@ def begin(identity: Sweep, config: DictConfig, masker: Masker) -> None:
         id=identity.id,
         status=RUNNING,
         started=layout.utc_now().isoformat(),
-        process=process.capture(),
+        process=process.this_process(),
         job=config.hydra.job.name,
         launcher=_choice(choices, "launcher"),
         sweeper=_choice(choices, "sweeper"),
@@ -54,7 +54,7 @@ def begin(identity: Sweep, config: DictConfig, masker: Masker) -> None:
     active_run.at_exit(_cut_off)
 
 
-def end(identity: Sweep, status: str = COMPLETED, warnings: Iterable[str] = ()) -> None:
+def end_sweep(identity: Sweep, status: str = COMPLETED, warnings: Iterable[str] = ()) -> None:
     """Write the lock of a sweep that ended, built from its jobs' locks.
 
     Args:
@@ -83,7 +83,7 @@ def _cut_off() -> None:
     """Hydra 1.3 does not say that a sweep ended when one of its jobs failed."""
     for folder, lock in list(_open.items()):
         if lock.process.pid == os.getpid():
-            end(Sweep(id=lock.id, dir=folder), INTERRUPTED)
+            end_sweep(Sweep(id=lock.id, dir=folder), INTERRUPTED)
 
 
 def _choice(choices: Mapping[str, Any], name: str) -> str | None:
@@ -95,7 +95,7 @@ def _supersede(path: Path) -> None:
     if not path.exists():
         return
     try:
-        old = read(path).id
+        old = read_sweep_lock(path).id
     except LockError:
         old = layout.new_run_id()
     os.replace(path, path.with_name(layout.superseded_sweep_lock(old)))
@@ -105,7 +105,7 @@ def _own_path(folder: Path, sweep_id: str) -> Path:
     """Where the lock of a sweep stands: aside, where a later sweep has taken the folder."""
     path = folder / layout.SWEEP_LOCK
     try:
-        if read(path).id == sweep_id:
+        if read_sweep_lock(path).id == sweep_id:
             return path
     except LockError:
         return path

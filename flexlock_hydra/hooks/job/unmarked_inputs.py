@@ -62,7 +62,7 @@ class Named:
     path: str
 
 
-def tell(run: ActiveRun, found: Survey, resolved: Json) -> None:
+def warn_unmarked(run: ActiveRun, found: Survey, resolved: Json) -> None:
     """One warning in the lock for all such paths, none where there are none."""
     main = run.code.get(MAIN)
     if main is None:

@@ -30,7 +30,7 @@ class OtherConfigError(SystemExit):
 
 
 @dataclass(frozen=True)
-class Difference:
+class ConfigDifference:
     """A config key whose value is not the recorded one."""
 
     path: tuple[Any, ...]
@@ -90,7 +90,7 @@ def fix(rerun: Rerun, config: DictConfig, without: Collection[str]) -> list[str]
 
 def differences(
     recorded: Json, now: Json, path: tuple[Any, ...] = ()
-) -> Iterator[Difference]:
+) -> Iterator[ConfigDifference]:
     """What differs between two configs, leaf by leaf, masked secrets aside."""
     if isinstance(recorded, Mapping) and isinstance(now, Mapping):
         old, new = _by_name(recorded), _by_name(now)
@@ -100,12 +100,12 @@ def differences(
         for i, (one, other) in enumerate(zip(recorded, now, strict=True)):
             yield from differences(one, other, (*path, i))
     elif not (isinstance(recorded, str) and MASK in recorded or same(recorded, now)):
-        yield Difference(path, recorded, now)
+        yield ConfigDifference(path, recorded, now)
 
 
 def _differences(
     rerun: Rerun, config: DictConfig, without: Collection[str]
-) -> list[Difference]:
+) -> list[ConfigDifference]:
     """What differs and was not asked for; a group that was may have changed anything."""
     groups = {key.partition("@")[0] for key in value_at(config, "hydra.runtime.choices")}
     if rerun.unresolved is None or any(key.partition("@")[0] in groups for key in rerun.given):
@@ -118,26 +118,26 @@ def _differences(
     ]
 
 
-def _moved_alone(rerun: Rerun, each: Difference) -> bool:
+def _moved_alone(rerun: Rerun, each: ConfigDifference) -> bool:
     """Whether a value names a folder of the original machine, and now the same one here."""
     return isinstance(each.old, str) and rerun.relocation.in_text(each.old) == each.new
 
 
-def _other_choices(rerun: Rerun, config: DictConfig) -> list[Difference]:
+def _other_choices(rerun: Rerun, config: DictConfig) -> list[ConfigDifference]:
     if rerun.choices is None or rerun.given:
         return []
     now = value_at(config, "hydra.runtime.choices")
     found = differences(_apps_own(rerun.choices), _apps_own(now))
-    return [Difference(("the choice of", *each.path), each.old, each.new) for each in found]
+    return [ConfigDifference(("the choice of", *each.path), each.old, each.new) for each in found]
 
 
-def _refuse(rerun: Rerun, found: Sequence[Difference]) -> NoReturn:
+def _refuse(rerun: Rerun, found: Sequence[ConfigDifference]) -> NoReturn:
     if not rerun.launched:
         _tell(found, stops=True)
     raise OtherConfigError([each.key for each in found])
 
 
-def _tell(found: Sequence[Difference], *, stops: bool) -> None:
+def _tell(found: Sequence[ConfigDifference], *, stops: bool) -> None:
     names = ", ".join(each.key for each in found)
     lines = [f"flexlock-hydra: this config is not the recorded one: {names}"]
     lines += [f"  {each}" for each in found[:_NAMED]]
@@ -148,7 +148,7 @@ def _tell(found: Sequence[Difference], *, stops: bool) -> None:
     sys.stderr.write("".join(f"{line}\n" for line in lines))
 
 
-def _is_value(each: Difference) -> bool:
+def _is_value(each: ConfigDifference) -> bool:
     """Whether a key has one plain value and had another: no key came or went."""
     return not any(isinstance(v, (Mapping, list)) or v is _ABSENT for v in (each.old, each.new))
 

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from flexlock_hydra.errors import GitError
-from flexlock_hydra.ports.git.command import Started, start
+from flexlock_hydra.ports.git.command import Started, start_git
 
 
 @dataclass(frozen=True)
-class Asked:
+class StatusRequest:
     """A look at a working tree that git was asked for; it runs side by side."""
 
     at: int
@@ -29,11 +29,11 @@ class Ahead:
     """A look that was asked for before it was known where the working tree is."""
 
     place: Started
-    asked: Asked
+    asked: StatusRequest
 
 
 @contextmanager
-def look(folder: Path) -> Iterator[Asked]:
+def ask_status(folder: Path) -> Iterator[StatusRequest]:
     """Ask about the working tree that holds a folder; end what is not answered by the end.
 
     Raises:
@@ -41,24 +41,25 @@ def look(folder: Path) -> Iterator[Asked]:
     """
     with ExitStack() as begun:
         # The status comes last: its threads take every processor.
-        yield Asked(
+        yield StatusRequest(
             at=time.time_ns(),
-            config=begun.enter_context(start(folder, "config", "--list", "-z")),
-            head=begun.enter_context(start(folder, "cat-file", "--batch", reads=True)),
+            config=begun.enter_context(start_git(folder, "config", "--list", "-z")),
+            head=begun.enter_context(start_git(folder, "cat-file", "--batch", reads=True)),
             index=begun.enter_context(
-                start(folder, "ls-files", "-v", "-s", "-z", "--full-name", "--", ":/")
+                start_git(folder, "ls-files", "-v", "-s", "-z", "--full-name", "--", ":/")
             ),
             status=begun.enter_context(status(folder)),
         )
 
 
 @contextmanager
-def look_ahead(folder: Path) -> Iterator[Ahead | None]:
+def ask_status_ahead(folder: Path) -> Iterator[Ahead | None]:
     """The same, and where that is; None where git cannot be started: who asks again is told."""
     with ExitStack() as begun:
         try:
             found = Ahead(
-                place=begun.enter_context(place(folder)), asked=begun.enter_context(look(folder))
+                place=begun.enter_context(ask_place(folder)),
+                asked=begun.enter_context(ask_status(folder)),
             )
         except GitError:
             yield None
@@ -66,9 +67,9 @@ def look_ahead(folder: Path) -> Iterator[Ahead | None]:
         yield found
 
 
-def place(folder: Path) -> Started:
+def ask_place(folder: Path) -> Started:
     """Ask for the root of the working tree that holds a folder, and for its git folder."""
-    return start(folder, "rev-parse", "--show-toplevel", "--absolute-git-dir")
+    return start_git(folder, "rev-parse", "--show-toplevel", "--absolute-git-dir")
 
 
 def status(
@@ -80,7 +81,7 @@ def status(
     """
     which = ("normal" if folded else "all") if untracked else "no"
     also = ("matching" if folded else "traditional") if ignored else "no"
-    return start(
+    return start_git(
         folder,
         "status",
         "--porcelain=v2",

@@ -122,20 +122,20 @@ def git(
         GitError: git is not installed, or ended with an exit code that is not ``fine``;
             the message is git's own.
     """
-    return start(cwd, *args, env=env, reads=stdin is not None).output(stdin, fine)
+    return start_git(cwd, *args, env=env, reads=stdin is not None).output(stdin, fine)
 
 
-def run(
+def run_git(
     cwd: Path,
     *args: str,
     stdin: bytes | None = None,
     env: Mapping[str, str] | None = None,
 ) -> subprocess.CompletedProcess[bytes]:
     """Run ``git ARGS`` in ``cwd`` whatever its exit code; GitError when there is no git."""
-    return start(cwd, *args, env=env, reads=stdin is not None).finish(stdin)
+    return start_git(cwd, *args, env=env, reads=stdin is not None).finish(stdin)
 
 
-def start(
+def start_git(
     cwd: Path,
     *args: str,
     env: Mapping[str, str] | None = None,
@@ -193,7 +193,7 @@ def redact_url(url: str) -> str:
     return re.sub(r"\b([\w.+-]+)://([^/@\s]*(?:@[^/@\s]*)*)@", user_only, url)
 
 
-def text(output: bytes) -> str:
+def git_text(output: bytes) -> str:
     """One line of git's output; names that are not UTF-8 survive as surrogates."""
     return os.fsdecode(output).rstrip("\r\n")
 

@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from flexlock_hydra.ports.git.command import run, text
+from flexlock_hydra.ports.git.command import git_text, run_git
 
 _BATCH = 64 << 20
 """Bytes of objects that are read at once."""
@@ -30,13 +30,13 @@ def wrong_in(root: Path, commit: str, tree: str) -> dict[str, str]:
     """
     content = _read(root, [commit]).get(commit, b"")
     if _id_of("commit", content, commit) != commit:
-        known = run(root, "cat-file", "-e", commit, env=_ALONE).returncode == 0
+        known = run_git(root, "cat-file", "-e", commit, env=_ALONE).returncode == 0
         return {"": f"commit {commit} is {_DAMAGED if known else _MISSING} {root}"}
     if not content.startswith(f"tree {tree}\n".encode()):
         return {"": f"commit {commit} has another tree than {tree}"}
-    listed = run(root, "ls-tree", "-r", "-t", "-l", "-z", "--full-tree", tree, env=_ALONE)
+    listed = run_git(root, "ls-tree", "-r", "-t", "-l", "-z", "--full-tree", tree, env=_ALONE)
     if listed.returncode:
-        return {"": f"tree {tree} of commit {commit}: {text(listed.stderr)}"}
+        return {"": f"tree {tree} of commit {commit}: {git_text(listed.stderr)}"}
     wrong = {}
     for path, kind, oid, why in _wrong_of(root, tree, listed.stdout):
         wrong[path] = f"{kind} {oid} is {why} {root}"
@@ -98,7 +98,7 @@ def _batches(sizes: Mapping[str, int]) -> Iterator[list[str]]:
 def _read(root: Path, oids: list[str]) -> dict[str, bytes]:
     """The contents of objects, as far as git gets."""
     asked = "".join(f"{oid}\n" for oid in oids).encode()
-    raw = memoryview(run(root, "cat-file", "--batch", stdin=asked, env=_ALONE).stdout)
+    raw = memoryview(run_git(root, "cat-file", "--batch", stdin=asked, env=_ALONE).stdout)
     found: dict[str, bytes] = {}
     at = 0
     for oid in oids:

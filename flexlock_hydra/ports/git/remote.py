@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from flexlock_hydra.errors import GitError
-from flexlock_hydra.ports.git.command import git, redact_url, start
+from flexlock_hydra.ports.git.command import git, redact_url, start_git
 
 # A fetched object is looked at before it is kept: names like .git in any spelling, URLs of
 # submodules that would run a command. What old programs wrote and nothing suffers from passes.
@@ -111,7 +111,7 @@ def lists_more_than(root: Path, treeish: str, most: int) -> bool:
     Raises:
         GitError: there is no git.
     """
-    with start(root, "ls-tree", "-r", "-z", "--full-tree", treeish) as listing:
+    with start_git(root, "ls-tree", "-r", "-z", "--full-tree", treeish) as listing:
         assert listing.process.stdout is not None
         size = 0
         while size <= most and (block := listing.process.stdout.read(_BLOCK)):

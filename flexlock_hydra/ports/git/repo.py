@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING
 
 from flexlock_hydra.errors import GitError
 from flexlock_hydra.ports.git import ask, status
-from flexlock_hydra.ports.git.ask import Asked
-from flexlock_hydra.ports.git.command import Started, git, redact_url, run, text
+from flexlock_hydra.ports.git.ask import StatusRequest
+from flexlock_hydra.ports.git.command import Started, git, git_text, redact_url, run_git
 from flexlock_hydra.ports.git.remote import look_up
-from flexlock_hydra.ports.git.status import GITLINK, Look, has_line_ends
+from flexlock_hydra.ports.git.status import GITLINK, WorkingTree, has_line_ends
 from flexlock_hydra.record import layout
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ class GitRepo:
         Raises:
             GitError: no git, or a repository that git refuses to use.
         """
-        return cls.told(ask.place(folder))
+        return cls.told(ask.ask_place(folder))
 
     @classmethod
     def told(cls, asked: Started) -> GitRepo | None:
@@ -100,9 +100,9 @@ class GitRepo:
             places = os.fsdecode(done.stdout).split("\n")[:-1]
             if len(places) != 2:  # a line break in the path: ask for one at a time
                 flags = ("--show-toplevel", "--absolute-git-dir")
-                places = [text(git(folder, "rev-parse", flag)) for flag in flags]
+                places = [git_text(git(folder, "rev-parse", flag)) for flag in flags]
             return cls(Path(places[0]), Path(places[1]))
-        said = text(done.stderr)
+        said = git_text(done.stderr)
         if "not a git repository" in said or "must be run in a work tree" in said:
             return None
         raise GitError(f"git in {folder}: {said}")
@@ -111,7 +111,7 @@ class GitRepo:
     def common_dir(self) -> Path:
         """The repository's own folder, which its linked worktrees share."""
         try:
-            said = text((self.git_dir / "commondir").read_bytes())
+            said = git_text((self.git_dir / "commondir").read_bytes())
         except OSError:
             return self.git_dir
         return Path(os.path.normpath(self.git_dir / said))
@@ -120,37 +120,37 @@ class GitRepo:
         self, *args: str, stdin: bytes | None = None, env: Mapping[str, str] | None = None
     ) -> str:
         """Run a git command at the root; its output without the last line end."""
-        return text(git(self.root, *args, stdin=stdin, env=env))
+        return git_text(git(self.root, *args, stdin=stdin, env=env))
 
     # Reading
 
-    def look(self, asked: Asked) -> Look:
+    def look(self, asked: StatusRequest) -> WorkingTree:
         """What git says of this working tree, asked before.
 
         Raises:
             GitError: git refused.
         """
-        return status.read(self.root, self.common_dir, asked)
+        return status.read_working_tree(self.root, self.common_dir, asked)
 
     def rev_parse(self, name: str) -> str | None:
         """The id that a revision stands for, or None."""
-        done = run(self.root, "rev-parse", "-q", "--verify", "--end-of-options", name)
-        return text(done.stdout) if done.returncode == 0 else None
+        done = run_git(self.root, "rev-parse", "-q", "--verify", "--end-of-options", name)
+        return git_text(done.stdout) if done.returncode == 0 else None
 
     def symbolic_ref(self, name: str) -> str | None:
         """The ref that a symbolic one stands for, or None where it is none."""
-        done = run(self.root, "symbolic-ref", "-q", name)
-        return text(done.stdout) or None
+        done = run_git(self.root, "symbolic-ref", "-q", name)
+        return git_text(done.stdout) or None
 
     def remote_url(self, name: str) -> str | None:
         """The URL of a remote by its name, credentials included."""
-        done = run(self.root, "config", "--get", f"remote.{name}.url")
-        return text(done.stdout) or None
+        done = run_git(self.root, "config", "--get", f"remote.{name}.url")
+        return git_text(done.stdout) or None
 
     def config(self, key: str) -> str | None:
         """A value of git's configuration, or None."""
-        done = run(self.root, "config", "--get", key)
-        return text(done.stdout) or None
+        done = run_git(self.root, "config", "--get", key)
+        return git_text(done.stdout) or None
 
     def ls_tree(self, treeish: str) -> dict[str, TreeEntry]:
         """Every leaf of a tree: path -> entry."""
@@ -240,7 +240,7 @@ class GitRepo:
 
     def has_object(self, oid: str) -> bool:
         """Whether the repository holds an object."""
-        return run(self.root, "cat-file", "-e", oid).returncode == 0
+        return run_git(self.root, "cat-file", "-e", oid).returncode == 0
 
     def would_ignore(self, gitignore: bytes, path: str) -> bool:
         """Whether a root's ``.gitignore`` hides an untracked file, whoever's machine it is."""
@@ -248,7 +248,7 @@ class GitRepo:
             git(Path(folder), "init", "--quiet", "--template=")
             Path(folder, ".gitignore").write_bytes(gitignore)
             how = ("-c", f"core.excludesFile={os.devnull}", "check-ignore", "-q", "--no-index")
-            return run(Path(folder), *how, "--", path).returncode == 0
+            return run_git(Path(folder), *how, "--", path).returncode == 0
 
     def ignored(self, paths: Sequence[str]) -> list[str]:
         """Those of the paths that are ignored and not tracked.
@@ -381,7 +381,7 @@ class GitRepo:
                 stdin=b"".join(line + b"\0" for line in lines),
                 env=env,
             )
-            return text(git(self.root, "write-tree", env=env))
+            return git_text(git(self.root, "write-tree", env=env))
 
     def make_tag_object(self, tag: str, commit: str, message: str, date: str) -> str:
         """An annotated tag object, not yet reachable by any ref."""
@@ -430,7 +430,7 @@ class GitRepo:
                     hint="Name your key: git config user.signingkey KEY, for ssh also: "
                     "git config gpg.format ssh; or leave --sign out.",
                 ) from error
-            return text(git(self.root, "rev-parse", f"refs/tags/{tag}", env=env))
+            return git_text(git(self.root, "rev-parse", f"refs/tags/{tag}", env=env))
 
     def _object_format(self) -> str:
         said = self.git("rev-parse", "--show-object-format")
@@ -501,10 +501,10 @@ class GitRepo:
     def _forget_lost_worktrees(self) -> None:
         """Remove what a killed process left: temporary worktrees whose folder is gone."""
         for note in self.common_dir.glob("worktrees/*/gitdir"):
-            path = Path(text(note.read_bytes())).parent
+            path = Path(git_text(note.read_bytes())).parent
             ours = any(part.lstrip(".").startswith(_WORKTREE_PREFIX) for part in path.parts)
             if ours and not path.exists():
-                run(self.root, "worktree", "remove", "--force", "--force", str(path))
+                run_git(self.root, "worktree", "remove", "--force", "--force", str(path))
 
     def check_out(self, branch: str, commit: str, *, new: bool, force: bool) -> None:
         """Go to a branch at a commit; ``force``: whatever files a pull that was killed left."""
@@ -521,7 +521,7 @@ class GitRepo:
 
     def drop_branch(self, branch: str) -> None:
         """Delete a branch of our own making, if it is there."""
-        run(self.root, "branch", "--quiet", "-D", branch)
+        run_git(self.root, "branch", "--quiet", "-D", branch)
 
     @classmethod
     def init_with_remote(cls, url: str, into: Path) -> GitRepo:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from flexlock_hydra.ports.git.ask import Asked
+from flexlock_hydra.ports.git.ask import StatusRequest
 from flexlock_hydra.ports.git.ask import status as ask_status
 from flexlock_hydra.ports.git.command import Started, git
 
@@ -36,7 +36,7 @@ class Status:
 
 
 @dataclass(frozen=True)
-class Index:
+class GitIndex:
     """What stands out in the index: everything else is a file that git looks at."""
 
     overlooked: tuple[str, ...]
@@ -51,13 +51,13 @@ class Index:
 
 
 @dataclass(frozen=True)
-class Look:
+class WorkingTree:
     """A working tree as git sees it at one moment."""
 
     at: int
     """Nanoseconds since the epoch, before git looked."""
     status: Status
-    index: Index
+    index: GitIndex
     config: Mapping[str, str]
     """Git's configuration, keys as git prints them."""
     head_tree: str | None
@@ -68,7 +68,7 @@ class Look:
     """Whether git may give files other bytes than it stores: line ends, filters."""
 
 
-def read(root: Path, common_dir: Path, asked: Asked) -> Look:
+def read_working_tree(root: Path, common_dir: Path, asked: StatusRequest) -> WorkingTree:
     """Wait for the answers about the working tree at ``root``.
 
     Raises:
@@ -89,7 +89,7 @@ def read(root: Path, common_dir: Path, asked: Asked) -> Look:
         or (common_dir / "info/attributes").exists()
         or _user_attributes().exists()
     )
-    return Look(asked.at, status, index, config, tree, date, converts)
+    return WorkingTree(asked.at, status, index, config, tree, date, converts)
 
 
 def _user_attributes() -> Path:
@@ -123,7 +123,7 @@ def has_line_ends(facts: str, config: Mapping[str, str]) -> bool:
     return here == ("crlf" if changes else stored)
 
 
-def _parse_index(root: Path, raw: bytes) -> Index:
+def _parse_index(root: Path, raw: bytes) -> GitIndex:
     """``ls-files -v -s -z``: only the few lines that stand out are looked at one by one."""
     overlooked, links = [], {}
     folders: dict[str, bool] = {}
@@ -141,7 +141,7 @@ def _parse_index(root: Path, raw: bytes) -> Index:
             if folders[folder] and os.path.lexists(root / path):
                 overlooked.append(path)
     attributes = b"\t.gitattributes\0" in raw or b"/.gitattributes\0" in raw
-    return Index(tuple(overlooked), links, attributes)
+    return GitIndex(tuple(overlooked), links, attributes)
 
 
 def _parse_config(raw: bytes) -> dict[str, str]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from flexlock_hydra.ports.git.command import git, run
+from flexlock_hydra.ports.git.command import git, run_git
 from flexlock_hydra.ports.git.repo import GitRepo
 
 _RAW = ("-r", "-z", "--raw", "--no-abbrev", "--no-renames", "--ignore-submodules=none")
@@ -25,7 +25,7 @@ class Leaf:
 
 
 @dataclass(frozen=True)
-class Trees:
+class TreePair:
     """Two trees that one git command can see.
 
     Args:
@@ -61,7 +61,7 @@ class Trees:
     def missing(self) -> list[str]:
         """Those of the trees that are in none of the repositories."""
         asked = dict.fromkeys((self.old, self.new))
-        found = (run(self.repo.root, "cat-file", "-e", oid, env=self._env) for oid in asked)
+        found = (run_git(self.repo.root, "cat-file", "-e", oid, env=self._env) for oid in asked)
         return [oid for oid, done in zip(asked, found) if done.returncode]
 
     @property
@@ -73,7 +73,7 @@ class Trees:
         return {"GIT_ALTERNATE_OBJECT_DIRECTORIES": os.pathsep.join(map(_quoted, folders))}
 
 
-def trees_of(repos: Sequence[GitRepo | None], old: str, new: str) -> Trees | None:
+def trees_of(repos: Sequence[GitRepo | None], old: str, new: str) -> TreePair | None:
     """Two trees, if they are in these repositories together.
 
     Raises:
@@ -82,7 +82,7 @@ def trees_of(repos: Sequence[GitRepo | None], old: str, new: str) -> Trees | Non
     known = [repo for repo in repos if repo is not None]
     if not known:
         return None
-    found = Trees(known[0], old, new, tuple(known[1:]))
+    found = TreePair(known[0], old, new, tuple(known[1:]))
     return None if found.missing() else found
 
 

@@ -25,10 +25,10 @@ from flexlock_hydra.ports.store.protocols import Kind, Method, folder_of, kind_o
 from flexlock_hydra.ports.store.store import (
     OBJECTS,
     SMALL,
+    ObjectSource,
     RemoteSpec,
     Sendable,
     Sent,
-    Source,
     Store,
     Stored,
     checked,
@@ -95,7 +95,7 @@ class CloudStore(Store):
         def wait(most: int) -> None:
             while len(under_way) > most:
                 future, group = under_way.popleft()
-                parallel.finish(future)
+                parallel.finish_calls(future)
                 sent(len(group), sum(size_of(source) for _, source in group))
 
         with self._errors("write to"):
@@ -146,7 +146,7 @@ class CloudStore(Store):
 
     def write_file(self, name: str, content: bytes) -> None:
         with self._errors("write to"):
-            parallel.finish(self._start_put([(name, content)]))
+            parallel.finish_calls(self._start_put([(name, content)]))
 
     def remove_file(self, name: str) -> None:
         with self._errors("delete from"):
@@ -210,7 +210,7 @@ class CloudStore(Store):
     def _start_put(self, files: Sequence[tuple[str, bytes]]) -> Future[list[Any]]:
         placed = [(self._place(name), content) for name, content in files]
         self._make_folders(place for place, _ in placed)
-        return parallel.start(
+        return parallel.start_calls(
             self._fs.fs, self._kind.put, placed, jobs=self._jobs, fine=lambda error: False
         )
 
@@ -223,11 +223,11 @@ class CloudStore(Store):
                 self._map(self._kind.make, [(folder,) for folder in new])
                 self._made.update(new)
 
-    def _put_large(self, objects: Sequence[tuple[str, Source]]) -> Iterator[int]:
+    def _put_large(self, objects: Sequence[tuple[str, ObjectSource]]) -> Iterator[int]:
         """Files that are sent from where they lie, each hashed before; their sizes."""
         self._make_folders(self._place(object_path(oid)) for oid, _ in objects)
 
-        def put(each: tuple[str, Source]) -> int:
+        def put(each: tuple[str, ObjectSource]) -> int:
             oid, source = each
             self._kind.put_large(self._place(object_path(oid)), checked(oid, source))
             return source.size
@@ -247,8 +247,8 @@ class CloudStore(Store):
     ) -> list[Any]:
         """The results of many calls of one method of the file system; fine errors among them."""
         fs = self._fs.fs
-        return parallel.finish(
-            parallel.start(fs, method, arguments, jobs=self._jobs, fine=fine, **options)
+        return parallel.finish_calls(
+            parallel.start_calls(fs, method, arguments, jobs=self._jobs, fine=fine, **options)
         )
 
     def _place(self, name: str) -> str:
@@ -314,10 +314,10 @@ class CloudStore(Store):
 def _portions(objects: Iterable[Sendable]) -> Iterator[tuple[list[Sendable], list[Any]]]:
     """Small objects in chunks of bounded size, with the large files that came between."""
     small: list[Sendable] = []
-    large: list[tuple[str, Source]] = []
+    large: list[tuple[str, ObjectSource]] = []
     size = 0
     for oid, source in objects:
-        if isinstance(source, Source) and source.size > SMALL:
+        if isinstance(source, ObjectSource) and source.size > SMALL:
             large.append((oid, source))
         else:
             small.append((oid, source))

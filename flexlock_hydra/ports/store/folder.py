@@ -19,9 +19,9 @@ from flexlock_hydra.errors import RemoteError
 from flexlock_hydra.ports.store.store import (
     OBJECTS,
     SMALL,
+    ObjectSource,
     Sendable,
     Sent,
-    Source,
     Store,
     Stored,
     changed,
@@ -191,7 +191,7 @@ class FolderStore(Store):
             self._put(oid, source)
         return len(group), sum(size_of(source) for _, source in group)
 
-    def _put(self, oid: str, source: Source | bytes) -> None:
+    def _put(self, oid: str, source: ObjectSource | bytes) -> None:
         """One object: written beside its place, its md5 checked on the way, and renamed."""
         final = self.path(oid)
         beside = _beside(final)
@@ -202,7 +202,7 @@ class FolderStore(Store):
             fd = os.open(beside, _NEW, _READ_ONLY)
         try:
             try:
-                if isinstance(source, Source) and source.size > SMALL:
+                if isinstance(source, ObjectSource) and source.size > SMALL:
                     _write_large(fd, oid, source)
                 else:
                     _write(fd, read_small(oid, source))
@@ -237,7 +237,7 @@ def _write(fd: int, content: bytes) -> None:
         view = view[os.write(fd, view):]
 
 
-def _write_large(fd: int, oid: str, source: Source) -> None:
+def _write_large(fd: int, oid: str, source: ObjectSource) -> None:
     """A file in blocks: one thread reads and hashes while another writes."""
     found = hashlib.md5(usedforsecurity=False)
     with reading(source):
@@ -255,7 +255,7 @@ def _write_large(fd: int, oid: str, source: Source) -> None:
         raise changed(source.path)
 
 
-def _read_block(file: io.FileIO, source: Source) -> bytes:
+def _read_block(file: io.FileIO, source: ObjectSource) -> bytes:
     with reading(source):
         return file.read(_BLOCK) or b""
 

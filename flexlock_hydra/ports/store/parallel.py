@@ -12,7 +12,7 @@ Fine = Callable[[BaseException], bool]
 """Whether an error is a result like others; any other error ends all calls and is raised."""
 
 
-def start(
+def start_calls(
     fs: Any, method: str | Callable[..., Any], calls: Sequence[tuple[Any, ...]],
     *, jobs: int, fine: Fine, **options: Any,
 ) -> Future[list[Any]]:
@@ -32,7 +32,7 @@ def start(
     return done
 
 
-def finish(future: Future[list[Any]]) -> list[Any]:
+def finish_calls(future: Future[list[Any]]) -> list[Any]:
     """Wait for the results; an interrupt ends the calls."""
     try:
         return future.result()

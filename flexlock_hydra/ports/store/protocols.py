@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from flexlock_hydra.ports.store.store import Source, changed, is_unchanged
+from flexlock_hydra.ports.store.store import ObjectSource, changed, is_unchanged
 
 Method = str | Callable[..., Any]
 """A method of a file system by its name, or a function (a coroutine's too) in its place."""
@@ -43,7 +43,7 @@ class Kind:
         """Writes the bytes of a small file into a folder that is there: ``put(place, bytes)``."""
         return self._put
 
-    def put_large(self, place: str, source: Source) -> None:
+    def put_large(self, place: str, source: ObjectSource) -> None:
         """Write a file into a folder that is there.
 
         Raises:
@@ -66,7 +66,7 @@ class Kind:
         self._write(place, lambda beside: self._upload(content, beside))
 
     def _write(
-        self, place: str, upload: Callable[[str], None], source: Source | None = None
+        self, place: str, upload: Callable[[str], None], source: ObjectSource | None = None
     ) -> None:
         beside = _beside(place)
         try:
@@ -79,7 +79,7 @@ class Kind:
                 self.fs.rm_file(beside)
             raise
 
-    def _upload(self, content: bytes | Source, place: str) -> None:
+    def _upload(self, content: bytes | ObjectSource, place: str) -> None:
         if isinstance(content, bytes):
             self.fs.pipe_file(place, content)
         else:
@@ -97,7 +97,7 @@ class ObjectStore(Kind):
     has_folders = False
     put: Method = "pipe_file"
 
-    def put_large(self, place: str, source: Source) -> None:
+    def put_large(self, place: str, source: ObjectSource) -> None:
         """Its place is its only one: what changed meanwhile is deleted again."""
         self.fs.put_file(source.path, place, **self._put_options(source.size))
         if not is_unchanged(source):
@@ -249,9 +249,11 @@ class WebDav(Kind):
         if answer.status_code not in (405, 301):  # it is there
             answer.raise_for_status()
 
-    def _upload(self, content: bytes | Source, place: str) -> None:
-        with open(content.path, "rb") if isinstance(content, Source) else io.BytesIO(content) as f:
-            size = content.size if isinstance(content, Source) else len(content)
+    def _upload(self, content: bytes | ObjectSource, place: str) -> None:
+        with (
+            open(content.path, "rb") if isinstance(content, ObjectSource) else io.BytesIO(content)
+        ) as f:
+            size = content.size if isinstance(content, ObjectSource) else len(content)
             self.fs.client.upload_fileobj(f, place, overwrite=True, size=size)
 
     def _rename(self, beside: str, place: str) -> None:
@@ -280,7 +282,7 @@ class Http(Kind):
     async def _put_small(self, place: str, content: bytes) -> None:
         await self.fs._put_file(io.BytesIO(content), place)
 
-    def put_large(self, place: str, source: Source) -> None:
+    def put_large(self, place: str, source: ObjectSource) -> None:
         """Nothing can be taken back."""
         self.fs.put_file(source.path, place)
         if not is_unchanged(source):

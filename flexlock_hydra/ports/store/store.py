@@ -72,7 +72,7 @@ class RemoteSpec:
         return replace(self, url=f"{self.url.rstrip('/')}/{folder}")
 
 
-class Source(NamedTuple):
+class ObjectSource(NamedTuple):
     """Where the bytes of an object are: a file with its size and mtime (ns) when hashed."""
 
     path: str
@@ -88,7 +88,7 @@ class Stored(NamedTuple):
     modified: float | None
 
 
-Sendable = tuple[str, "Source | bytes"]
+Sendable = tuple[str, "ObjectSource | bytes"]
 """An object's id and its bytes."""
 
 Sent = Callable[[int, int], None]
@@ -230,7 +230,7 @@ def md5_of(path: str | Path) -> str:
     return found.hexdigest()
 
 
-def is_unchanged(source: Source) -> bool:
+def is_unchanged(source: ObjectSource) -> bool:
     """Whether a file is still the one that was hashed."""
     try:
         found = os.stat(source.path)
@@ -245,7 +245,7 @@ def changed(path: str) -> DataError:
     return DataError(f"{path} changed while it was pushed", hint="Nothing was tagged; push again.")
 
 
-def read_small(oid: str, source: Source | bytes) -> bytes:
+def read_small(oid: str, source: ObjectSource | bytes) -> bytes:
     """The bytes of a small object, checked against its id.
 
     Raises:
@@ -266,7 +266,7 @@ def read_small(oid: str, source: Source | bytes) -> bytes:
     return content
 
 
-def checked(oid: str, source: Source) -> Source:
+def checked(oid: str, source: ObjectSource) -> ObjectSource:
     """A file whose bytes are those of its id now, with its mtime now.
 
     Raises:
@@ -281,7 +281,7 @@ def checked(oid: str, source: Source) -> Source:
 
 
 @contextmanager
-def reading(source: Source) -> Iterator[None]:
+def reading(source: ObjectSource) -> Iterator[None]:
     """A file that cannot be read is no fault of the remote: DataError."""
     try:
         yield
@@ -293,7 +293,7 @@ def reading(source: Source) -> Iterator[None]:
         raise DataError(f"{source.path} cannot be read: {reason(error)}") from error
 
 
-def size_of(source: Source | bytes) -> int:
+def size_of(source: ObjectSource | bytes) -> int:
     """Bytes of an object to be sent."""
     return len(source) if isinstance(source, bytes) else source.size
 

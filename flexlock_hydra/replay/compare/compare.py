@@ -12,7 +12,7 @@ from pathlib import Path
 from flexlock_hydra.archive.runs.find import RecordedRun, original_folder, original_root
 from flexlock_hydra.archive.tag import collect
 from flexlock_hydra.capture.data.digest import FileDigest
-from flexlock_hydra.capture.data.hash_index import Index
+from flexlock_hydra.capture.data.hash_index import HashIndex
 from flexlock_hydra.errors import DataError
 from flexlock_hydra.record.codec import Json
 from flexlock_hydra.record.model import COMPLETED, Outputs, Run
@@ -94,7 +94,7 @@ def compare_runs(
     )
 
 
-def output_files(run: RecordedRun, index: Index | None = None) -> dict[str, FileDigest]:
+def output_files(run: RecordedRun, index: HashIndex | None = None) -> dict[str, FileDigest]:
     """Every output file that was recorded, as it is now; an md5 of ``""``: by size alone.
 
     ``index``: knows the hashes of files that did not change since they were read.

@@ -19,7 +19,7 @@ from flexlock_hydra.errors import RerunError
 from flexlock_hydra.ports.uv import Uv, UvError, mentioned
 from flexlock_hydra.replay.env.interpreter import interpreter, python_of
 from flexlock_hydra.replay.env.own_wheel import Wheel
-from flexlock_hydra.replay.env.requirements import Source, Wanted
+from flexlock_hydra.replay.env.requirements import Requirements, SourceInstall
 
 Say = Callable[[str], None]
 
@@ -57,7 +57,7 @@ class Build:
 
     folder: Path
     run: RecordedRun
-    asked: Wanted
+    asked: Requirements
     wheel: Wheel
     tell: Say
 
@@ -190,7 +190,7 @@ class _Releases:
         return None
 
 
-def _install_source(uv: Uv, python: Path, source: Source, scratch: Path) -> None:
+def _install_source(uv: Uv, python: Path, source: SourceInstall, scratch: Path) -> None:
     """Build a distribution from its recorded code, as the version that was recorded."""
     scratch.mkdir()
     scm = re.sub(r"[-_.]+", "_", source.name).upper()

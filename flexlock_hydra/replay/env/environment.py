@@ -25,14 +25,14 @@ from flexlock_hydra.record.model import Environment as Recorded
 from flexlock_hydra.replay.env.build import ELSEWHERE, Build, Say, missing, whole
 from flexlock_hydra.replay.env.interpreter import interpreter, python_of
 from flexlock_hydra.replay.env.own_wheel import Wheel, own_wheel
-from flexlock_hydra.replay.env.requirements import Wanted, few, wanted
+from flexlock_hydra.replay.env.requirements import Requirements, few, requirements_of
 
 _FRAGMENT = re.compile(r"#[^)]*")
 """The hash of a file, which was checked when it was installed, and is not always recorded."""
 
 
 @dataclass(frozen=True)
-class Environment:
+class RebuiltEnvironment:
     """An environment that was made again.
 
     Args:
@@ -78,7 +78,7 @@ class Chosen:
     """
 
     python: str
-    environment: Environment | None = None
+    environment: RebuiltEnvironment | None = None
 
 
 def chosen(
@@ -115,7 +115,7 @@ def environments() -> Path:
     return cache_folder() / "environments"
 
 
-def rebuilt(run: RecordedRun, *, say: Say, tell: Say) -> Environment:
+def rebuilt(run: RecordedRun, *, say: Say, tell: Say) -> RebuiltEnvironment:
     """The environment of a run: the one made before, or a new one.
 
     This package is in it as it runs now; all else is as it was recorded.
@@ -130,7 +130,7 @@ def rebuilt(run: RecordedRun, *, say: Say, tell: Say) -> Environment:
     recorded = run.lock.environment
     if not recorded.packages:
         raise RerunError(f"run {run.lock.run.id} recorded no packages", hint=ELSEWHERE)
-    asked = wanted(run)
+    asked = requirements_of(run)
     if asked.impossible:
         raise missing(asked.impossible)
     for note in asked.notes:
@@ -143,7 +143,7 @@ def rebuilt(run: RecordedRun, *, say: Say, tell: Say) -> Environment:
     return _compared(folder, mark, recorded, asked)
 
 
-def _key(recorded: Recorded, asked: Wanted, wheel: Wheel) -> str:
+def _key(recorded: Recorded, asked: Requirements, wheel: Wheel) -> str:
     """A hash of what is asked for."""
     parts = [
         recorded.implementation, recorded.python, platform.system(), platform.machine(),
@@ -173,8 +173,8 @@ def _made(build: Build) -> dict[str, Any]:
 
 
 def _compared(
-    folder: Path, mark: Mapping[str, Any], recorded: Recorded, asked: Wanted
-) -> Environment:
+    folder: Path, mark: Mapping[str, Any], recorded: Recorded, asked: Requirements
+) -> RebuiltEnvironment:
     was = _recorded(recorded, {each.name for each in asked.sources})
     now = _State(
         f"{mark['implementation']} {mark['python']}",
@@ -182,7 +182,7 @@ def _compared(
         _plain(mark["packages"]),
     )
     differences = tuple(_differences(was, now))
-    return Environment(
+    return RebuiltEnvironment(
         folder, python_of(folder), now.hash, was.hash, differences, asked.lock_files
     )
 

@@ -58,7 +58,7 @@ class Pins:
         return Pins(merged, tuple(dict.fromkeys((*self.indexes, *other.indexes))))
 
 
-def read(path: str, content: bytes) -> Pins:
+def read_pins(path: str, content: bytes) -> Pins:
     """What a lock file says; nothing where it is of a kind that is not known, or damaged."""
     name = PurePosixPath(path).name
     reader = _reader(name)

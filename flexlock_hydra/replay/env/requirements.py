@@ -31,7 +31,7 @@ _LARGEST = 64 << 20
 
 
 @dataclass(frozen=True)
-class Source:
+class SourceInstall:
     """A distribution that was installed from a folder of a recorded repository."""
 
     name: str
@@ -43,7 +43,7 @@ class Source:
 
 
 @dataclass(frozen=True)
-class Wanted:
+class Requirements:
     """What is asked of uv.
 
     Args:
@@ -57,19 +57,19 @@ class Wanted:
 
     lines: Mapping[str, str]
     indexes: tuple[str, ...]
-    sources: tuple[Source, ...]
+    sources: tuple[SourceInstall, ...]
     impossible: Mapping[str, str]
     notes: tuple[str, ...]
     lock_files: tuple[str, ...]
 
 
-def wanted(run: RecordedRun) -> Wanted:
+def requirements_of(run: RecordedRun) -> Requirements:
     """The recorded distributions, with what the recorded lock files know of them.
 
     What was installed counts, should a lock file have another version.
     """
     files, notes = _lock_files(run)
-    known = sum((pins.read(name, content) for name, content in files.items()), Pins())
+    known = sum((pins.read_pins(name, content) for name, content in files.items()), Pins())
     lines: dict[str, str] = {}
     sources, impossible, indexes = [], {}, list(known.indexes)
     lost: list[str] = []
@@ -79,7 +79,7 @@ def wanted(run: RecordedRun) -> Wanted:
         if name == packages.OWN:
             continue
         found = _one(run, name, recorded)
-        if isinstance(found, Source):
+        if isinstance(found, SourceInstall):
             sources.append(found)
         elif isinstance(found, _Refused):
             impossible[name] = found.why
@@ -102,13 +102,15 @@ def wanted(run: RecordedRun) -> Wanted:
     if stale:
         notes.append(f"the run had other versions than its lock files, and has them again: "
                      f"{few(stale)}")
-    return Wanted(
+    return Requirements(
         lines=lines,
         indexes=tuple(dict.fromkeys(indexes)),
         sources=tuple(sources),
         impossible=impossible,
         notes=tuple(notes),
-        lock_files=tuple(name for name, content in files.items() if pins.read(name, content).found),
+        lock_files=tuple(
+            name for name, content in files.items() if pins.read_pins(name, content).found
+        ),
     )
 
 
@@ -132,7 +134,9 @@ class _Release:
     """Whether it came from a file that is not here."""
 
 
-def _one(run: RecordedRun, name: str, recorded: str) -> Source | _Refused | _Unused | _Release:
+def _one(
+    run: RecordedRun, name: str, recorded: str
+) -> SourceInstall | _Refused | _Unused | _Release:
     parts = _RECORDED.fullmatch(recorded)
     if not parts or not _NAME.fullmatch(name) or not _VERSION.fullmatch(parts["version"]):
         return _Refused(f"recorded as {recorded!r}")
@@ -158,7 +162,7 @@ def _edited(lock: RunLock, folder: str) -> _Refused | _Unused:
     return _Unused()
 
 
-def _local(run: RecordedRun, name: str, version: str, url: str) -> Source | _Release:
+def _local(run: RecordedRun, name: str, version: str, url: str) -> SourceInstall | _Release:
     """What came from a file or folder: that, or the recorded code of it, else the index."""
     from urllib.request import url2pathname  # brings http.client and ssl
 
@@ -170,7 +174,7 @@ def _local(run: RecordedRun, name: str, version: str, url: str) -> Source | _Rel
     return _Release(version, lost=True)
 
 
-def _source(run: RecordedRun, name: str, version: str, folder: str) -> Source | None:
+def _source(run: RecordedRun, name: str, version: str, folder: str) -> SourceInstall | None:
     """The recorded code of a folder of the original machine, where it can be built."""
     for root, repo, commit in _repositories(run):
         inside = posixpath.relpath(posixpath.normpath(folder), root)
@@ -180,13 +184,13 @@ def _source(run: RecordedRun, name: str, version: str, folder: str) -> Source | 
         tree = repo.rev_parse(f"{commit}:{inside}")
         builds = ("pyproject.toml", "setup.py")
         if tree and any(repo.rev_parse(f"{commit}:{posixpath.join(inside, b)}") for b in builds):
-            return Source(name, version, repo, commit, inside, tree)
+            return SourceInstall(name, version, repo, commit, inside, tree)
     return None
 
 
 def _repositories(run: RecordedRun) -> Iterator[tuple[str, GitRepo, str]]:
     """Original root, repository here, and commit; the inner ones first."""
-    for each in reversed(extra_repos.further(run.lock)):
+    for each in reversed(extra_repos.extra_repos(run.lock)):
         if store := extra_repos.store_of(run, each):
             yield each.original, store, each.state.commit
     if run.repo and run.lock.code:

@@ -11,7 +11,7 @@ from typing import Any
 from flexlock_hydra.archive.runs.find import RecordedRun
 from flexlock_hydra.archive.tag.listed_outputs import listed_outputs
 from flexlock_hydra.capture.data.digest import FileDigest
-from flexlock_hydra.capture.data.hash_index import Index, index_path
+from flexlock_hydra.capture.data.hash_index import HashIndex, index_path
 from flexlock_hydra.capture.secrets.masker import MASK
 from flexlock_hydra.errors import DataError
 from flexlock_hydra.ports.git.tree_diff import Leaf
@@ -28,10 +28,16 @@ from flexlock_hydra.replay.explain.sections import (
     section,
     with_moves,
 )
-from flexlock_hydra.replay.explain.source_diff import Source, sources
-from flexlock_hydra.replay.explain.values import Part, flatten, is_number, numerically, parts
+from flexlock_hydra.replay.explain.source_diff import RepoChange, sources
+from flexlock_hydra.replay.explain.values import (
+    Part,
+    changed_parts,
+    flatten,
+    is_number,
+    numerically,
+)
 
-__all__ = ["Change", "Detail", "Move", "Section", "as_json", "diff", "flatten"]
+__all__ = ["Change", "Detail", "Move", "Section", "diff_document", "diff", "flatten"]
 
 
 def diff(old: RecordedRun, new: RecordedRun) -> dict[str, Section]:
@@ -46,14 +52,14 @@ def diff(old: RecordedRun, new: RecordedRun) -> dict[str, Section]:
     }
 
 
-def as_json(sections: Mapping[str, Section]) -> dict[str, Any]:
+def diff_document(sections: Mapping[str, Section]) -> dict[str, Any]:
     """The command's JSON document."""
     return {name: section.to_dict() for name, section in sections.items()}
 
 
 def config(old: RunLock, new: RunLock) -> Section:
     """The resolved config by dotted keys; of secrets nothing is known but that they are there."""
-    found = _of_parts(parts(old.config or {}, new.config or {}))
+    found = _of_parts(changed_parts(old.config or {}, new.config or {}))
     one, other = (_masked(lock.config or {}) for lock in (old, new))
     both = [key for key in one if key in other]
     return replace(found, notes=(f"masked, so not compared: {', '.join(both)}",) if both else ())
@@ -65,7 +71,7 @@ def result(old: RunLock, new: RunLock) -> Section:
     Where they ended in different ways, ``run.status`` and ``run.error`` stand there too.
     """
     one, other = (_named_result(lock.run.result) for lock in (old, new))
-    found = _of_parts(parts(one, other, equal=_alike), _numeric)
+    found = _of_parts(changed_parts(one, other, equal=_alike), _numeric)
     ends = section(*map(_end, (old.run, new.run)))
     return Section(
         {**ends.added, **found.added},
@@ -123,7 +129,7 @@ def outputs(old: RecordedRun, new: RecordedRun) -> Section:
     if before is None and after is None:
         return Section()
     try:
-        with Index.open(index_path()) as index:
+        with HashIndex.open(index_path()) as index:
             one, other = (_output_files(run, index) for run in (old, new))
     except DataError as error:
         return _by_hash(old, new, f"outputs compared by their hash alone: {error}")
@@ -150,7 +156,7 @@ def _by_hash(old: RecordedRun, new: RecordedRun, note: str) -> Section:
     return replace(found, details={".": Detail(*sizes)} if found else {}, notes=(note,))
 
 
-def _output_files(run: RecordedRun, index: Index) -> dict[str, FileDigest]:
+def _output_files(run: RecordedRun, index: HashIndex) -> dict[str, FileDigest]:
     """The output files of a run: those in its folder, else those that a store here lists.
 
     Raises:
@@ -215,7 +221,7 @@ def _tree(state: CodeState | None) -> str | None:
     return state.tree if state else None
 
 
-def _unknown_code(source: Source) -> str:
+def _unknown_code(source: RepoChange) -> str:
     assert source.old is not None and source.new is not None
     trees = f"{source.old.tree[:12]} and {source.new.tree[:12]}"
     return f"code of {source.name} not compared by file: {trees} are not both in repositories here"

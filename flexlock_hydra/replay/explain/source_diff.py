@@ -5,21 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from flexlock_hydra.archive.runs.extra_repos import further, store_of
+from flexlock_hydra.archive.runs.extra_repos import extra_repos, store_of
 from flexlock_hydra.archive.runs.find import RecordedRun
 from flexlock_hydra.ports.git.repo import GitRepo
-from flexlock_hydra.ports.git.tree_diff import Leaf, Trees, trees_of
+from flexlock_hydra.ports.git.tree_diff import Leaf, TreePair, trees_of
 from flexlock_hydra.record.model import MAIN, CodeState
 
 
 @dataclass(frozen=True)
-class Source:
+class RepoChange:
     """A repository whose code differs between two runs; None: one of them has it not."""
 
     name: str
     old: CodeState | None
     new: CodeState | None
-    trees: Trees | None
+    trees: TreePair | None
     """Both trees, where repositories here hold them."""
 
     @property
@@ -38,16 +38,16 @@ class Source:
         return self.trees.patch("" if self.name == MAIN else f"{self.name}/")
 
 
-def sources(old: RecordedRun, new: RecordedRun) -> Iterator[Source]:
+def sources(old: RecordedRun, new: RecordedRun) -> Iterator[RepoChange]:
     """The repositories in which two runs differ, the main one first."""
     before, after = old.lock.repos, new.lock.repos
     for name in sorted({*before, *after}, key=lambda name: (name != MAIN, name)):
         one, other = before.get(name), after.get(name)
         if one is None or other is None:
-            yield Source(name, one, other, None)
+            yield RepoChange(name, one, other, None)
         elif one.tree != other.tree:
             places = (_repo(new, name), _repo(old, name))
-            yield Source(name, one, other, trees_of(places, one.tree, other.tree))
+            yield RepoChange(name, one, other, trees_of(places, one.tree, other.tree))
 
 
 def patch(old: RecordedRun, new: RecordedRun) -> tuple[bytes, list[str]]:
@@ -62,6 +62,6 @@ def patch(old: RecordedRun, new: RecordedRun) -> tuple[bytes, list[str]]:
 def _repo(run: RecordedRun, name: str) -> GitRepo | None:
     if name == MAIN:
         return run.repo
-    each = next((each for each in further(run.lock) if each.name == name), None)
+    each = next((each for each in extra_repos(run.lock) if each.name == name), None)
     found = store_of(run, each) if each else None
     return found or run.repo

@@ -59,7 +59,7 @@ def is_number(value: Json) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
-def parts(old: Json, new: Json, where: str = "", equal: Equal = exactly) -> Iterator[Part]:
+def changed_parts(old: Json, new: Json, where: str = "", equal: Equal = exactly) -> Iterator[Part]:
     """What differs between two nested values.
 
     Where a value became one of another kind, or a list has the same items in another
@@ -85,7 +85,7 @@ def _both(name: str, old: Any, new: Any, equal: Equal) -> Iterator[Part]:
     elif new is _MISSING:
         yield from (Part(key, leaf, _MISSING) for key, leaf in flatten(old, name).items())
     else:
-        yield from parts(old, new, name, equal)
+        yield from changed_parts(old, new, name, equal)
 
 
 def _children(value: Json, where: str) -> Iterator[tuple[str, Json]]:

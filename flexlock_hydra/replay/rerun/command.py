@@ -46,7 +46,7 @@ _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 @dataclass(frozen=True)
-class Command:
+class StartCommand:
     """A process to be started."""
 
     words: tuple[str, ...]
@@ -58,14 +58,14 @@ class Command:
     """Overrides for a call of hydra-zen's launch, which takes none from the command line."""
 
 
-def command(
+def start_command(
     run: RecordedRun,
     overrides: Sequence[str],
     stage: Stage,
     python: str,
     *,
     inherit: bool = True,
-) -> Command:
+) -> StartCommand:
     """The command that runs a job again in a stage.
 
     Args:
@@ -79,9 +79,9 @@ def command(
     cwd, program = _cwd(lock, stage.root), [python, *_program(lock, stage.root, python)]
     wanted = [*_overrides(run, overrides, stage), *_hydra_arguments(lock, stage)]
     if lock.job.command.call is None:
-        return Command((*program, *_flags(run, stage), *wanted), cwd, env, notes)
+        return StartCommand((*program, *_flags(run, stage), *wanted), cwd, env, notes)
     words = _without_secrets(lock.job.command.argv[1:])
-    return Command((*program, *words), cwd, env, notes, tuple(wanted))
+    return StartCommand((*program, *words), cwd, env, notes, tuple(wanted))
 
 
 def _program(lock: RunLock, root: Path, python: str) -> list[str]:

@@ -24,14 +24,14 @@ from flexlock_hydra.record.verdict import Verdict
 from flexlock_hydra.replay.compare.outcome import worst
 from flexlock_hydra.replay.rerun import result
 from flexlock_hydra.replay.rerun.rerun import rerun
-from flexlock_hydra.replay.rerun.result import Reran
+from flexlock_hydra.replay.rerun.result import RerunResult
 
 _NAMED = 20
 """Names of what differs that a verdict keeps."""
 
 
 @dataclass(frozen=True)
-class Source:
+class RestoreSource:
     """Where a tag is restored from, and to.
 
     Args:
@@ -58,13 +58,13 @@ class Reproduced:
     tag: str
     path: str
     """Where it was restored."""
-    runs: tuple[Reran, ...]
+    runs: tuple[RerunResult, ...]
     verdict: Verdict
     homes: tuple[GitRepo, ...] = field(repr=False)
     """The repositories in which the verdict was kept."""
 
 
-def restore(tag: str, source: Source) -> Pulled:
+def restore(tag: str, source: RestoreSource) -> Pulled:
     """Pull a tag to where it is to run again, or find it there.
 
     Raises:
@@ -81,7 +81,7 @@ def reproduce(pulled: Pulled, **options: Any) -> Reproduced:
     It is kept in the restored repository, and in the one here if that has the tag.
 
     Args:
-        options: see :class:`flexlock_hydra.replay.rerun.rerun.Options`.
+        options: see :class:`flexlock_hydra.replay.rerun.rerun.RerunOptions`.
 
     Raises:
         FlexlockError: it cannot be run; then there is no verdict.
@@ -100,7 +100,7 @@ def reproduce(pulled: Pulled, **options: Any) -> Reproduced:
     return Reproduced(pulled.tag, pulled.path, again, verdict, homes)
 
 
-def publish(reproduced: Reproduced, source: str | None) -> str:
+def publish_verdict(reproduced: Reproduced, source: str | None) -> str:
     """Send the verdict to where the tag came from, and bring those of others; that URL.
 
     Raises:
@@ -108,15 +108,15 @@ def publish(reproduced: Reproduced, source: str | None) -> str:
     """
     restored, *others = reproduced.homes
     url = source or restored.remote_url("origin") or str(reproduced.homes[-1].root)
-    verdicts.publish(restored, url)
+    verdicts.send_verdicts(restored, url)
     for home in others:
         verdicts.fetch(home, url)
     return url
 
 
-def as_json(reproduced: Reproduced) -> dict[str, Any]:
+def reproduce_document(reproduced: Reproduced) -> dict[str, Any]:
     """The command's JSON document: that of a rerun, and the verdict as it was kept."""
-    runs = [result.as_json(each) for each in reproduced.runs]
+    runs = [result.rerun_document(each) for each in reproduced.runs]
     kept = {"tag": reproduced.tag, "kept": reproduced.verdict.to_dict()}
     if len(runs) == 1:
         return {**runs[0], **kept}
@@ -146,7 +146,7 @@ def _homes(tag: str, restored: GitRepo) -> Iterator[GitRepo]:
         yield here
 
 
-def _verdict(tag: str, runs: Iterable[RecordedRun], again: tuple[Reran, ...]) -> Verdict:
+def _verdict(tag: str, runs: Iterable[RecordedRun], again: tuple[RerunResult, ...]) -> Verdict:
     compared = [each.comparison for run in again for each in (*run.steps, run)]
     left_out = dict.fromkeys(left.by for each in compared for left in each.left_out)
     differ = [
@@ -174,7 +174,9 @@ def _verdict(tag: str, runs: Iterable[RecordedRun], again: tuple[Reran, ...]) ->
     )
 
 
-def _names(again: Iterable[Reran], of: Callable[[Reran], Iterable[str]]) -> Iterator[str]:
+def _names(
+    again: Iterable[RerunResult], of: Callable[[RerunResult], Iterable[str]]
+) -> Iterator[str]:
     """Names of files of several jobs, each with its job's number; of steps before, its name."""
     jobs = [*again]
     for each in jobs:

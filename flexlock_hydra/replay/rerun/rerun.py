@@ -27,13 +27,13 @@ from flexlock_hydra.replay.compare.tolerance import Tolerance
 from flexlock_hydra.replay.env.environment import chosen
 from flexlock_hydra.replay.env.interpreter import interpreter
 from flexlock_hydra.replay.env.requirements import few
-from flexlock_hydra.replay.rerun.command import Command, command
-from flexlock_hydra.replay.rerun.result import Again, Expected, Reran, Written
+from flexlock_hydra.replay.rerun.command import StartCommand, start_command
+from flexlock_hydra.replay.rerun.result import Again, Expected, RerunResult, WrittenOutside
 from flexlock_hydra.replay.rerun.stage import Stage, stage
 
 
 @dataclass(frozen=True)
-class Options:
+class RerunOptions:
     """How a rerun goes.
 
     Args:
@@ -61,20 +61,20 @@ class Options:
     tell: Callable[[str], None] = field(default=lambda text: None)
 
 
-def rerun(run: RecordedRun, overrides: Sequence[str] = (), **options: Any) -> Reran:
+def rerun(run: RecordedRun, overrides: Sequence[str] = (), **options: Any) -> RerunResult:
     """Run a recorded job again and compare what comes out.
 
     Args:
         overrides: Hydra overrides that change the job; without any, the config that
             Hydra composes must be the recorded one.
-        options: see :class:`Options`.
+        options: see :class:`RerunOptions`.
 
     Raises:
         RerunError: it cannot be run faithfully, or ended before it wrote a lock.
         CodeError, DataError: its code or data is not here. TargetError: ``into`` is taken.
     """
     gitcmd.require_version()
-    how = Options(**options)
+    how = RerunOptions(**options)
     with tempfile.TemporaryDirectory(prefix="flexlock-") as name:
         scratch = Path(name)
         expected = Expected.of(run, scratch, how.say)
@@ -89,11 +89,11 @@ class _Before:
     """Reruns of predecessors, by the ids of these; how each compares, and what it moved."""
 
     fresh: dict[str, RecordedRun] = field(default_factory=dict)
-    steps: list[Reran] = field(default_factory=list)
+    steps: list[RerunResult] = field(default_factory=list)
     moved: list[tuple[str, str]] = field(default_factory=list)
 
 
-def _run_prevs(run: RecordedRun, how: Options, scratch: Path) -> _Before:
+def _run_prevs(run: RecordedRun, how: RerunOptions, scratch: Path) -> _Before:
     """Run the predecessors again, each after its own."""
     found = {prev.lock.run.id: prev for prev in collect.predecessors(run)}
     graph = {run_id: set(prev.prevs) & found.keys() for run_id, prev in run.lock.prevs.items()}
@@ -112,7 +112,7 @@ def _run_prevs(run: RecordedRun, how: Options, scratch: Path) -> _Before:
 def run_again(
     run: RecordedRun,
     overrides: Sequence[str],
-    how: Options,
+    how: RerunOptions,
     fresh: Mapping[str, RecordedRun] | None = None,
 ) -> Again:
     """Run a recorded job again, and compare nothing.
@@ -134,7 +134,7 @@ def run_again(
     within = chosen(run, python=how.python, env=how.env, say=how.say, tell=how.tell)
     with _new_folder(run, how.into) as target:
         with stage(run, target, commit=commit, fresh=fresh) as place:
-            words = command(run, overrides, place, within.python, inherit=not how.env)
+            words = start_command(run, overrides, place, within.python, inherit=not how.env)
             for note in words.notes:
                 how.say(note)
             try:
@@ -162,7 +162,7 @@ def _lacking(run: RecordedRun, python: str) -> str:
 
 
 def _notes(
-    run: RecordedRun, overrides: Sequence[str], how: Options, place: Stage, again: Command
+    run: RecordedRun, overrides: Sequence[str], how: RerunOptions, place: Stage, again: StartCommand
 ) -> dict[str, Any]:
     """What the job's own process must know, see :class:`flexlock_hydra.hooks.rerun.notes.Rerun`."""
     lock = run.lock
@@ -199,7 +199,7 @@ def _inputs_by_key(lock: RunLock, place: Stage) -> dict[str, str]:
     }
 
 
-def _execute(again: Command, place: Stage, notes: Mapping[str, Any]) -> int:
+def _execute(again: StartCommand, place: Stage, notes: Mapping[str, Any]) -> int:
     note = place.scratch / "rerun.json"
     note.write_text(json.dumps(notes), encoding="utf-8")
     return subprocess.run(
@@ -212,10 +212,10 @@ def _execute(again: Command, place: Stage, notes: Mapping[str, Any]) -> int:
     ).returncode
 
 
-def _others(place: Stage, target: Path) -> Written | None:
+def _others(place: Stage, target: Path) -> WrittenOutside | None:
     folder = target.with_name(f"{target.name}.written")
     files = place.keep_others(folder)
-    return Written(folder, files) if files else None
+    return WrittenOutside(folder, files) if files else None
 
 
 @contextmanager
@@ -271,7 +271,7 @@ def _current_commit(run: RecordedRun) -> str:
     """
     repo = run.require_repo()
     data = tuple(run.root / entry.place for entry in run.lock.data.values() if not entry.is_url)
-    state = snapshot.capture(repo, repo.root, Scope(folders=(run.folder,), data=data))
+    state = snapshot.capture_code(repo, repo.root, Scope(folders=(run.folder,), data=data))
     if not state.commit:
         raise CodeError(f"{repo.root} has no code", hint="Commit something.")
     return state.commit

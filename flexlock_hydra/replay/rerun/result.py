@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from flexlock_hydra.archive.pull.fetch_by_hash import Depot
+from flexlock_hydra.archive.pull.fetch_by_hash import HashFetcher
 from flexlock_hydra.archive.runs.find import RecordedRun
 from flexlock_hydra.capture.data.digest import FileDigest
 from flexlock_hydra.errors import DataError
@@ -16,13 +16,13 @@ from flexlock_hydra.record.model import COMPLETED, Outputs
 from flexlock_hydra.replay.compare.compare import compare_runs, output_files
 from flexlock_hydra.replay.compare.outcome import DIFFERS, Comparison, Outcome, worst
 from flexlock_hydra.replay.compare.tolerance import Tolerance
-from flexlock_hydra.replay.env.environment import Environment
+from flexlock_hydra.replay.env.environment import RebuiltEnvironment
 
 ALL_OUTPUTS = "all outputs"
 
 
 @dataclass(frozen=True)
-class Written:
+class WrittenOutside:
     """Files that a job wrote outside of its output directory, and where they are now."""
 
     folder: Path
@@ -35,26 +35,26 @@ class Again:
 
     run: RecordedRun
     moves: Mapping[str, str]
-    written: Written | None
-    environment: Environment | None = None
+    written: WrittenOutside | None
+    environment: RebuiltEnvironment | None = None
     """What was made for it."""
 
 
 @dataclass(frozen=True)
-class Reran:
+class RerunResult:
     """A rerun and how its outputs compare with the recorded ones."""
 
     run: RecordedRun
     comparison: Comparison
     overrides: tuple[str, ...] = ()
     """What was changed on purpose."""
-    written: Written | None = None
+    written: WrittenOutside | None = None
     """What it wrote beside its output directory, which was kept and not compared."""
-    environment: Environment | None = None
+    environment: RebuiltEnvironment | None = None
     """What was made for it to run in."""
     warned: tuple[str, ...] = ()
     """What the record itself says that it lacks: it may be why a rerun fails."""
-    steps: tuple[Reran, ...] = ()
+    steps: tuple[RerunResult, ...] = ()
     """Those of its predecessors, in their order, where they were run again."""
 
     @property
@@ -104,7 +104,7 @@ class Expected:
         reason: DataError,
     ) -> Expected:
         try:
-            place, found = Depot(run, scratch / run.lock.run.id).bring(recorded.md5)
+            place, found = HashFetcher(run, scratch / run.lock.run.id).bring(recorded.md5)
         except DataError:
             say(f"{reason}; they are in no cache and on no remote: nothing to compare with")
             return cls(run, None)
@@ -117,7 +117,7 @@ class Expected:
         overrides: tuple[str, ...],
         tolerance: Tolerance,
         moved: Sequence[tuple[str, str]] = (),
-    ) -> Reran:
+    ) -> RerunResult:
         """The rerun, beside what was expected of it.
 
         Args:
@@ -140,10 +140,10 @@ class Expected:
             unknown = Outcome(ALL_OUTPUTS, DIFFERS, reason="the recorded ones are gone")
             found = replace(found, differing=(*found.differing, unknown))
         warned = run.lock.warnings
-        return Reran(again.run, found, overrides, again.written, again.environment, warned)
+        return RerunResult(again.run, found, overrides, again.written, again.environment, warned)
 
 
-def as_json(reran: Reran) -> dict[str, Any]:
+def rerun_document(reran: RerunResult) -> dict[str, Any]:
     """The command's JSON document."""
     more: dict[str, Any] = {}
     if reran.failure:
@@ -153,7 +153,7 @@ def as_json(reran: Reran) -> dict[str, Any]:
     if reran.environment:
         more["environment"] = reran.environment.as_json()
     if reran.steps:
-        more["steps"] = [as_json(step) for step in reran.steps]
+        more["steps"] = [rerun_document(step) for step in reran.steps]
     plain = {
         "path": str(reran.run.folder), "id": reran.run.lock.run.id, **reran.comparison.as_json()
     }

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 
-from flexlock_hydra.archive.pull.fetch_by_hash import Depot
+from flexlock_hydra.archive.pull.fetch_by_hash import HashFetcher
 from flexlock_hydra.archive.runs import extra_repos as repos
 from flexlock_hydra.archive.runs.find import RecordedRun, original_folder, original_root
 from flexlock_hydra.archive.tag import collect
@@ -156,7 +156,7 @@ def _further_repos(run: RecordedRun, root: Path, scratch: Path) -> Iterator[dict
     """
     placed = {}
     with ExitStack() as trees:
-        for each in repos.further(run.lock):
+        for each in repos.extra_repos(run.lock):
             store = repos.store_of(run, each)
             if store is None:
                 raise CodeError(
@@ -185,7 +185,7 @@ class _Inputs:
     scratch: Path
     fresh: Mapping[str, RecordedRun]
     same_code: bool
-    trees: collect.Trees = field(default_factory=collect.Trees)
+    trees: collect.CommitTrees = field(default_factory=collect.CommitTrees)
     left: int = COPIED
     placed: set[str] = field(default_factory=set)
 
@@ -221,7 +221,7 @@ class _Inputs:
             if entry.md5 is None:
                 raise
             try:
-                return Depot(self.run, self.scratch / "data").bring(entry.md5)
+                return HashFetcher(self.run, self.scratch / "data").bring(entry.md5)
             except DataError as elsewhere:
                 raise DataError(
                     f"{error}; not found elsewhere: {elsewhere}", hint=error.hint

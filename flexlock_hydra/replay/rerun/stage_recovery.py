@@ -31,7 +31,7 @@ class _Lost:
 def note(stage: Path, output: Path, target: Path) -> None:
     """Write down what :func:`keep_lost` must know, should this process be killed."""
     said = {
-        "process": process.capture().to_dict(),
+        "process": process.this_process().to_dict(),
         "output": output.relative_to(stage).as_posix(),
         "target": target.name,
     }
@@ -70,7 +70,7 @@ def _is_at_work(lost: _Lost) -> bool:
     if process.is_alive(lost.owner) is not False:
         return True
     try:
-        job = lockfile.read(lost.output / layout.LOCK)
+        job = lockfile.read_lock(lost.output / layout.LOCK)
     except (LockError, OSError):
         return False
     return process.status_now(process.judge(job)) in (RUNNING, process.UNKNOWN)

@@ -13,14 +13,14 @@ from flexlock_hydra.archive.runs.check import Check
 from flexlock_hydra.archive.runs.find import RecordedRun
 from flexlock_hydra.archive.tag.collect import moved_places, places, written_late
 from flexlock_hydra.capture.data.digest import (
-    Summary,
+    DataSummary,
     digest,
     digest_bytes,
     parse_tree_object,
     summarize,
 )
 from flexlock_hydra.capture.data.globs import outside
-from flexlock_hydra.capture.data.hash_index import Index
+from flexlock_hydra.capture.data.hash_index import HashIndex
 from flexlock_hydra.capture.data.walk import Few, LeaveOut
 from flexlock_hydra.errors import DataError, FlexlockError
 from flexlock_hydra.record.model import DataEntry, Outputs
@@ -58,11 +58,11 @@ class _Recorded:
 
 
 @dataclass(frozen=True)
-class Contents:
+class CurrentContents:
     """Looks at files and folders, at each once."""
 
-    index: Index
-    seen: dict[tuple[Path, tuple[str, ...]], Summary | DataError] = field(default_factory=dict)
+    index: HashIndex
+    seen: dict[tuple[Path, tuple[str, ...]], DataSummary | DataError] = field(default_factory=dict)
 
     def input(self, run: RecordedRun, name: str, entry: DataEntry, *, urls: bool) -> Check:
         """Whether an input is unchanged."""
@@ -93,7 +93,7 @@ class Contents:
         ended = run.lock.run.ended or run.lock.run.started
         recorded = _Recorded.of(outputs, outputs.leaves_out, ended)
         try:
-            found: Summary | DataError = summarize(
+            found: DataSummary | DataError = summarize(
                 run.folder, outputs.leaves_out, index=self.index
             )
         except DataError as error:
@@ -106,7 +106,7 @@ class Contents:
         reason = self._differs(run, run.folder, recorded, found) or "; ".join(resized)
         return Check("outputs", not reason, reason)
 
-    def _look(self, path: Path, entry: DataEntry, recorded: _Recorded) -> Summary | DataError:
+    def _look(self, path: Path, entry: DataEntry, recorded: _Recorded) -> DataSummary | DataError:
         key = (path, entry.parts)
         if key not in self.seen:
             try:
@@ -116,7 +116,7 @@ class Contents:
         return self.seen[key]
 
     def _differs(
-        self, run: RecordedRun, path: Path, recorded: _Recorded, found: Summary | DataError
+        self, run: RecordedRun, path: Path, recorded: _Recorded, found: DataSummary | DataError
     ) -> str:
         """How a file or a folder differs from its record, in words; empty where it does not."""
         if isinstance(found, DataError):

@@ -73,13 +73,13 @@ def _installed(run: RecordedRun) -> Mapping[str, str]:
     own = [str(run.root / entry) for entry in run.lock.job.command.import_paths]
     further = [
         str(_place(run, each) / entry)
-        for each in extra_repos.further(run.lock)
+        for each in extra_repos.extra_repos(run.lock)
         for entry in each.state.import_paths or ()
     ]
     return packages.packages([*own, *further, *paths])
 
 
-def _place(run: RecordedRun, each: extra_repos.Further) -> Path:
+def _place(run: RecordedRun, each: extra_repos.ExtraRepo) -> Path:
     restored = is_pulled(run.root) or each.inside is not None
     return run.root / each.restored if restored else Path(each.original)
 

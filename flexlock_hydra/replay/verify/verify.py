@@ -16,22 +16,22 @@ from flexlock_hydra.archive.runs import extra_repos
 from flexlock_hydra.archive.runs.check import Check
 from flexlock_hydra.archive.runs.find import RecordedRun, RecordedSweep, load_run
 from flexlock_hydra.archive.tag.collect import moved_places, places
-from flexlock_hydra.capture.data.hash_index import Index, index_path
+from flexlock_hydra.capture.data.hash_index import HashIndex, index_path
 from flexlock_hydra.capture.environment import process
-from flexlock_hydra.capture.lineage.find_files import files_below
+from flexlock_hydra.capture.lineage.find_files import find_files
 from flexlock_hydra.errors import FlexlockError, RunNotFoundError
 from flexlock_hydra.ports.git.objects import wrong_in
 from flexlock_hydra.ports.git.repo import GitRepo
 from flexlock_hydra.record import layout, lockfile
 from flexlock_hydra.record.model import RUNNING, CodeState, Predecessor
-from flexlock_hydra.replay.verify.data_checks import Contents
+from flexlock_hydra.replay.verify.data_checks import CurrentContents
 from flexlock_hydra.replay.verify.environment_checks import environment_checks
 
 Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
-class Options:
+class VerifyOptions:
     """What is looked at.
 
     Args:
@@ -47,10 +47,10 @@ def verify(run: RecordedRun, *, environment: bool = True, urls: bool = False) ->
     """Compare a run with its lock.
 
     Args:
-        environment, urls: see :class:`Options`.
+        environment, urls: see :class:`VerifyOptions`.
     """
-    with Index.open(index_path()) as index:
-        return list(_Verifier(Options(environment, urls), Contents(index)).checks(run))
+    with HashIndex.open(index_path()) as index:
+        return list(_Verifier(VerifyOptions(environment, urls), CurrentContents(index)).checks(run))
 
 
 def verify_all(
@@ -63,8 +63,8 @@ def verify_all(
     """Compare the runs of lock files with them; a damaged lock is one thing that is wrong."""
     locks = list(paths)
     near: GitRepo | None = None
-    with Index.open(index_path()) as index:
-        verifier = _Verifier(Options(environment, urls), Contents(index))
+    with HashIndex.open(index_path()) as index:
+        verifier = _Verifier(VerifyOptions(environment, urls), CurrentContents(index))
         for number, path in enumerate(locks):
             progress(number, len(locks))
             try:
@@ -77,7 +77,7 @@ def verify_all(
     progress(len(locks), len(locks))
 
 
-def locks_below(folders: Iterable[Path]) -> list[Path]:
+def lock_files_below(folders: Iterable[Path]) -> list[Path]:
     """Every lock of a run below some folders, readable or not.
 
     Raises:
@@ -85,7 +85,7 @@ def locks_below(folders: Iterable[Path]) -> list[Path]:
     """
     found: dict[Path, None] = {}
     for folder in folders:
-        locks = sorted(files_below(folder.absolute(), layout.is_lock))
+        locks = sorted(find_files(folder.absolute(), layout.is_lock))
         if not locks:
             raise RunNotFoundError(
                 f"no run below {folder}" if folder.is_dir() else f"no folder {folder}",
@@ -107,8 +107,8 @@ def locks_of(sweep: RecordedSweep) -> list[Path]:
 
 @dataclass(frozen=True)
 class _Verifier:
-    options: Options
-    contents: Contents
+    options: VerifyOptions
+    contents: CurrentContents
     commits: dict[tuple[Path, str, str], dict[str, str]] = field(default_factory=dict)
     """What is wrong with a commit and its tree in a repository."""
 
@@ -133,7 +133,7 @@ class _Verifier:
             yield Check("code", False, f"commit {code.commit}: {run.folder} is in no repository")
         else:
             yield from self._objects("code", "code ", run.repo, code)
-        for each in extra_repos.further(run.lock):
+        for each in extra_repos.extra_repos(run.lock):
             name = f"repository {each.name}"
             why = f"commit {each.state.commit} is not here any more"
             try:

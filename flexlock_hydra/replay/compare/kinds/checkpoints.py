@@ -73,7 +73,7 @@ class _Members:
                 compare_streams(old, new, f"{name}, after the elements", judge)
 
     def _compare_pickles(self, old: Stream, new: Stream, judge: Judge) -> None:
-        before, after = (pickles.told(_content(each)) for each in (old, new))
+        before, after = (pickles.pickle_contents(_content(each)) for each in (old, new))
         one, other = (dict(_storages(each)) for each in (before, after))
         same = {key: it for key, it in one.items() if _is_alike(it, other.get(key))}
         try:

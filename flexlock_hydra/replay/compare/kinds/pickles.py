@@ -37,7 +37,9 @@ def compare_pickles(old: Path, new: Path, judge: Judge) -> None:
     Raises:
         UnreadableError: no pickle, too large, or more than one.
     """
-    before, after = (told(unpacked(content_of(path, LARGEST), LARGEST)) for path in (old, new))
+    before, after = (
+        pickle_contents(unpacked(content_of(path, LARGEST), LARGEST)) for path in (old, new)
+    )
     compare_told(before, after, judge)
 
 
@@ -51,7 +53,7 @@ def compare_told(old: Any, new: Any, judge: Judge) -> None:
     compare_values(old, new, judge)
 
 
-def told(content: bytes) -> Any:
+def pickle_contents(content: bytes) -> Any:
     """What a pickle holds, as plain values.
 
     Raises:

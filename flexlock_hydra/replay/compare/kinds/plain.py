@@ -14,7 +14,7 @@ import yaml
 from flexlock_hydra.record.codec import Json
 from flexlock_hydra.replay.compare.judge import Judge, UnreadableError
 from flexlock_hydra.replay.compare.kinds.raw import compare_streams
-from flexlock_hydra.replay.compare.kinds.text import lines
+from flexlock_hydra.replay.compare.kinds.text import text_lines
 from flexlock_hydra.replay.compare.outcome import ABSENT, PATHS
 
 LARGEST = 32 * 1024**2
@@ -47,7 +47,7 @@ def compare_json_lines(old: Path, new: Path, judge: Judge) -> None:
     Raises:
         UnreadableError: no JSON, or too large.
     """
-    documents = [map(load_json, filter(bytes.strip, lines(path))) for path in (old, new)]
+    documents = [map(load_json, filter(bytes.strip, text_lines(path))) for path in (old, new)]
     counts = [0, 0]
     for i, (one, other) in enumerate(zip_longest(*documents, fillvalue=_MISSING)):
         counts = [n + (each is not _MISSING) for n, each in zip(counts, (one, other))]

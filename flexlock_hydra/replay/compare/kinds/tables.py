@@ -9,7 +9,7 @@ from itertools import chain, zip_longest
 from pathlib import Path
 
 from flexlock_hydra.replay.compare.judge import Judge, UnreadableError
-from flexlock_hydra.replay.compare.kinds.text import compare_cells, lines, number_of
+from flexlock_hydra.replay.compare.kinds.text import compare_cells, number_of, text_lines
 
 _SEPARATORS = ",;\t|"
 Row = list[str]
@@ -40,7 +40,7 @@ def compare_tables(old: Path, new: Path, judge: Judge) -> None:
 
 
 def _rows(path: Path) -> Iterator[Row]:
-    source = lines(path)
+    source = text_lines(path)
     first = next(source, b"")
     # Bytes that are no UTF-8 stay what they are, and are compared as such.
     decoded = (line.decode("utf-8", "surrogateescape") for line in chain([first], source))

@@ -43,7 +43,7 @@ def compare_lines(old: Path, new: Path, judge: Judge) -> None:
     Raises:
         UnreadableError: no text, or too large.
     """
-    pairs = zip_longest(map(_decoded, lines(old)), map(_decoded, lines(new)))
+    pairs = zip_longest(map(_decoded, text_lines(old)), map(_decoded, text_lines(new)))
     for number, (one, other) in enumerate(pairs, start=1):
         judge.spend()
         if one is None or other is None:
@@ -53,7 +53,7 @@ def compare_lines(old: Path, new: Path, judge: Judge) -> None:
             judge.text(f"line {number}", one, other, "lines")
 
 
-def lines(path: Path) -> Iterator[bytes]:
+def text_lines(path: Path) -> Iterator[bytes]:
     """The lines of a file, in bounded memory.
 
     Raises:
@@ -91,7 +91,7 @@ def number_of(text: str) -> int | float | None:
 
 def _rows(path: Path) -> Iterator[list[str]]:
     """The numbers of each line, as they are written; a comment as a whole."""
-    for line in lines(path):
+    for line in text_lines(path):
         if line.startswith(_COMMENT):
             yield [_decoded(line)]
             continue
