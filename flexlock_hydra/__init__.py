@@ -54,9 +54,9 @@ __all__ = [
 
 
 def _register() -> None:
-    from flexlock_hydra.hooks.config import resolver
+    from flexlock_hydra.hooks.config.resolver import register_resolver
 
-    resolver.register_resolver()
+    register_resolver()
 
 
 _when_imported("omegaconf", _register)

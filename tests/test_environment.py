@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from flexlock_hydra.capture.environment import environment
+from flexlock_hydra.capture.environment.environment import capture_environment
 from flexlock_hydra.capture.secrets.masker import Masker
 from flexlock_hydra.record.model import Environment
 from tests.conftest import Project
@@ -20,7 +20,7 @@ from tests.conftest import Project
 
 def captured(root: Path, *variables: str) -> Environment:
     """The environment of this process."""
-    return environment.capture_environment(root, variables, Masker())
+    return capture_environment(root, variables, Masker())
 
 
 def install(site: Path, folder: str, origin: object = None) -> None:
@@ -288,7 +288,7 @@ def test_lock_files_around_the_script_are_found(tmp_path: Path) -> None:
     outside = tmp_path.parent / f"{tmp_path.name}-outside"
     outside.mkdir()
     (outside / "poetry.lock").touch()
-    found = environment.capture_environment(tmp_path, [], Masker(), [script, outside]).lockfiles
+    found = capture_environment(tmp_path, [], Masker(), [script, outside]).lockfiles
 
     assert list(found) == ["uv.lock", "projects/one/pylock.dev.toml",
                            "projects/one/requirements-dev.txt", f"{outside}/poetry.lock"]
@@ -356,7 +356,7 @@ def test_a_known_secret_in_a_variable_is_masked(
     """A secret of the config that a variable repeats is hidden there too."""
     monkeypatch.setenv("CONNECTION", "user=ada;pass=hunter22")
     masker = Masker().learn({"password": "hunter22"})
-    found = environment.capture_environment(tmp_path, ["CONNECTION"], masker)
+    found = capture_environment(tmp_path, ["CONNECTION"], masker)
 
     assert found.variables["CONNECTION"] == "user=ada;pass=***"
 

@@ -16,8 +16,9 @@ from pathlib import Path
 
 import pytest
 
-from flexlock_hydra.archive.query import columns, filter, search
+from flexlock_hydra.archive.query import columns, search
 from flexlock_hydra.archive.query.columns import ColumnError
+from flexlock_hydra.archive.query.filter import EXAMPLE
 from flexlock_hydra.capture.environment import process
 from flexlock_hydra.cli.views import run_table
 from tests.conftest import Project
@@ -227,7 +228,7 @@ def test_a_wrong_condition_shows_a_right_one(three: Project) -> None:
     done = three.flexlock("ls", "--where", "lr > 0.1", check=False)
     assert done.code == 2 and "no column 'lr'" in done.err and "config.lr" in done.err
     done = three.flexlock("ls", "--where", "config.lr >", check=False)
-    assert done.code == 2 and filter.EXAMPLE in done.err
+    assert done.code == 2 and EXAMPLE in done.err
 
 
 def test_sorting(three: Project) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from flexlock_hydra.archive.remotes import announce as guard
+from flexlock_hydra.archive.remotes.announce import deleting, pushing
 from flexlock_hydra.capture.environment import process
 from flexlock_hydra.errors import PushError, RemoteError
 from flexlock_hydra.ports.store.folder import FolderStore
@@ -292,7 +292,7 @@ GONE = 4_000_000
 def test_a_killed_push_does_not_block(folder: FolderStore) -> None:
     """It was of this machine and is no more: nobody waits for it, and its word is removed."""
     left = announce(folder, f"runs/{TAG}/pushing-1.json", pid=GONE, start_ticks=1)
-    with guard.deleting(folder):
+    with deleting(folder):
         pass
     assert not left.exists()
 
@@ -304,7 +304,7 @@ def test_a_push_elsewhere_blocks(folder: FolderStore, elsewhere: dict[str, str])
     """Of another machine, or a container of the same name, no process can be judged from here."""
     announce(folder, f"runs/{TAG}/pushing-1.json", pid=GONE, start_ticks=1, **elsewhere)
     with pytest.raises(RemoteError, match=r"pushes or deletes now \(runs/.*/pushing-1.json\)"):
-        with guard.deleting(folder):
+        with deleting(folder):
             raise AssertionError
 
 
@@ -313,29 +313,29 @@ def test_an_old_announcement_is_passed_over(folder: FolderStore) -> None:
     left = announce(folder, f"runs/{TAG}/pushing-1.json", host="other")
     day = 24 * 3600
     os.utime(left, (0, time.time() - day + 60))
-    with pytest.raises(RemoteError), guard.deleting(folder):
+    with pytest.raises(RemoteError), deleting(folder):
         raise AssertionError
     os.utime(left, (0, time.time() - day - 60))
-    with guard.deleting(folder):
+    with deleting(folder):
         pass
 
 
 def test_what_is_no_announcement_yet(folder: FolderStore) -> None:
     """A file that was being written when its process was killed does not block a push."""
     folder.write_file("runs/deleting/.1.json.0123", b"")
-    with guard.pushing(folder, TAG, "x") as turn:
+    with pushing(folder, TAG, "x") as turn:
         turn.wait_for_deletions()
 
 
 def test_pushes_of_a_tag_with_other_needs(folder: FolderStore) -> None:
     """Of two that need something else, the second is turned away; of the same, none is."""
-    with guard.pushing(folder, TAG, "x"):
-        with guard.pushing(folder, TAG, "x"):
+    with pushing(folder, TAG, "x"):
+        with pushing(folder, TAG, "x"):
             pass
         with pytest.raises(PushError, match="pushed now with other options"):
-            with guard.pushing(folder, TAG, "y"):
+            with pushing(folder, TAG, "y"):
                 raise AssertionError
-        with guard.pushing(folder, TAG.replace("app", "other"), "y"):
+        with pushing(folder, TAG.replace("app", "other"), "y"):
             pass
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from flexlock_hydra.capture.code import snapshot as code
+from flexlock_hydra.capture.code.snapshot import find_repo
 from flexlock_hydra.ports.git.repo import GitRepo
 from tests.conftest import Project
 from tests.edits import deleted, edited, untracked
@@ -139,7 +139,7 @@ def test_a_repository_is_found_by_the_first_folder_that_has_one(
     other = Project(tmp_path / "other", rich.env)
     other.write("x", "x")
     other.git("init", "-q")
-    found = code.find_repo(tmp_path / "gone", tmp_path, rich.path("lib"), other.root)
+    found = find_repo(tmp_path / "gone", tmp_path, rich.path("lib"), other.root)
 
     assert found is not None
     assert found.root == rich.root

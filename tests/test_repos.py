@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from flexlock_hydra.capture.code import snapshot as code
+from flexlock_hydra.capture.code.snapshot import find_repo
 from flexlock_hydra.ports.git.repo import GitRepo
 from tests.conftest import WAIT_FOR_A_SIGNAL, Project, read_lock, with_callback
 from tests.trees import snapshot
@@ -398,4 +398,4 @@ def test_a_worktree_of_the_users_is_left_alone(project: Project, tmp_path: Path)
 
 def test_find_repo_of_nothing() -> None:
     """No candidate, no repository."""
-    assert code.find_repo() is None
+    assert find_repo() is None

@@ -13,11 +13,12 @@ from typing import Any, get_args, get_origin
 import pytest
 import yaml
 
-from flexlock_hydra.capture.code import snapshot
-from flexlock_hydra.capture.data import entry as data
+from flexlock_hydra.capture.code.snapshot import capture_code
+from flexlock_hydra.capture.data.entry import describe, filled
 from flexlock_hydra.capture.data.hash_worker import identify
 from flexlock_hydra.capture.data.paths import Places
-from flexlock_hydra.capture.environment import environment, process
+from flexlock_hydra.capture.environment import process
+from flexlock_hydra.capture.environment.environment import capture_environment
 from flexlock_hydra.capture.lineage import predecessors
 from flexlock_hydra.capture.secrets.masker import Masker
 from flexlock_hydra.ports.git.repo import GitRepo
@@ -165,11 +166,11 @@ def test_what_the_capture_builds_fits_the_schema(project: Project, tmp_path: Pat
                 started="2026-11-22T10:15:00+00:00",
                 process=process.this_process(),
             ).to_dict(),
-            "repos": {"main": snapshot.capture_code(repo, project.root).to_dict()},
+            "repos": {"main": capture_code(repo, project.root).to_dict()},
             "data": {
-                given: data.filled(entry, identify(task)).to_dict()
+                given: filled(entry, identify(task)).to_dict()
                 for given in ("data/table.csv", "data", "data/*", "~/gone", "none://x", "run.sh")
-                for entry, task in [data.describe(given, here, "key")]
+                for entry, task in [describe(given, here, "key")]
             },
             "prevs": {
                 key: prev.to_dict()
@@ -177,7 +178,7 @@ def test_what_the_capture_builds_fits_the_schema(project: Project, tmp_path: Pat
                     {}, predecessors.read_found(older), "table", project.root
                 ).items()
             },
-            "environment": environment.capture_environment(
+            "environment": capture_environment(
                 project.root, ["HOME"], Masker()
             ).to_dict(),
         }

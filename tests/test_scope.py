@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from flexlock_hydra.capture.code.scope import Scope
-from flexlock_hydra.ports.git import ask, status
+from flexlock_hydra.ports.git.ask import ask_working_tree
+from flexlock_hydra.ports.git.status import read_working_tree
 from tests.conftest import Project
 from tests.edits import edited
 from tests.trees import restored, snapshot
@@ -86,11 +87,11 @@ def test_a_config_named_multirun_hides_no_code(rich: Project) -> None:
 def test_a_commit_while_git_looks_is_not_mixed_in(rich: Project) -> None:
     """The tree that a look compares with is that of the HEAD which its status tells."""
     before = rich.git("rev-parse", "HEAD")
-    with ask.ask_status(rich.root) as asked:
+    with ask_working_tree(rich.root) as asked:
         asked.status.process.wait(30)
         rich.write("lib/a.py", "a = 2\n")
         rich.commit("meanwhile")
-        found = status.read_working_tree(rich.root, rich.path(".git"), asked)
+        found = read_working_tree(rich.root, rich.path(".git"), asked)
 
     assert found.status.head == before
     assert found.head_tree == rich.git("rev-parse", f"{before}^{{tree}}")

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flexlock_hydra.capture.environment import environment
+from flexlock_hydra.capture.environment.environment import capture_environment
 from flexlock_hydra.capture.secrets.masker import MASK, Masker
 from flexlock_hydra.capture.secrets.patterns import SHAPES
 from flexlock_hydra.hooks.job.end import _failure, _result
@@ -80,7 +80,7 @@ def test_a_secret_enters_by_no_variable(
     monkeypatch.setenv(planted.key, planted.value)
     unresolved = {"x": f"${{oc.env:{planted.key}}}"}
     masker = Masker().learn(unresolved, {"x": planted.value})
-    found = environment.capture_environment(tmp_path, [planted.key], masker)
+    found = capture_environment(tmp_path, [planted.key], masker)
 
     assert planted.secret not in str(found.to_dict())
     assert planted.secret not in str(masker.mask({"x": planted.value}))

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from flexlock_hydra.capture.code import snapshot
-from flexlock_hydra.capture.code.snapshot import Snapshot
+from flexlock_hydra.capture.code.snapshot import Snapshot, named_snapshots, take_snapshot
 from flexlock_hydra.ports.git.repo import GitRepo
 from tests.conftest import Project, fingerprint
 from tests.trees import listing
@@ -23,7 +22,7 @@ def snapshots(root: Path) -> dict[str, Snapshot]:
     """The snapshots of a repository and of those inside, by name."""
     repo = GitRepo.find(root)
     assert repo is not None
-    return snapshot.named_snapshots("main", snapshot.take_snapshot(repo, root))
+    return named_snapshots("main", take_snapshot(repo, root))
 
 
 def library(rich: Project, name: str) -> Project:  # noqa: F811

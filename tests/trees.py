@@ -6,8 +6,8 @@ import os
 import subprocess
 from pathlib import Path
 
-from flexlock_hydra.capture.code import snapshot as code
 from flexlock_hydra.capture.code.scope import Scope
+from flexlock_hydra.capture.code.snapshot import capture_code
 from flexlock_hydra.ports.git.repo import GitRepo
 from flexlock_hydra.record.model import CodeState
 from tests.conftest import Project
@@ -17,7 +17,7 @@ def snapshot(root: Path, scope: Scope = Scope(), cwd: Path | None = None) -> Cod
     """The code state of the repository that a folder is in."""
     repo = GitRepo.find(root)
     assert repo is not None
-    return code.capture_code(repo, cwd or root, scope)
+    return capture_code(repo, cwd or root, scope)
 
 
 def listing(root: Path) -> dict[bytes, tuple[str, bytes]]:

@@ -18,7 +18,7 @@ from omegaconf import DictConfig
 
 from flexlock_hydra.capture.environment.ranks import is_further_rank
 from flexlock_hydra.hooks.config.options import CallbackOptions, FlexlockConf
-from flexlock_hydra.ports.git import ask
+from flexlock_hydra.ports.git.ask import ask_working_tree_ahead
 
 if TYPE_CHECKING:
     from flexlock_hydra.hooks.job.recorder import Recorder
@@ -48,13 +48,13 @@ class FlexlockCallback(Callback):
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Observe the code, once, in the main process."""
         if self.options.enabled and not is_further_rank():
-            with ask.ask_status_ahead(Path.cwd()) as ahead:
+            with ask_working_tree_ahead(Path.cwd()) as ahead:
                 self.recorder.run_start(config, ahead)
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """The same for a sweep."""
         if self.options.enabled and not is_further_rank():
-            with ask.ask_status_ahead(Path.cwd()) as ahead:
+            with ask_working_tree_ahead(Path.cwd()) as ahead:
                 self.recorder.multirun_start(config, ahead)
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:

@@ -9,8 +9,8 @@ from typing import Any
 
 from omegaconf import Container, DictConfig, OmegaConf
 
-from flexlock_hydra.capture.code import snapshot as code
 from flexlock_hydra.capture.code.scope import Scope
+from flexlock_hydra.capture.code.snapshot import find_repo, named_snapshots, take_snapshot
 from flexlock_hydra.capture.secrets.masker import Masker
 from flexlock_hydra.errors import CodeError, DataError, FlexlockError
 from flexlock_hydra.hooks.config import tracking
@@ -160,12 +160,12 @@ def _add_prev(run: ActiveRun, name: str, path: str) -> None:
 
 def _add_repo(run: ActiveRun, name: str, path: str) -> None:
     folder = run.places.locate(path)
-    repo = code.find_repo(folder)
+    repo = find_repo(folder)
     if repo is None:
         raise CodeError(f"{folder} is in no git repository", hint="git init, and commit.")
     key = name if name != path else repo.root.name
     scope = run.code[MAIN].scope if MAIN in run.code else Scope()
-    snapshots = code.named_snapshots(key, code.take_snapshot(repo, run.places.original_cwd, scope))
+    snapshots = named_snapshots(key, take_snapshot(repo, run.places.original_cwd, scope))
     run.code = {**run.code, **snapshots}
     run.lock = replace(
         run.lock,

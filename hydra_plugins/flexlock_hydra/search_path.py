@@ -6,7 +6,8 @@ from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.config_store import ConfigStore
 from hydra.plugins.search_path_plugin import SearchPathPlugin
 
-from flexlock_hydra.hooks.config import options, resolver
+from flexlock_hydra.hooks.config.resolver import register_resolver
+from flexlock_hydra.hooks.config.options import register_options
 from flexlock_hydra.hooks.config_source import run_path
 
 _UNLISTED = (
@@ -14,8 +15,8 @@ _UNLISTED = (
     r"_target_='flexlock_hydra\.hooks\.callback\.FlexlockCallback' with no"
 )
 
-resolver.register_resolver()
-options.register_options(ConfigStore.instance())
+register_resolver()
+register_options(ConfigStore.instance())
 
 
 class FlexlockSearchPath(SearchPathPlugin):
@@ -27,6 +28,6 @@ class FlexlockSearchPath(SearchPathPlugin):
         Hydra 1.4 warns of every callback that no execution whitelist names. Ours was
         chosen by its name and is code that the user installed: a good run prints nothing.
         """
-        resolver.register_resolver()
+        register_resolver()
         run_path.repair(search_path)
         warnings.filterwarnings("ignore", message=_UNLISTED)

@@ -12,8 +12,7 @@ from pathlib import Path
 from flexlock_hydra.archive.runs.find import RecordedRun, find_run
 from flexlock_hydra.archive.tag.read_tag import Tagged, read_tagged
 from flexlock_hydra.errors import GitError, RunNotFoundError
-from flexlock_hydra.ports.git import command
-from flexlock_hydra.ports.git.command import redact_url
+from flexlock_hydra.ports.git.command import git, redact_url, run_git
 from flexlock_hydra.ports.git.remote import fetch_refs, remote_refs, require_harmless
 from flexlock_hydra.ports.git.repo import GitRepo
 from flexlock_hydra.record import layout
@@ -65,7 +64,7 @@ def _url(place: str) -> str | None:
 def _is_bare(folder: Path) -> bool:
     if GitRepo.find(folder) is not None:
         return False
-    return command.run_git(folder, "rev-parse", "--is-bare-repository").stdout.strip() == b"true"
+    return run_git(folder, "rev-parse", "--is-bare-repository").stdout.strip() == b"true"
 
 
 @contextmanager
@@ -95,7 +94,7 @@ def _bring(folder: Path, url: str, tag: str) -> GitRepo:
             hint=f"See which there are: git ls-remote --tags {redact_url(url)} 'flexlock/*'",
         )
     kind = "sha256" if len(oid) == _SHA256_HEX else "sha1"
-    command.git(folder, "init", "--quiet", "--template=", f"--object-format={kind}")
+    git(folder, "init", "--quiet", "--template=", f"--object-format={kind}")
     repo = GitRepo.find(folder)
     if repo is None:
         raise GitError(f"git made no repository in {folder}")

@@ -13,9 +13,10 @@ from typing import Any
 
 from flexlock_hydra.capture.environment import process
 from flexlock_hydra.errors import GitError, LockError, TargetError
-from flexlock_hydra.ports.git import ask, command
-from flexlock_hydra.ports.git import status as gitlook
+from flexlock_hydra.ports.git.ask import ask_status
+from flexlock_hydra.ports.git.command import run_git
 from flexlock_hydra.ports.git.repo import GitRepo
+from flexlock_hydra.ports.git.status import read_status
 from flexlock_hydra.record.lockfile import write_bytes
 from flexlock_hydra.record.model import Process
 
@@ -111,7 +112,7 @@ def begun(place: Path, tag: str, branch: str, url: Callable[[], str]) -> Iterato
     is_clone = (place / ".git").is_dir()
     if not has_code and is_clone and (repo is None or not repo.config("remote.origin.fetch")):
         if repo is not None:
-            command.run_git(repo.root, "config", "--remove-section", "remote.origin")
+            run_git(repo.root, "config", "--remove-section", "remote.origin")
         repo = GitRepo.init_with_remote(url(), place)
     if repo is None:
         raise TargetError(f"{place} is no git repository", hint="Choose another: --into DIR")
@@ -126,8 +127,8 @@ def this_repository(place: Path, tag: str, branch: str) -> Iterator[Destination]
     repo = _repo_at(place)
     if repo.root != place.resolve():
         raise TargetError(f"{place} is not the root of its repository {repo.root}")
-    with ask.status(repo.root, untracked=False) as asked:
-        status = gitlook.read_status(asked)
+    with ask_status(repo.root, untracked=False) as asked:
+        status = read_status(asked)
     if status.differs:
         raise TargetError(
             f"{repo.root} has changes that are not committed: {', '.join(status.changed[:3])}",

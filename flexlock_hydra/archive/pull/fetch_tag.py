@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 
-from flexlock_hydra.archive.remotes import verdicts
 from flexlock_hydra.archive.remotes.choose import choose_git_remote
+from flexlock_hydra.archive.remotes.verdicts import merge_theirs
 from flexlock_hydra.archive.tag.read_tag import Tagged, read_tagged
 from flexlock_hydra.errors import FlexlockError, GitError, RunNotFoundError
 from flexlock_hydra.ports.git.command import redact_url
@@ -40,7 +40,7 @@ def _bring_tag(repo: GitRepo, here: GitRepo | None, tag: str, source: str | None
         )
     fetch_refs(repo.root, url, [f"{ref}:{ref}"])
     if layout.VERDICTS in found:
-        verdicts.merge_theirs(repo, url, found[layout.VERDICTS])
+        merge_theirs(repo, url, found[layout.VERDICTS])
     return True
 
 

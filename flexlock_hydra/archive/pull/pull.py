@@ -26,9 +26,10 @@ from flexlock_hydra.archive.pull.selection import PullSelection, extra_repos_of_
 from flexlock_hydra.archive.remotes.choose import named_remote, with_settings
 from flexlock_hydra.archive.tag.read_tag import Tagged, read_tagged
 from flexlock_hydra.errors import FlexlockError, GitError, RunNotFoundError, TargetError
-from flexlock_hydra.ports.git import ask, command
-from flexlock_hydra.ports.git import status as gitlook
+from flexlock_hydra.ports.git.ask import ask_status
+from flexlock_hydra.ports.git.command import require_version
 from flexlock_hydra.ports.git.repo import GitRepo
+from flexlock_hydra.ports.git.status import read_status
 from flexlock_hydra.ports.safe_write import SafeFolder
 from flexlock_hydra.ports.store.folder import FolderStore
 from flexlock_hydra.ports.store.store import RemoteSpec, Store, md5_of, open_store
@@ -95,7 +96,7 @@ def pull(tag: str, **options: Any) -> Pulled:
         RunNotFoundError: no such tag. TargetError: the folder is not free, or the tag
             would write outside of it. DataError, GitError, RemoteError.
     """
-    command.require_version()
+    require_version()
     return _pull(tag.removeprefix("refs/tags/"), PullOptions(**options))
 
 
@@ -278,8 +279,8 @@ def _holds_work(inside: SafeFolder, root: Path, place: str) -> bool:
     inner = GitRepo.find(folder) if stat.S_ISDIR(found.st_mode) else None
     if inner is None or inner.root != folder.resolve():
         return True
-    with ask.status(inner.root) as asked:
-        status = gitlook.read_status(asked)
+    with ask_status(inner.root) as asked:
+        status = read_status(asked)
     return status.differs or bool(status.untracked)
 
 

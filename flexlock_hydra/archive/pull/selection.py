@@ -7,8 +7,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from flexlock_hydra.archive.pull.restore_data import Shape
-from flexlock_hydra.archive.runs import extra_repos
-from flexlock_hydra.archive.runs.extra_repos import ExtraRepo
+from flexlock_hydra.archive.runs.extra_repos import ExtraRepo, extra_repos
 from flexlock_hydra.archive.tag.collect import OUTPUTS
 from flexlock_hydra.archive.tag.listings import TagContents, read_contents
 from flexlock_hydra.archive.tag.plan import is_under, join_path, with_parents
@@ -122,7 +121,7 @@ class PullSelection:
 def extra_repos_of_tag(tagged: Tagged) -> Iterator[ExtraRepo]:
     """The further repositories of a tag's own runs."""
     for run_id in tagged.own:
-        yield from extra_repos.extra_repos(tagged.runs[run_id])
+        yield from extra_repos(tagged.runs[run_id])
 
 
 def _check_repo(tagged: Tagged, each: ExtraRepo) -> None:

@@ -17,8 +17,8 @@ from typing import Any
 
 import yaml
 
-from flexlock_hydra.archive.push import secret_scan
 from flexlock_hydra.archive.push.drill import drill
+from flexlock_hydra.archive.push.secret_scan import in_commits, in_locks, in_tree, refuse
 from flexlock_hydra.archive.remotes.announce import Announcement, pushing
 from flexlock_hydra.archive.remotes.choose import choose_git_remote, choose_remote
 from flexlock_hydra.archive.runs.find import RecordedRun, RecordedSweep
@@ -31,8 +31,7 @@ from flexlock_hydra.archive.tag.subject import Subject, subject_of
 from flexlock_hydra.capture.code.scope import is_hydras
 from flexlock_hydra.capture.secrets.masker import Masker
 from flexlock_hydra.errors import GitError, PushError, RemoteError
-from flexlock_hydra.ports.git import command
-from flexlock_hydra.ports.git.command import redact_url
+from flexlock_hydra.ports.git.command import redact_url, require_version
 from flexlock_hydra.ports.git.remote import push_refs, remote_refs
 from flexlock_hydra.ports.git.repo import GitRepo
 from flexlock_hydra.ports.store.store import RemoteSpec, Store, open_store
@@ -160,7 +159,7 @@ class _Delivery:
 
 
 def _push(subject: Subject, options: PushOptions) -> Pushed:
-    command.require_version()
+    require_version()
     repo = subject.repo
     url = choose_git_remote(repo, options.git_remote)
     base = open_store(choose_remote(repo, options.remote))
@@ -368,9 +367,9 @@ def _look_for_secrets(delivery: _Delivery) -> list[str]:
         PushError: a file that the git remote does not have shows one, or a lock does.
     """
     cargo, repo, allowed = delivery.cargo, delivery.repo, delivery.options.allow_secret
-    new, blobs = secret_scan.in_commits(repo, cargo.commits, delivery.refs.values())
-    secret_scan.refuse([*new, *secret_scan.in_locks(cargo.locks)], allowed)
-    old = secret_scan.in_tree(repo, cargo.tree, without=blobs)
+    new, blobs = in_commits(repo, cargo.commits, delivery.refs.values())
+    refuse([*new, *in_locks(cargo.locks)], allowed)
+    old = in_tree(repo, cargo.tree, without=blobs)
     return [f"{leak} looks like a secret; the git remote has it already" for leak in old]
 
 

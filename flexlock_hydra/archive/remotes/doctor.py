@@ -22,7 +22,7 @@ from flexlock_hydra.archive.remotes.probe import DATA, GIT, Probe, ProbeAnswer
 from flexlock_hydra.archive.runs.find import run_locks_below
 from flexlock_hydra.capture.data.hash_index import CACHE_VARIABLE, index_path, look_through
 from flexlock_hydra.errors import FlexlockError
-from flexlock_hydra.ports.git import command
+from flexlock_hydra.ports.git.command import git, require_version, run_git
 from flexlock_hydra.ports.git.repo import GitRepo
 from flexlock_hydra.ports.store.store import RemoteSpec, open_store
 
@@ -93,15 +93,15 @@ def examine(
 
 def _git(folder: Path) -> Iterator[Finding]:
     try:
-        said = command.git(folder, "version").decode().split()[2]
-        command.require_version()
+        said = git(folder, "version").decode().split()[2]
+        require_version()
         yield Finding("git", True, said)
     except FlexlockError as error:
         yield Finding("git", False, str(error), error.hint)
         return
     missing = [
         key for key in ("user.name", "user.email")
-        if not command.run_git(folder, "config", key).stdout.strip()
+        if not run_git(folder, "config", key).stdout.strip()
     ]
     commands = " && ".join(f'git config --global {key} "..."' for key in missing)
     told = f"{' and '.join(missing)} not set: git makes no commit of yours"
@@ -180,7 +180,7 @@ def _pip() -> str:
 
 def _callback(repo: GitRepo) -> Finding:
     """Whether a config or a script of the project turns the recording on."""
-    found = command.run_git(
+    found = run_git(
         repo.root, "grep", "-l", "-z", "-I", "--untracked", "-e", "flexlock",
         "--", "*.yaml", "*.yml", "*.py", ":(exclude,glob)**/.hydra/**",
     )

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Any
 
-from flexlock_hydra.archive.remotes import announce
+from flexlock_hydra.archive.remotes.announce import deleting
 from flexlock_hydra.archive.remotes.project import Remotes, manifests_of
 from flexlock_hydra.archive.tag import metafiles
 from flexlock_hydra.capture.data.digest import digest_bytes, parse_tree_object
@@ -202,5 +202,5 @@ def _turn(store: Store, yes: bool) -> Iterator[float]:
     if not yes:
         yield time.time()
         return
-    with announce.deleting(store) as turn:
+    with deleting(store) as turn:
         yield turn.now

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from flexlock_hydra.archive.runs import extra_repos
+from flexlock_hydra.archive.runs.extra_repos import extra_repos, store_of
 from flexlock_hydra.archive.runs.find import RecordedRun
-from flexlock_hydra.archive.tag import collect
+from flexlock_hydra.archive.tag.collect import CommitTrees, DataCollector, predecessors
 from flexlock_hydra.archive.tag.plan import (
     Out,
     Piece,
@@ -80,11 +80,11 @@ def load_payload(subject: Subject, *, outputs: bool) -> Payload:
     """
     repo, root = subject.repo, subject.root
     own = {run.lock.run.id: run for run in subject.runs}
-    before = {prev.lock.run.id: prev for run in own.values() for prev in collect.predecessors(run)}
+    before = {prev.lock.run.id: prev for run in own.values() for prev in predecessors(run)}
     runs = (*own.values(), *(before[key] for key in sorted(before, reverse=True) if key not in own))
-    trees = collect.CommitTrees()
+    trees = CommitTrees()
     with HashIndex.open(index_path()) as index:
-        collector = collect.DataCollector(root, trees, index, outputs)
+        collector = DataCollector(root, trees, index, outputs)
         pieces = [
             piece
             for run in runs
@@ -143,10 +143,10 @@ def _further_commits(
     commits: dict[str, None] = {}
     left = []
     for run in runs:
-        for each in extra_repos.extra_repos(run.lock):
+        for each in extra_repos(run.lock):
             if each.state.commit in commits:
                 continue
-            store = extra_repos.store_of(run, each)
+            store = store_of(run, each)
             if store is None:
                 left.append(f"repository {each.name} of {run.lock.run.id} does not travel: "
                             f"commit {each.state.commit} is not here any more")

@@ -13,7 +13,7 @@ from flexlock_hydra.archive.runs.find import (
     find_sweep,
     load_run,
 )
-from flexlock_hydra.archive.tag import collect
+from flexlock_hydra.archive.tag.collect import restore_path
 from flexlock_hydra.errors import CodeError, LockError, PushError, RunNotFoundError
 from flexlock_hydra.ports.git.repo import GitRepo
 from flexlock_hydra.record import layout, lockfile
@@ -121,7 +121,7 @@ def jobs_of(sweep: RecordedSweep) -> tuple[RecordedRun, ...]:
 
 def lock_path(path: Path, root: Path) -> str:
     """Where a lock comes back, relative to the restored root."""
-    return f"{collect.restore_path(path.parent, root)}/{path.name}".removeprefix("./")
+    return f"{restore_path(path.parent, root)}/{path.name}".removeprefix("./")
 
 
 def _there(folder: Path, names: tuple[str, ...]) -> list[Path]:

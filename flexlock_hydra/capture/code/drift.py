@@ -6,10 +6,9 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 
-from flexlock_hydra.capture.code import snapshot
 from flexlock_hydra.capture.code.scope import is_bytecode
-from flexlock_hydra.capture.code.snapshot import Snapshot
-from flexlock_hydra.ports.git import ask as gitask
+from flexlock_hydra.capture.code.snapshot import Snapshot, keep_bytes, name_each, write_tree
+from flexlock_hydra.ports.git.ask import ask_status
 from flexlock_hydra.ports.git.command import Started
 from flexlock_hydra.ports.git.repo import GitRepo, TreeDiff
 from flexlock_hydra.ports.git.status import Status
@@ -46,7 +45,7 @@ def _ask(repo: GitRepo, *, whole: bool) -> Started:
     """``whole``: also at what git does not track, unless so many folders are read long."""
     with suppress(OSError):
         whole = whole and os.stat(repo.git_dir / "index").st_size < _LARGE_INDEX
-    return gitask.status(repo.root, untracked=whole, ignored=whole, folded=True)
+    return ask_status(repo.root, untracked=whole, ignored=whole, folded=True)
 
 
 def compare(
@@ -75,7 +74,7 @@ def _tree_now(kept: Snapshot, status: Status, paths: list[str]) -> str:
     if status.head == kept.state.head and not (paths or status.differs or kept.index.links):
         return kept.head_tree or kept.state.tree
     paths = [path for path in paths if not is_bytecode(path)]
-    tree, _ = snapshot.write_tree(kept.repo, kept.index, paths, kept.links, converts=kept.converts)
+    tree, _ = write_tree(kept.repo, kept.index, paths, kept.links, converts=kept.converts)
     return tree
 
 
@@ -133,7 +132,7 @@ def _retake(kept: Snapshot, paths: list[str]) -> str:
         repo.git("read-tree", kept.state.tree, env=env)
         repo.stage(paths, env)
         if kept.converts:
-            snapshot.keep_bytes(repo, paths, env)
+            keep_bytes(repo, paths, env)
         return repo.git("write-tree", env=env)
 
 
@@ -154,7 +153,7 @@ def _in_words(kept: Snapshot, found: TreeDiff, read: set[str]) -> Iterator[str]:
         ([path for path in new if path not in ignored], "appeared"),
     ):
         code_paths = [path for path in paths if not is_written(path)]
-        yield from snapshot.name_each(code_paths, f"{what} while the job ran")
+        yield from name_each(code_paths, f"{what} while the job ran")
 
 
 def _only_grew(kept: Snapshot, path: str) -> bool:

@@ -10,8 +10,7 @@ from pathlib import Path
 
 from flexlock_hydra.capture.code.scope import Scope, is_bytecode, pick
 from flexlock_hydra.errors import GitError
-from flexlock_hydra.ports.git import ask
-from flexlock_hydra.ports.git.ask import StatusRequest
+from flexlock_hydra.ports.git.ask import WorkingTreeRequest, ask_working_tree
 from flexlock_hydra.ports.git.command import redact_url
 from flexlock_hydra.ports.git.repo import GitRepo, TreeEntry
 from flexlock_hydra.ports.git.status import GitIndex, WorkingTree
@@ -70,12 +69,12 @@ def take_snapshot(repo: GitRepo, cwd: Path, scope: Scope = Scope()) -> Snapshot:
     Raises:
         GitError: git refused.
     """
-    with ask.ask_status(repo.root) as asked:
+    with ask_working_tree(repo.root) as asked:
         return _take(repo, asked, cwd, scope)
 
 
 def take_all(
-    repos: Mapping[str, GitRepo], cwd: Path, scope: Scope, begun: Mapping[Path, StatusRequest]
+    repos: Mapping[str, GitRepo], cwd: Path, scope: Scope, begun: Mapping[Path, WorkingTreeRequest]
 ) -> tuple[dict[str, Snapshot], dict[str, Exception]]:
     """Snapshots of several repositories, at which git looks side by side; failures apart.
 
@@ -86,7 +85,7 @@ def take_all(
     failed: dict[str, Exception] = {}
     with ExitStack() as asking:
         asked = {
-            name: begun.get(repo.root) or asking.enter_context(ask.ask_status(repo.root))
+            name: begun.get(repo.root) or asking.enter_context(ask_working_tree(repo.root))
             for name, repo in repos.items()
         }
         for name, repo in repos.items():
@@ -168,7 +167,7 @@ def keep_bytes(repo: GitRepo, paths: Iterable[str], env: Mapping[str, str]) -> l
     return lost
 
 
-def _take(repo: GitRepo, asked: StatusRequest, cwd: Path, scope: Scope) -> Snapshot:
+def _take(repo: GitRepo, asked: WorkingTreeRequest, cwd: Path, scope: Scope) -> Snapshot:
     look = repo.look(asked)
     status, index = look.status, look.index
     picked = pick(repo.root, status.untracked, scope)

@@ -14,7 +14,7 @@ from flexlock_hydra.replay.compare.outcome import DIFFERS
 from flexlock_hydra.replay.compare.tolerance import Tolerance
 from flexlock_hydra.replay.env.requirements import few
 from flexlock_hydra.replay.rerun import rerun as replay
-from flexlock_hydra.replay.rerun import result as results
+from flexlock_hydra.replay.rerun.result import RerunResult, rerun_document
 
 
 @click.command("rerun", short_help="Run RUN again, and compare the outputs.")
@@ -65,14 +65,14 @@ def command(
         find_run(run), overrides, tolerance=tolerance, say=say, tell=show_step, **options
     )
     if as_json:
-        render.print_json(results.rerun_document(reran))
+        render.print_json(rerun_document(reran))
     else:
         for each in (*reran.steps, reran):
             show_rerun(each)
     ctx.exit(1 if reran.verdict == DIFFERS else 0)
 
 
-def show_rerun(reran: results.RerunResult) -> None:
+def show_rerun(reran: RerunResult) -> None:
     """A rerun, and how it compares."""
     click.echo(f"rerun {reran.run.lock.run.id} in {reran.run.folder}")
     if reran.overrides:

@@ -11,15 +11,13 @@ from pathlib import Path
 from site import getuserbase
 from typing import Any
 
-from flexlock_hydra.capture.code import drift, imports
-from flexlock_hydra.capture.code import snapshot as code
-from flexlock_hydra.capture.code import stray_outputs
+from flexlock_hydra.capture.code import drift, imports, stray_outputs
 from flexlock_hydra.capture.code.scope import Scope
-from flexlock_hydra.capture.code.snapshot import Snapshot
+from flexlock_hydra.capture.code.snapshot import Snapshot, name_each, named_snapshots, take_all
 from flexlock_hydra.capture.environment import process
 from flexlock_hydra.errors import FlexlockError
 from flexlock_hydra.hooks.job.active_run import ActiveRun
-from flexlock_hydra.ports.git.ask import StatusRequest
+from flexlock_hydra.ports.git.ask import WorkingTreeRequest
 from flexlock_hydra.ports.git.command import Started
 from flexlock_hydra.ports.git.repo import GitRepo
 from flexlock_hydra.ports.git.status import Status, read_status
@@ -30,7 +28,7 @@ _NO_CONFIG = frozenset({"outputs", "multirun", "node_modules", "__pycache__"})
 _BOOT_NS = 20_000_000
 """Nanoseconds after which a Python that starts imports a module of its user's, at the earliest."""
 
-_NOTHING: Mapping[Path, StatusRequest] = {}
+_NOTHING: Mapping[Path, WorkingTreeRequest] = {}
 
 _ignored: dict[str, bool] = {}
 """File -> whether git ignores it, of all that this process asked about."""
@@ -40,7 +38,7 @@ def take_snapshots(
     repos: Mapping[str, GitRepo],
     cwd: Path,
     scope: Scope,
-    begun: Mapping[Path, StatusRequest] = _NOTHING,
+    begun: Mapping[Path, WorkingTreeRequest] = _NOTHING,
 ) -> tuple[dict[str, Snapshot], dict[str, str]]:
     """Snapshots of all repositories and of those inside them, by name; what went wrong, too.
 
@@ -48,10 +46,10 @@ def take_snapshots(
         begun: looks that were asked for already, by the repositories' roots.
     """
     snapshots: dict[str, Snapshot] = {}
-    taken, failed = code.take_all(repos, cwd, scope, begun)
+    taken, failed = take_all(repos, cwd, scope, begun)
     roots = set()
     for name, snapshot in taken.items():
-        for key, each in code.named_snapshots(name, snapshot).items():
+        for key, each in named_snapshots(name, snapshot).items():
             if each.repo.root not in roots:
                 roots.add(each.repo.root)
                 snapshots[key] = each
@@ -184,7 +182,7 @@ def early_imports(snapshots: Mapping[str, Snapshot]) -> dict[str, list[str]]:
     roots = [str(kept.repo.root) for kept in snapshots.values()]
     files = drift.by_repo(snapshots, imports.imported(roots))
     return {
-        name: code.name_each(
+        name: name_each(
             drift.touched(kept, files[name], started + _BOOT_NS),
             "changed after the process had started, maybe after it was imported",
         )

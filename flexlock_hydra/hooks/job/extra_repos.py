@@ -11,8 +11,8 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from flexlock_hydra.capture.code import imports, snapshot
-from flexlock_hydra.capture.code.snapshot import Snapshot
+from flexlock_hydra.capture.code import imports
+from flexlock_hydra.capture.code.snapshot import Snapshot, find_repo
 from flexlock_hydra.capture.environment.packages import editable_installs
 from flexlock_hydra.errors import FlexlockError
 from flexlock_hydra.ports.git.repo import GitRepo
@@ -53,7 +53,7 @@ def find_extra_repos(
         if place in roots:
             continue
         try:
-            repo = snapshot.find_repo(place) if place else None
+            repo = find_repo(place) if place else None
         except FlexlockError as error:
             if must or imports.is_used(folder, found.main):
                 found.warnings.append(f"repository {name} not recorded: {error}")

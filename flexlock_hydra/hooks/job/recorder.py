@@ -21,9 +21,8 @@ from flexlock_hydra.hooks.config.options import CallbackOptions, Strict
 from flexlock_hydra.hooks.config.survey import survey, value_at
 from flexlock_hydra.hooks.config_source import run_path
 from flexlock_hydra.hooks.job import active_run, auto_push, code_watch
-from flexlock_hydra.hooks.job import end as ending
 from flexlock_hydra.hooks.job.active_run import MISSING_DATA_HINT, ActiveRun, Bystander
-from flexlock_hydra.hooks.job.end import End
+from flexlock_hydra.hooks.job.end import End, config_of_task, watch
 from flexlock_hydra.hooks.job.start import (
     Start,
     begin_run,
@@ -121,7 +120,7 @@ class Recorder:
         The job's own config says where: HydraConfig is one for all threads of a process.
         """
         folder = _output_dir(config)
-        ending.watch(lambda error: self._notice(folder, config, error))
+        watch(lambda error: self._notice(folder, config, error))
         if is_bystander(folder):
             self._begin(config, task_function, bystander_start(), Bystander)
             return
@@ -302,7 +301,7 @@ class Recorder:
 
 def _hand_on_draws(config: DictConfig) -> None:
     """Let the task see the values that were recorded, of resolvers that are called but once."""
-    to_task = ending.config_of_task()
+    to_task = config_of_task()
     if isinstance(to_task, DictConfig):
         OmegaConf.copy_cache(config, to_task)
 

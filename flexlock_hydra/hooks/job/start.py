@@ -17,16 +17,18 @@ from flexlock_hydra.capture.code import snapshot as code
 from flexlock_hydra.capture.code.scope import Scope
 from flexlock_hydra.capture.code.snapshot import Snapshot
 from flexlock_hydra.capture.data.paths import Places, record_path
-from flexlock_hydra.capture.environment import environment, process
+from flexlock_hydra.capture.environment import process
+from flexlock_hydra.capture.environment.environment import capture_environment
 from flexlock_hydra.capture.environment.ranks import is_further_rank
 from flexlock_hydra.capture.secrets.masker import Masker, env_names
 from flexlock_hydra.errors import FlexlockError, LockError
 from flexlock_hydra.hooks.config import tracking
 from flexlock_hydra.hooks.config.options import SaveConfig
 from flexlock_hydra.hooks.config.survey import Survey, resolve_snapshots, survey, undisturbed
-from flexlock_hydra.hooks.job import active_run, code_watch, extra_repos, unmarked_inputs
+from flexlock_hydra.hooks.job import active_run, code_watch, extra_repos
 from flexlock_hydra.hooks.job.active_run import ActiveRun
 from flexlock_hydra.hooks.job.masking import masked_code, masked_entry, masked_job
+from flexlock_hydra.hooks.job.unmarked_inputs import warn_unmarked
 from flexlock_hydra.hooks.rerun.notes import Rerun
 from flexlock_hydra.ports.git.ask import Ahead
 from flexlock_hydra.ports.git.repo import GitRepo
@@ -207,7 +209,7 @@ def begin_run(
         ),
         job=job,
         repos=start.repos_read,
-        environment=environment.capture_environment(
+        environment=capture_environment(
             places.root, read.union(variables), masker, _folders(start)
         ),
         warnings=start.warnings,
@@ -226,7 +228,7 @@ def begin_run(
     resolved = None if config is None else _record_config(run, found, save_config, rerun)
     run.masker = masker.learn(found.unresolved, resolved)
     _mask(run)
-    unmarked_inputs.warn_unmarked(run, found, resolved)
+    warn_unmarked(run, found, resolved)
     return run
 
 

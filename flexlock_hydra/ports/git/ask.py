@@ -13,7 +13,7 @@ from flexlock_hydra.ports.git.command import Started, start_git
 
 
 @dataclass(frozen=True)
-class StatusRequest:
+class WorkingTreeRequest:
     """A look at a working tree that git was asked for; it runs side by side."""
 
     at: int
@@ -21,7 +21,7 @@ class StatusRequest:
     config: Started
     head: Started
     index: Started
-    status: Started
+    ask_status: Started
 
 
 @dataclass(frozen=True)
@@ -29,11 +29,11 @@ class Ahead:
     """A look that was asked for before it was known where the working tree is."""
 
     place: Started
-    asked: StatusRequest
+    asked: WorkingTreeRequest
 
 
 @contextmanager
-def ask_status(folder: Path) -> Iterator[StatusRequest]:
+def ask_working_tree(folder: Path) -> Iterator[WorkingTreeRequest]:
     """Ask about the working tree that holds a folder; end what is not answered by the end.
 
     Raises:
@@ -41,25 +41,25 @@ def ask_status(folder: Path) -> Iterator[StatusRequest]:
     """
     with ExitStack() as begun:
         # The status comes last: its threads take every processor.
-        yield StatusRequest(
+        yield WorkingTreeRequest(
             at=time.time_ns(),
             config=begun.enter_context(start_git(folder, "config", "--list", "-z")),
             head=begun.enter_context(start_git(folder, "cat-file", "--batch", reads=True)),
             index=begun.enter_context(
                 start_git(folder, "ls-files", "-v", "-s", "-z", "--full-name", "--", ":/")
             ),
-            status=begun.enter_context(status(folder)),
+            status=begun.enter_context(ask_status(folder)),
         )
 
 
 @contextmanager
-def ask_status_ahead(folder: Path) -> Iterator[Ahead | None]:
+def ask_working_tree_ahead(folder: Path) -> Iterator[Ahead | None]:
     """The same, and where that is; None where git cannot be started: who asks again is told."""
     with ExitStack() as begun:
         try:
             found = Ahead(
                 place=begun.enter_context(ask_place(folder)),
-                asked=begun.enter_context(ask_status(folder)),
+                asked=begun.enter_context(ask_working_tree(folder)),
             )
         except GitError:
             yield None
@@ -72,7 +72,7 @@ def ask_place(folder: Path) -> Started:
     return start_git(folder, "rev-parse", "--show-toplevel", "--absolute-git-dir")
 
 
-def status(
+def ask_status(
     folder: Path, *, untracked: bool = True, ignored: bool = False, folded: bool = False
 ) -> Started:
     """Ask what differs from HEAD and the index; nothing of the user's is written.

@@ -15,11 +15,10 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from flexlock_hydra.errors import GitError
-from flexlock_hydra.ports.git import ask, status
-from flexlock_hydra.ports.git.ask import StatusRequest
+from flexlock_hydra.ports.git.ask import WorkingTreeRequest, ask_place
 from flexlock_hydra.ports.git.command import Started, git, git_text, redact_url, run_git
 from flexlock_hydra.ports.git.remote import look_up
-from flexlock_hydra.ports.git.status import GITLINK, WorkingTree, has_line_ends
+from flexlock_hydra.ports.git.status import GITLINK, WorkingTree, has_line_ends, read_working_tree
 from flexlock_hydra.record import layout
 
 if TYPE_CHECKING:
@@ -86,7 +85,7 @@ class GitRepo:
         Raises:
             GitError: no git, or a repository that git refuses to use.
         """
-        return cls.told(ask.ask_place(folder))
+        return cls.told(ask_place(folder))
 
     @classmethod
     def told(cls, asked: Started) -> GitRepo | None:
@@ -124,13 +123,13 @@ class GitRepo:
 
     # Reading
 
-    def look(self, asked: StatusRequest) -> WorkingTree:
+    def look(self, asked: WorkingTreeRequest) -> WorkingTree:
         """What git says of this working tree, asked before.
 
         Raises:
             GitError: git refused.
         """
-        return status.read_working_tree(self.root, self.common_dir, asked)
+        return read_working_tree(self.root, self.common_dir, asked)
 
     def rev_parse(self, name: str) -> str | None:
         """The id that a revision stands for, or None."""

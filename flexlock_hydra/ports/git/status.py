@@ -8,8 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from flexlock_hydra.ports.git.ask import StatusRequest
-from flexlock_hydra.ports.git.ask import status as ask_status
+from flexlock_hydra.ports.git.ask import WorkingTreeRequest, ask_status
 from flexlock_hydra.ports.git.command import Started, git
 
 GITLINK = "160000"
@@ -68,7 +67,7 @@ class WorkingTree:
     """Whether git may give files other bytes than it stores: line ends, filters."""
 
 
-def read_working_tree(root: Path, common_dir: Path, asked: StatusRequest) -> WorkingTree:
+def read_working_tree(root: Path, common_dir: Path, asked: WorkingTreeRequest) -> WorkingTree:
     """Wait for the answers about the working tree at ``root``.
 
     Raises:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from flexlock_hydra.archive.runs.find import RecordedRun, original_folder, original_root
-from flexlock_hydra.archive.tag import collect
+from flexlock_hydra.archive.tag.collect import digest_outputs
 from flexlock_hydra.capture.data.digest import FileDigest
 from flexlock_hydra.capture.data.hash_index import HashIndex
 from flexlock_hydra.errors import DataError
@@ -109,7 +109,7 @@ def output_files(run: RecordedRun, index: HashIndex | None = None) -> dict[str, 
             hint="Run it with hydra.callbacks.flexlock.outputs=true and let it end.",
         )
     by_size = {name: FileDigest("", size) for name, size in (recorded.unhashed or {}).items()}
-    return {**collect.digest_outputs(run, recorded, index).files, **by_size}
+    return {**digest_outputs(run, recorded, index).files, **by_size}
 
 
 def without_hydra(files: Files) -> dict[str, FileDigest]:

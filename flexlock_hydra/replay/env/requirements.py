@@ -10,15 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from flexlock_hydra.archive.runs import extra_repos
+from flexlock_hydra.archive.runs.extra_repos import extra_repos, store_of
 from flexlock_hydra.archive.runs.find import RecordedRun, original_root
 from flexlock_hydra.capture.environment import packages
 from flexlock_hydra.capture.environment.environment import is_lockfile
 from flexlock_hydra.capture.secrets.masker import MASK
 from flexlock_hydra.ports.git.repo import GitRepo
 from flexlock_hydra.record.model import RunLock
-from flexlock_hydra.replay.env import lock_files as pins
-from flexlock_hydra.replay.env.lock_files import Pins
+from flexlock_hydra.replay.env.lock_files import Pins, read_pins
 
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?")
 _VERSION = re.compile(r"[A-Za-z0-9][\w.+!-]*", re.ASCII)
@@ -69,7 +68,7 @@ def requirements_of(run: RecordedRun) -> Requirements:
     What was installed counts, should a lock file have another version.
     """
     files, notes = _lock_files(run)
-    known = sum((pins.read_pins(name, content) for name, content in files.items()), Pins())
+    known = sum((read_pins(name, content) for name, content in files.items()), Pins())
     lines: dict[str, str] = {}
     sources, impossible, indexes = [], {}, list(known.indexes)
     lost: list[str] = []
@@ -109,7 +108,7 @@ def requirements_of(run: RecordedRun) -> Requirements:
         impossible=impossible,
         notes=tuple(notes),
         lock_files=tuple(
-            name for name, content in files.items() if pins.read_pins(name, content).found
+            name for name, content in files.items() if read_pins(name, content).found
         ),
     )
 
@@ -190,8 +189,8 @@ def _source(run: RecordedRun, name: str, version: str, folder: str) -> SourceIns
 
 def _repositories(run: RecordedRun) -> Iterator[tuple[str, GitRepo, str]]:
     """Original root, repository here, and commit; the inner ones first."""
-    for each in reversed(extra_repos.extra_repos(run.lock)):
-        if store := extra_repos.store_of(run, each):
+    for each in reversed(extra_repos(run.lock)):
+        if store := store_of(run, each):
             yield each.original, store, each.state.commit
     if run.repo and run.lock.code:
         yield original_root(run.lock), run.repo, run.lock.code.commit

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from flexlock_hydra.archive.runs.find import RecordedRun
-from flexlock_hydra.archive.tag import collect
+from flexlock_hydra.archive.tag.collect import predecessor
 from flexlock_hydra.errors import FlexlockError
 from flexlock_hydra.record.model import DataEntry, Predecessor
 
@@ -58,7 +58,7 @@ def _step(run: RecordedRun, run_id: str, prev: Predecessor) -> Step:
     missing = ""
     found = None
     try:
-        found = collect.predecessor(run, run_id, prev)
+        found = predecessor(run, run_id, prev)
     except FlexlockError as error:
         missing = str(error)
     data = found.lock.data if found else prev.data

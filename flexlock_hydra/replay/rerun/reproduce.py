@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from flexlock_hydra.archive.pull.pull import Pulled, pull
-from flexlock_hydra.archive.remotes import verdicts
+from flexlock_hydra.archive.remotes.verdicts import fetch, keep, send_verdicts
 from flexlock_hydra.archive.runs.find import RecordedRun, find_run
 from flexlock_hydra.archive.runs.user import user_name
 from flexlock_hydra.archive.tag.read_tag import read_tagged
@@ -22,9 +22,8 @@ from flexlock_hydra.record.codec import Json
 from flexlock_hydra.record.model import Environment
 from flexlock_hydra.record.verdict import Verdict
 from flexlock_hydra.replay.compare.outcome import worst
-from flexlock_hydra.replay.rerun import result
 from flexlock_hydra.replay.rerun.rerun import rerun
-from flexlock_hydra.replay.rerun.result import RerunResult
+from flexlock_hydra.replay.rerun.result import RerunResult, rerun_document
 
 _NAMED = 20
 """Names of what differs that a verdict keeps."""
@@ -96,7 +95,7 @@ def reproduce(pulled: Pulled, **options: Any) -> Reproduced:
     verdict = _verdict(pulled.tag, runs, again)
     homes = tuple(_homes(pulled.tag, restored))
     for home in homes:
-        verdicts.keep(home, verdict)
+        keep(home, verdict)
     return Reproduced(pulled.tag, pulled.path, again, verdict, homes)
 
 
@@ -108,15 +107,15 @@ def publish_verdict(reproduced: Reproduced, source: str | None) -> str:
     """
     restored, *others = reproduced.homes
     url = source or restored.remote_url("origin") or str(reproduced.homes[-1].root)
-    verdicts.send_verdicts(restored, url)
+    send_verdicts(restored, url)
     for home in others:
-        verdicts.fetch(home, url)
+        fetch(home, url)
     return url
 
 
 def reproduce_document(reproduced: Reproduced) -> dict[str, Any]:
     """The command's JSON document: that of a rerun, and the verdict as it was kept."""
-    runs = [result.rerun_document(each) for each in reproduced.runs]
+    runs = [rerun_document(each) for each in reproduced.runs]
     kept = {"tag": reproduced.tag, "kept": reproduced.verdict.to_dict()}
     if len(runs) == 1:
         return {**runs[0], **kept}

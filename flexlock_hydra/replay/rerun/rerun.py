@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from flexlock_hydra.archive.runs.find import RecordedRun, load_run
-from flexlock_hydra.archive.tag import collect
-from flexlock_hydra.capture.code import snapshot
+from flexlock_hydra.archive.tag.collect import predecessors
 from flexlock_hydra.capture.code.scope import Scope
+from flexlock_hydra.capture.code.snapshot import capture_code
 from flexlock_hydra.errors import CodeError, RerunError, TargetError
-from flexlock_hydra.ports.git import command as gitcmd
+from flexlock_hydra.ports.git.command import require_version
 from flexlock_hydra.record import layout
 from flexlock_hydra.record.model import RunLock
 from flexlock_hydra.replay.compare.compare import moved_folders
@@ -73,7 +73,7 @@ def rerun(run: RecordedRun, overrides: Sequence[str] = (), **options: Any) -> Re
         RerunError: it cannot be run faithfully, or ended before it wrote a lock.
         CodeError, DataError: its code or data is not here. TargetError: ``into`` is taken.
     """
-    gitcmd.require_version()
+    require_version()
     how = RerunOptions(**options)
     with tempfile.TemporaryDirectory(prefix="flexlock-") as name:
         scratch = Path(name)
@@ -95,7 +95,7 @@ class _Before:
 
 def _run_prevs(run: RecordedRun, how: RerunOptions, scratch: Path) -> _Before:
     """Run the predecessors again, each after its own."""
-    found = {prev.lock.run.id: prev for prev in collect.predecessors(run)}
+    found = {prev.lock.run.id: prev for prev in predecessors(run)}
     graph = {run_id: set(prev.prevs) & found.keys() for run_id, prev in run.lock.prevs.items()}
     done = _Before()
     for run_id in TopologicalSorter(graph).static_order():
@@ -271,7 +271,7 @@ def _current_commit(run: RecordedRun) -> str:
     """
     repo = run.require_repo()
     data = tuple(run.root / entry.place for entry in run.lock.data.values() if not entry.is_url)
-    state = snapshot.capture_code(repo, repo.root, Scope(folders=(run.folder,), data=data))
+    state = capture_code(repo, repo.root, Scope(folders=(run.folder,), data=data))
     if not state.commit:
         raise CodeError(f"{repo.root} has no code", hint="Commit something.")
     return state.commit

@@ -9,8 +9,8 @@ import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from flexlock_hydra.archive.runs import extra_repos
 from flexlock_hydra.archive.runs.check import Check
+from flexlock_hydra.archive.runs.extra_repos import ExtraRepo, extra_repos
 from flexlock_hydra.archive.runs.find import RecordedRun, is_pulled, original_root
 from flexlock_hydra.capture.environment import packages
 from flexlock_hydra.capture.environment.environment import is_lockfile
@@ -73,13 +73,13 @@ def _installed(run: RecordedRun) -> Mapping[str, str]:
     own = [str(run.root / entry) for entry in run.lock.job.command.import_paths]
     further = [
         str(_place(run, each) / entry)
-        for each in extra_repos.extra_repos(run.lock)
+        for each in extra_repos(run.lock)
         for entry in each.state.import_paths or ()
     ]
     return packages.packages([*own, *further, *paths])
 
 
-def _place(run: RecordedRun, each: extra_repos.ExtraRepo) -> Path:
+def _place(run: RecordedRun, each: ExtraRepo) -> Path:
     restored = is_pulled(run.root) or each.inside is not None
     return run.root / each.restored if restored else Path(each.original)
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 
-from flexlock_hydra.archive.runs import extra_repos
 from flexlock_hydra.archive.runs.check import Check
+from flexlock_hydra.archive.runs.extra_repos import extra_repos, store_of
 from flexlock_hydra.archive.runs.find import RecordedRun, RecordedSweep, load_run
 from flexlock_hydra.archive.tag.collect import moved_places, places
 from flexlock_hydra.capture.data.hash_index import HashIndex, index_path
@@ -133,11 +133,11 @@ class _Verifier:
             yield Check("code", False, f"commit {code.commit}: {run.folder} is in no repository")
         else:
             yield from self._objects("code", "code ", run.repo, code)
-        for each in extra_repos.extra_repos(run.lock):
+        for each in extra_repos(run.lock):
             name = f"repository {each.name}"
             why = f"commit {each.state.commit} is not here any more"
             try:
-                store = extra_repos.store_of(run, each)
+                store = store_of(run, each)
             except FlexlockError as error:
                 store, why = None, str(error)
             if store is None:
