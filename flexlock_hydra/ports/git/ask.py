@@ -21,7 +21,7 @@ class WorkingTreeRequest:
     config: Started
     head: Started
     index: Started
-    ask_status: Started
+    status: Started
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from itertools import chain
 from pathlib import Path
 
 from flexlock_hydra.archive.pull.fetch_by_hash import HashFetcher
-from flexlock_hydra.archive.runs import extra_repos as repos
+from flexlock_hydra.archive.runs.extra_repos import extra_repos, store_of
 from flexlock_hydra.archive.runs.find import RecordedRun, original_folder, original_root
 from flexlock_hydra.archive.tag import collect
 from flexlock_hydra.capture.data.digest import Digest, FileDigest, digest, digest_bytes, digest_file
@@ -156,8 +156,8 @@ def _further_repos(run: RecordedRun, root: Path, scratch: Path) -> Iterator[dict
     """
     placed = {}
     with ExitStack() as trees:
-        for each in repos.extra_repos(run.lock):
-            store = repos.store_of(run, each)
+        for each in extra_repos(run.lock):
+            store = store_of(run, each)
             if store is None:
                 raise CodeError(
                     f"commit {each.state.commit} of repository {each.name} is not here",
