@@ -227,7 +227,7 @@ def set_remote(bench: Bench, root: Path, url: str, options: Mapping[str, object]
 @contextmanager
 def s3_server(bench: Bench) -> Iterator[RemoteSpec]:
     """A prefix in a bucket of a real server."""
-    from tests.servers import S3
+    from tests.support.servers import S3
 
     server = S3(bench.root / "s3")
     try:

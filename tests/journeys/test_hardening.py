@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import CONFIG, Project, contents, read_lock, read_plain
-from tests.test_snapshot import script
+from tests.hooks.test_snapshot import script
 
 
 @pytest.mark.parametrize("how", ["--into", "--worktree"])

@@ -1,0 +1,701 @@
+"""sweep.lock: what a sweep was, as its jobs' own locks tell."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import MISSING, fields, replace
+from importlib import resources
+from pathlib import Path
+from typing import Any, get_type_hints
+
+import jsonschema
+import pytest
+import yaml
+
+from flexlock_hydra.archive.runs.find import find_sweep
+from flexlock_hydra.capture.environment import process
+from flexlock_hydra.capture.lineage import sweep_jobs
+from flexlock_hydra.errors import LockError
+from flexlock_hydra.record import layout, lockfile
+from flexlock_hydra.record.model import Sweep
+from flexlock_hydra.record.sweep import SweepJob, SweepLock, read_sweep_lock
+from tests.conftest import Done, Project, read_lock, read_plain
+from tests.record.test_schema import accepts
+from tests.support.lineages import lock_of, run_id
+
+FOLDER = "hydra.sweep.dir=multirun/x"
+WAITING = """
+import os, signal, time
+from pathlib import Path
+import hydra
+from hydra.core.hydra_config import HydraConfig
+
+@hydra.main(version_base=None, config_path="conf", config_name="config")
+def main(cfg):
+    if cfg.lr == 2:
+        Path("waiting").touch()
+        deadline = time.monotonic() + 60
+        while not Path("go").exists() and time.monotonic() < deadline:
+            time.sleep(0.02)
+    return cfg.lr
+
+main()
+"""
+LAUNCHER = '''
+"""Each job in a process of its own, which outlives the launcher, as a scheduler's do."""
+import os
+import pickle
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from hydra.core.config_store import ConfigStore
+from hydra.core.singleton import Singleton
+from hydra.core.utils import JobReturn, JobStatus, run_job, setup_globals
+from hydra.plugins.launcher import Launcher
+from omegaconf import open_dict
+
+
+@dataclass
+class Conf:
+    _target_: str = "hydra_plugins.apart.Apart"
+
+
+ConfigStore.instance().store(group="hydra/launcher", name="apart", node=Conf)
+
+
+class Apart(Launcher):
+    def setup(self, *, hydra_context, task_function, config):
+        self.context, self.task, self.config = hydra_context, task_function, config
+
+    def launch(self, job_overrides, initial_job_idx):
+        Path(self.config.hydra.sweep.dir).mkdir(parents=True, exist_ok=True)
+        workers = [self.start(n, words) for n, words in enumerate(job_overrides, initial_job_idx)]
+        codes = [os.waitpid(pid, 0)[1] for pid in workers]
+        if any(codes):
+            raise RuntimeError(f"workers ended with {codes}")
+        return [JobReturn(status=JobStatus.COMPLETED, _return_value=0) for _ in workers]
+
+    def start(self, num, words):
+        config = self.context.config_loader.load_sweep_config(self.config, list(words))
+        with open_dict(config):
+            config.hydra.job.num, config.hydra.job.id = num, f"apart_{num}"
+        pid = os.fork()
+        if pid == 0:
+            os.setsid()
+            callbacks = pickle.loads(pickle.dumps(self.context.callbacks))  # as joblib carries them
+            object.__setattr__(self.context, "callbacks", callbacks)
+            job = run_job(
+                hydra_context=self.context, task_function=self.task, config=config,
+                job_dir_key="hydra.sweep.dir", job_subdir_key="hydra.sweep.subdir",
+            )
+            os._exit(job.status is not JobStatus.COMPLETED)
+        return pid
+'''
+
+
+def validate(document: Any) -> dict[str, Any]:
+    """A document, checked against the shipped schema."""
+    jsonschema.Draft202012Validator(schema()).validate(document)
+    plain: dict[str, Any] = document
+    return plain
+
+
+def schema() -> dict[str, Any]:
+    """The shipped schema."""
+    text = resources.files("flexlock_hydra.record").joinpath("sweep.schema.json").read_text()
+    plain: dict[str, Any] = json.loads(text)
+    return plain
+
+
+def sweep_lock(project: Project, folder: str | Path = "multirun/x") -> dict[str, Any]:
+    """A sweep.lock, checked against the schema."""
+    return validate(yaml.safe_load((project.root / folder / "sweep.lock").read_bytes()))
+
+
+def shown(project: Project, folder: str | Path = "multirun/x") -> dict[str, Any]:
+    """What ``show`` says of a sweep."""
+    return validate(project.flexlock("show", folder, "--json").json)
+
+
+def start(project: Project, *words: str, app: str = WAITING) -> subprocess.Popen[str]:
+    """Start a sweep whose second job waits for a file, and wait until it does."""
+    project.write("app.py", app)
+    running = subprocess.Popen(
+        [project.python, "app.py", "-m", "lr=1,2,3", FOLDER, *words],
+        cwd=project.root, env=project.env, text=True,
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )
+    wait_for(project.path("waiting").exists)
+    return running
+
+
+def wait_for(there: Callable[[], object], seconds: float = 60) -> None:
+    """Wait until something is true."""
+    deadline = time.monotonic() + seconds
+    while not there():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def as_far_as(project: Project) -> list[tuple[int, str]]:
+    """The number and status of each job that ``show`` lists."""
+    return [(job["num"], job["status"]) for job in shown(project)["jobs"]]
+
+
+@pytest.fixture
+def apart(project: Project) -> str:
+    """The override that gives every job a process of its own."""
+    project.write("plugins/hydra_plugins/apart.py", LAUNCHER)
+    project.env["PYTHONPATH"] = str(project.path("plugins"))
+    return "hydra/launcher=apart"
+
+
+# A sweep to its end
+
+
+@pytest.mark.hydra
+def test_lock_of_a_good_sweep(project: Project) -> None:
+    """A sweep says who launched what, and of each job where it is, how it ended, its lock."""
+    project.app("-m", "lr=1,2", FOLDER)
+    lock = sweep_lock(project)
+
+    assert (lock["status"], lock["job"], lock["njobs"]) == ("completed", "app", 2)
+    assert (lock["launcher"], lock["sweeper"]) == ("basic", "basic")
+    assert lock["overrides"] == ["lr=1,2"]
+    assert lock["started"] < lock["ended"]
+    assert lock["process"]["pid"] > 0
+    assert lock["warnings"] == []
+    for num, job in enumerate(lock["jobs"]):
+        path = project.path("multirun/x") / job["path"] / "run.lock"
+        run = read_lock(path)
+        assert job == {
+            "num": num,
+            "overrides": [f"lr={num + 1}"],
+            "run": run["run"]["id"],
+            "path": str(num),
+            "status": "completed",
+            "duration": run["run"]["duration"],
+            "result": {"n": 8, "lr": num + 1},
+            "lock": f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}",
+        }
+        assert run["job"]["sweep"] == {"id": lock["id"], "dir": "multirun/x"}
+
+
+@pytest.mark.hydra
+def test_a_failing_job_makes_a_failed_sweep_with_all_its_jobs(project: Project) -> None:
+    """Hydra 1.3 does not tell that such a sweep ended: its lock is written all the same."""
+    done = project.app("-m", "lr=1,-2,3", FOLDER, check=False)
+    lock = sweep_lock(project)
+
+    assert done.code == 1
+    assert lock["status"] == "failed"
+    assert lock["ended"] is not None
+    assert [job["status"] for job in lock["jobs"]] == ["completed", "failed", "completed"]
+    assert shown(project) == {**lock, "path": str(project.path("multirun/x"))}
+
+
+@pytest.mark.hydra
+@pytest.mark.parametrize("how", ["nested", "absolute", "inside"])
+def test_any_place_of_jobs_and_sweep(how: str, project: Project, tmp_path: Path) -> None:
+    """Jobs are found in nested folders, outside of the project, and in the project itself."""
+    folder, *words = {
+        "nested": ("multirun/x", "hydra.sweep.subdir=lr_${lr}/n/${hydra.job.num}"),
+        "absolute": (str(tmp_path / "else where"),),
+        "inside": (".",),
+    }[how]
+    project.app("-m", "lr=1,2", f"hydra.sweep.dir='{folder}'", *words)
+    lock = sweep_lock(project, folder)
+
+    assert lock["njobs"] == 2
+    assert [(project.root / folder / job["path"] / "run.lock").exists() for job in lock["jobs"]]
+
+
+@pytest.mark.hydra
+def test_two_sweeps_in_one_folder_lose_nothing(project: Project) -> None:
+    """The later sweep moves the earlier one's lock aside; both list their own jobs."""
+    project.app("-m", "lr=1,2", FOLDER)
+    first = sweep_lock(project)
+    project.app("-m", "lr=3", FOLDER)
+    second = sweep_lock(project)
+    aside = project.path("multirun/x") / layout.superseded_sweep_lock(first["id"])
+
+    assert [job["overrides"] for job in second["jobs"]] == [["lr=3"]]
+    assert {job["run"] for job in shown(project, aside)["jobs"]} == {
+        job["run"] for job in first["jobs"]
+    }
+
+
+@pytest.mark.hydra
+def test_secrets_of_a_sweep_are_masked(project: Project) -> None:
+    """An override of a secret is masked in the sweep's lock as in its jobs'."""
+    project.app("-m", "+db.password=hunter2,hunter3", FOLDER)
+
+    assert "hunter" not in project.path("multirun/x/sweep.lock").read_text()
+    assert sweep_lock(project)["overrides"] == ["+db.password=***"]
+
+
+@pytest.mark.hydra
+def test_a_sweep_is_no_code(project: Project) -> None:
+    """Locks of sweeps, current and moved aside, stay out of later code snapshots."""
+    for words in (["lr=1"], ["lr=2"]):
+        project.app("-m", *words, "hydra.sweep.dir=sweeps")
+    project.app()
+    code = project.lock()["repos"]["main"]
+
+    assert (code["dirty"], code["completeness"]) == ([], "exact")
+
+
+@pytest.mark.parametrize("name", ["sweep.lock", f"sweep.{run_id(1)}.lock", ".sweep.lock.x1"])
+def test_a_sweeps_lock_is_our_own_file_and_no_runs(name: str) -> None:
+    """It is left out of outputs' hashes, and not taken for a run's."""
+    assert layout.is_own_file(name)
+    assert not layout.is_lock(name)
+    assert not layout.is_own_file(f"my.{name}")
+
+
+@pytest.mark.hydra
+@pytest.mark.parametrize("words", [
+    ["hydra.callbacks.flexlock.enabled=false"],
+    ["hydra.callbacks.flexlock.strict=code"],
+])
+def test_no_lock_where_nothing_is_recorded(words: list[str], empty: Project) -> None:
+    """A disabled or refused sweep leaves none."""
+    empty.app("-m", "lr=1,2", FOLDER, *words, check=False)
+
+    assert not empty.path("multirun/x/sweep.lock").exists()
+
+
+@pytest.mark.hydra
+def test_two_sweeps_at_once_in_one_folder_lose_nothing(project: Project) -> None:
+    """A sweep that ends after a later one took its folder writes its lock aside."""
+    first = start(project)
+    identity = sweep_lock(project)["id"]
+    project.app("-m", "lr=4", FOLDER)
+    second = project.path("multirun/x/sweep.lock").read_text()
+    project.path("go").touch()
+    first.wait(60)
+    aside = read_plain(project.path("multirun/x") / layout.superseded_sweep_lock(identity))
+
+    assert (aside["id"], aside["status"]) == (identity, "completed")
+    assert project.path("multirun/x/sweep.lock").read_text() == second
+
+
+@pytest.mark.hydra
+def test_a_damaged_sweep_lock_is_kept(project: Project) -> None:
+    """What cannot be read is moved aside by a later sweep as well."""
+    project.write("multirun/x/sweep.lock", "mine")
+    project.app("-m", "lr=1", FOLDER)
+
+    assert [path.read_text() for path in project.path("multirun/x").glob("sweep.*.lock")] == [
+        "mine"
+    ]
+
+
+@pytest.mark.hydra
+def test_a_sweep_whose_lock_cannot_be_written_runs(project: Project) -> None:
+    """Each job's own lock says that there is none of the sweep."""
+    project.write("multirun/x/multirun.yaml", "")
+    project.path("multirun/x/0").mkdir()
+    project.path("multirun/x").chmod(0o555)
+    words = [project.python, "app.py", "-m", "lr=1", FOLDER]
+    if os.geteuid() == 0:  # root writes anywhere until it gives that up
+        words = ["setpriv", "--bounding-set=-dac_override,-dac_read_search", *words]
+    project.call(*words)
+    project.path("multirun/x").chmod(0o755)
+    lock = project.lock()
+
+    assert lock["run"]["status"] == "completed"
+    assert ["Permission denied" in text for text in lock["warnings"]] == [True]
+    assert lock["warnings"][0].startswith("sweep.lock not written: ")
+
+
+@pytest.mark.hydra
+def test_a_sweep_costs_its_jobs_nothing(project: Project) -> None:
+    """The sweep's lock is written twice, whatever the number of jobs."""
+    project.write("sitecustomize.py", (
+        "import os\n_replace = os.replace\n"
+        "def replace(old, new):\n"
+        "    print(new, file=open(os.environ['REPLACED'], 'a'))\n    _replace(old, new)\n"
+        "os.replace = replace\n"
+    ))
+    log = project.root.with_name("replaced")
+    project.app(
+        "-m", "lr=1,2,3,4", FOLDER, PYTHONPATH=str(project.root), REPLACED=str(log)
+    )
+
+    assert log.read_text().count("sweep.lock") == 2
+
+
+# Cut off
+
+
+@pytest.mark.hydra
+def test_a_running_sweep_is_shown_and_left_alone(project: Project) -> None:
+    """While its process lives the sweep is running, and ``show`` does not write its lock."""
+    running = start(project)
+    before = project.path("multirun/x/sweep.lock").read_bytes()
+    seen = shown(project)
+    after = project.path("multirun/x/sweep.lock").read_bytes()
+    project.write("go", "")
+    running.wait(timeout=60)
+
+    assert seen["status"] == "running"
+    assert [job["status"] for job in seen["jobs"]] == ["completed", "running"]
+    assert before == after
+    assert sweep_lock(project)["status"] == "completed"
+    assert as_far_as(project) == [(0, "completed"), (1, "completed"), (2, "completed")]
+
+
+@pytest.mark.hydra
+def test_a_killed_sweep_reads_interrupted(project: Project) -> None:
+    """A sweep whose process was killed is interrupted with its job, and written down so."""
+    running = start(project)
+    running.kill()
+    running.wait(timeout=60)
+    assert sweep_lock(project)["status"] == "running"
+    seen = shown(project)
+
+    assert seen["status"] == "interrupted"
+    assert [job["status"] for job in seen["jobs"]] == ["completed", "interrupted"]
+    assert sweep_lock(project)["jobs"] == seen["jobs"]
+    assert shown(project) == seen
+
+
+CRASHES = """
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+
+
+class Crashes(BasicSweeper):
+    def sweep(self, arguments):
+        raise RuntimeError("no trial")
+"""
+
+
+@pytest.mark.hydra
+def test_a_sweeper_that_crashes(project: Project) -> None:
+    """A sweep whose sweeper raised before its first job has not completed."""
+    project.write("hydra_plugins/crashes/crashes.py", CRASHES)
+    project.write("hydra_plugins/crashes/__init__.py", "")
+    project.write("conf/hydra/sweeper/crashes.yaml", (
+        "_target_: hydra_plugins.crashes.crashes.Crashes\nmax_batch_size: null\nparams: null\n"
+    ))
+    project.commit("a sweeper")
+    done = project.app(
+        "-m", "lr=1,2", "hydra/sweeper=crashes", "hydra.sweep.dir=multirun/x", check=False
+    )
+    assert done.code == 1 and "no trial" in done.err
+    lock = sweep_lock(project)
+    assert lock["status"] in ("failed", "interrupted") and lock["jobs"] == []
+
+
+@pytest.mark.hydra
+def test_an_interrupted_sweep_says_so_itself(project: Project) -> None:
+    """Ctrl-C ends the sweep's lock at the process's exit, after its job's own."""
+    running = start(project)
+    running.send_signal(signal.SIGINT)
+    running.wait(timeout=60)
+    lock = sweep_lock(project)
+
+    assert lock["status"] == "interrupted"
+    assert [job["status"] for job in lock["jobs"]] == ["completed", "interrupted"]
+
+
+@pytest.mark.hydra
+def test_jobs_in_other_processes(apart: str, project: Project) -> None:
+    """What workers wrote is in the sweep's lock, with a job that failed there."""
+    project.app("-m", "lr=1,-2,3", FOLDER, apart, check=False)
+    lock = sweep_lock(project)
+
+    assert (lock["status"], lock["launcher"]) == ("failed", "apart")
+    assert [job["status"] for job in lock["jobs"]] == ["completed", "failed", "completed"]
+
+
+@pytest.mark.hydra
+def test_workers_outlive_a_killed_launcher(apart: str, project: Project) -> None:
+    """The sweep is interrupted, its jobs go on, and ``show`` sees each as it then is."""
+    running = start(project, apart)
+    wait_for(lambda: len(project.locks()) == 3)
+    running.kill()
+    running.wait(timeout=60)
+    wait_for(lambda: as_far_as(project) == [(0, "completed"), (1, "running"), (2, "completed")])
+    project.write("go", "")
+    wait_for(lambda: as_far_as(project) == [(n, "completed") for n in range(3)])
+
+    assert sweep_lock(project)["status"] == "interrupted"
+
+
+@pytest.mark.hydra
+def test_a_killed_worker_is_an_interrupted_job(apart: str, project: Project) -> None:
+    """A job that was killed in its worker is interrupted; the others ended."""
+    running = start(project, apart)
+    wait_for(lambda: len(project.locks()) == 3)
+    (worker,) = [
+        lock["run"]["process"]["pid"]
+        for lock in map(read_lock, project.locks())
+        if lock["job"]["num"] == 1
+    ]
+    os.kill(worker, signal.SIGKILL)
+    running.wait(timeout=60)
+    lock = sweep_lock(project)
+
+    assert [job["status"] for job in lock["jobs"]] == ["completed", "interrupted", "completed"]
+    assert lock["status"] == "interrupted"
+
+
+# What later runs take from a sweep
+
+
+@pytest.mark.hydra
+def test_data_of_a_sweep_leads_to_its_jobs(project: Project) -> None:
+    """A folder above jobs stands on each of them, a file inside of one on that job alone."""
+    project.app("-m", "lr=1,2", FOLDER)
+    project.app("lr=8", "hydra.run.dir=multirun/other")
+    taken = {"all": "multirun", "x": "multirun/x", "file": "multirun/x/1/model.txt",
+             "folder": "multirun/x/1/sub"}
+    project.app(*(f"+{name}='${{snapshot:{path},{name}}}'" for name, path in taken.items()))
+    lock = project.lock()
+    via = {prev["path"]: set(prev["via"]) for prev in lock["prevs"].values()}
+
+    assert via == {
+        "multirun/x/0": {"all", "x"},
+        "multirun/x/1": set(taken),
+        "multirun/other": {"all"},
+    }
+    assert all(prev["direct"] for prev in lock["prevs"].values())
+    assert lock["warnings"] == []
+
+
+# What is built of locks
+
+
+def new_sweep(folder: Path) -> SweepLock:
+    """The lock of a sweep that this process runs, written."""
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = SweepLock(
+        id=run_id(500), status="running", started="2026-11-22T10:15:00+00:00",
+        process=process.this_process(), job="train", overrides=("lr=range(3)",),
+    )
+    lockfile.write(lock, folder / layout.SWEEP_LOCK)
+    return lock
+
+
+def new_job(folder: Path, number: int, name: str = layout.LOCK, **changes: Any) -> Path:
+    """The n-th job of that sweep, its lock written into a folder of its own."""
+    lock = lock_of(number)
+    job = replace(lock.job, num=number, sweep=Sweep(id=run_id(500), dir=str(folder)))
+    path = folder / str(number) / name
+    path.parent.mkdir(exist_ok=True)
+    lockfile.write(replace(lock, **{"job": job, **changes}), path)
+    return path
+
+
+def test_a_job_that_ran_twice_is_there_twice(tmp_path: Path) -> None:
+    """Where a job's number repeats, the lock that was moved aside counts too."""
+    lock = new_sweep(tmp_path)
+    new_job(tmp_path, 1)
+    again = lock_of(2)
+    job = replace(again.job, num=1, sweep=Sweep(id=lock.id, dir=str(tmp_path)))
+    lockfile.write(
+        replace(again, job=job), tmp_path / "1" / layout.superseded_lock(run_id(2))
+    )
+
+    assert [(job.num, job.run) for job in sweep_jobs.observe(lock, tmp_path).jobs] == [
+        (1, run_id(1)), (1, run_id(2))
+    ]
+
+
+def test_runs_of_others_are_none_of_its_jobs(tmp_path: Path) -> None:
+    """A lock in the sweep's folder of another sweep, or of none, is passed over."""
+    lock = new_sweep(tmp_path)
+    new_job(tmp_path, 1, job=lock_of(1).job)
+    new_job(tmp_path, 2, job=replace(lock_of(1).job, sweep=Sweep(id=run_id(6), dir=".")))
+
+    assert sweep_jobs.observe(lock, tmp_path) == lock
+
+
+def test_a_job_whose_folder_is_gone_stays(tmp_path: Path) -> None:
+    """What is known of a job is not lost with its folder."""
+    path = new_job(tmp_path, 1)
+    seen = sweep_jobs.observe(new_sweep(tmp_path), tmp_path)
+    path.unlink()
+
+    assert sweep_jobs.observe(seen, tmp_path) == seen
+
+
+def test_a_damaged_job_is_named(tmp_path: Path) -> None:
+    """A job's lock that cannot be read is a warning; the others are listed."""
+    lock = new_sweep(tmp_path)
+    new_job(tmp_path, 1)
+    new_job(tmp_path, 2).write_text("format: 2\n")
+    seen = sweep_jobs.observe(lock, tmp_path)
+
+    assert [job.num for job in seen.jobs] == [1]
+    assert seen.warnings == (
+        f"{tmp_path}/2/run.lock: format 2 is newer than this version reads (1)",
+    )
+
+
+def test_a_large_result_stays_in_the_jobs_lock(tmp_path: Path) -> None:
+    """A result of more than 1,000 characters is not copied."""
+    run = replace(lock_of(1).run, result="x" * 2000)
+    new_job(tmp_path, 1, run=run)
+
+    assert sweep_jobs.observe(new_sweep(tmp_path), tmp_path).jobs[0].result is None
+
+
+def test_a_thousand_jobs_in_time(tmp_path: Path) -> None:
+    """A thousand locks become a sweep.lock in a second, here at most four of CPU."""
+    config = {f"key{n}": f"a value of usual length, number {n}" for n in range(50)}
+    lock = new_sweep(tmp_path)
+    content = lockfile.dumps(
+        replace(
+            lock_of(0), config=config, unresolved=config,
+            job=replace(lock_of(0).job, sweep=Sweep(id=lock.id, dir=".")),
+        )
+    )
+    for number in range(1000):
+        (tmp_path / str(number)).mkdir()
+        mine = content.replace(run_id(0).encode(), run_id(number).encode())
+        (tmp_path / str(number) / "run.lock").write_bytes(mine)
+    start = time.process_time()
+    lockfile.write(sweep_jobs.observe(lock, tmp_path), tmp_path / layout.SWEEP_LOCK)
+    took = time.process_time() - start
+
+    assert read_sweep_lock(tmp_path / layout.SWEEP_LOCK).njobs == 1000
+    assert took < 4
+
+
+# Shown
+
+
+@pytest.fixture
+def recorded(tmp_path: Path) -> Path:
+    """The folder of a sweep with two jobs whose own lock says that it ended."""
+    folder = tmp_path / "sweep"
+    lock = replace(new_sweep(folder), status="completed", ended="2026-11-22T10:16:00+00:00")
+    lockfile.write(lock, folder / layout.SWEEP_LOCK)
+    run = replace(lock_of(1).run, duration=1.25, result={"accuracy": 0.9531, "note": "x" * 90})
+    overrides = replace(lock_of(1).job.overrides, task=("lr=0.1", f"name={'y' * 90}"))
+    job = replace(
+        lock_of(1).job, num=1, overrides=overrides, sweep=Sweep(id=lock.id, dir=".")
+    )
+    new_job(folder, 1, run=run, job=job)
+    new_job(folder, 2)
+    return folder
+
+
+def show(folder: Path, *words: str | Path) -> Done:
+    """Run ``show`` in a folder."""
+    return Project(folder, dict(os.environ)).flexlock("show", *words)
+
+
+def test_a_table_for_people(recorded: Path) -> None:
+    """Number, status, duration, overrides and result of each job, in 80 columns."""
+    lines = show(recorded, ".").out.splitlines()
+    table = lines[lines.index("jobs") + 1:]
+
+    assert "status     completed, 2 jobs: 2 completed" in lines
+    rows = [line for line in table if line[2].isdigit()]
+    assert [line.split()[:2] for line in rows] == [["1", "completed"], ["2", "completed"]]
+    assert "1.2 s  lr=0.1 " in table[0]
+    assert '  {"accuracy": 0.9531, ' in table[0]
+    assert "".join(table).replace("accuracy", "").count("y") == 90
+    assert all(len(line) <= 80 for line in table)
+
+
+@pytest.mark.parametrize("name", [".", "sweep.lock", run_id(500)])
+def test_the_names_of_a_sweep(name: str, recorded: Path) -> None:
+    """A sweep is found by its folder, its lock and its id."""
+    document = show(recorded, name, "--json").json
+
+    assert validate(document)["id"] == run_id(500)
+    assert document["path"] == str(recorded)
+
+
+@pytest.mark.parametrize("name", ["1", run_id(1), f"{run_id(2)[:-1]}2"])
+def test_a_job_of_a_sweep_is_a_run(name: str, recorded: Path) -> None:
+    """Ids and folders of runs mean runs, beside a sweep too."""
+    assert show(recorded, name).out.startswith("run ")
+
+
+def test_a_folder_with_both_locks_is_the_runs(recorded: Path) -> None:
+    """Where a run.lock stands beside a sweep.lock, the folder means the run."""
+    lockfile.write(lock_of(9), recorded / layout.LOCK)
+
+    assert find_sweep(recorded) is None
+
+
+def test_show_writes_what_it_found_out(recorded: Path) -> None:
+    """The lock on disk then lists the jobs; a second look changes no byte of it."""
+    show(recorded, ".")
+    path = recorded / layout.SWEEP_LOCK
+    content, written = path.read_bytes(), path.stat().st_mtime_ns
+    show(recorded, ".")
+
+    assert read_sweep_lock(path).njobs == 2
+    assert (path.read_bytes(), path.stat().st_mtime_ns) == (content, written)
+
+
+def test_a_folder_that_cannot_be_written_is_shown(recorded: Path) -> None:
+    """Without the right to write the table is there, with a word of warning."""
+    recorded.chmod(0o555)
+    words = ["python", "-m", "flexlock_hydra", "show", str(recorded)]
+    if os.geteuid() == 0:  # root writes anywhere until it gives that up
+        words = ["setpriv", "--bounding-set=-dac_override,-dac_read_search", *words]
+    env = {**os.environ, "PATH": f"{Path(Project.python).parent}{os.pathsep}{os.environ['PATH']}"}
+    done = Project(recorded.parent, env).call(*words)
+    recorded.chmod(0o755)
+
+    assert "2 jobs: 2 completed" in done.out
+    assert "sweep.lock not written: Permission denied" in done.err
+
+
+@pytest.mark.parametrize(("content", "reason"), [
+    ("", "not a lock"), ("format: 2\n", "format 2 is newer"), ("a: [", "is damaged"),
+    ("format: 1\nid: x\n", "status is missing"),
+])
+def test_a_damaged_sweep_lock_is_an_error(content: str, reason: str, tmp_path: Path) -> None:
+    """A sweep.lock that cannot be read is named with what to do."""
+    (tmp_path / "sweep.lock").write_text(content)
+    with pytest.raises(LockError, match=reason) as caught:
+        find_sweep(tmp_path)
+
+    assert caught.value.hint
+
+
+# The schema
+
+
+@pytest.mark.parametrize("kind", [SweepLock, SweepJob])
+def test_the_schema_says_what_the_model_says(kind: type) -> None:
+    """Fields in their order, required ones, and the type of each are those of the model."""
+    whole = schema()
+    part = whole if kind is SweepLock else whole["$defs"][kind.__name__]
+    known = [item for item in fields(kind) if item.name != "extra"]
+    required = [
+        item.name
+        for item in known
+        if item.name == "format" or item.default is MISSING and item.default_factory is MISSING
+    ]
+    hints = get_type_hints(kind)
+
+    assert list(part["properties"]) == [item.name for item in known]
+    assert part["required"] == required
+    assert all(accepts(hints[key], value) for key, value in part["properties"].items())
+    jsonschema.Draft202012Validator.check_schema(whole)
+
+
+def test_unknown_keys_are_kept(tmp_path: Path) -> None:
+    """A lock with keys of a later version comes back with them."""
+    lock = new_sweep(tmp_path)
+    lockfile.write(replace(lock, extra={"later": 1}), tmp_path / layout.SWEEP_LOCK)
+
+    assert read_sweep_lock(tmp_path / layout.SWEEP_LOCK).extra == {"later": 1}
