@@ -181,9 +181,9 @@ _HASH = """
 import sys, time
 from pathlib import Path
 from flexlock_hydra.capture.data.digest import summarize
-from flexlock_hydra.capture.data.hash_index import Index, index_path
+from flexlock_hydra.capture.data.hash_index import HashIndex, index_path
 start = time.perf_counter()
-with Index.open(index_path()) as index:
+with HashIndex.open(index_path()) as index:
     summarize(Path(sys.argv[1]), index=index)
 print(time.perf_counter() - start)
 """

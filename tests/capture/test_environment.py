@@ -396,9 +396,9 @@ def test_nothing_is_imported_for_it(project: Project) -> None:
     """The packages are found without importing them or parsing their metadata."""
     program = (
         "import sys, pathlib\n"
-        "from flexlock_hydra.capture import environment\n"
+        "from flexlock_hydra.capture.environment.environment import capture_environment\n"
         "from flexlock_hydra.capture.secrets.masker import Masker\n"
-        "assert environment.capture(pathlib.Path.cwd(), [], Masker()).packages\n"
+        "assert capture_environment(pathlib.Path.cwd(), [], Masker()).packages\n"
         "print(sorted({'importlib.metadata', 'dvc', 'git', 'numpy', 'hydra'} & set(sys.modules)))"
     )
 

@@ -349,9 +349,9 @@ def test_a_full_disk(data: Path, tmp_path: Path) -> None:
     program = (
         "import resource, sys, pathlib\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (9000, 9000))\n"
-        "from flexlock_hydra.capture.data.hash_index import Index\n"
+        "from flexlock_hydra.capture.data.hash_index import HashIndex\n"
         "from flexlock_hydra.capture.data.digest import summarize\n"
-        "with Index.open(pathlib.Path(sys.argv[2])) as index:\n"
+        "with HashIndex.open(pathlib.Path(sys.argv[2])) as index:\n"
         "    print(summarize(pathlib.Path(sys.argv[1]), index=index).md5)\n"
     )
     for i in range(300):
@@ -394,9 +394,9 @@ def test_a_locked_index_stays(
 
 CROWD = """
 import os, pathlib, sys, time
-from flexlock_hydra.capture import walk
+from flexlock_hydra.capture.data import walk
 from flexlock_hydra.capture.data.digest import summarize
-from flexlock_hydra.capture.data.hash_index import Index
+from flexlock_hydra.capture.data.hash_index import HashIndex
 walk._BATCH = 16
 data, index, go = map(pathlib.Path, sys.argv[1:])
 children = []
@@ -405,7 +405,7 @@ for _ in range(200):
     if pid == 0:
         while not go.exists():
             time.sleep(0.01)
-        with Index.open(index) as opened:
+        with HashIndex.open(index) as opened:
             found = summarize(data, index=opened).md5
         os._exit(found != go.read_text())
     children.append(pid)
@@ -477,11 +477,11 @@ def test_a_huge_folder_is_sorted_through_files(
 
 MEMORY = """
 import pathlib, resource, sys
-from flexlock_hydra.capture import walk
+from flexlock_hydra.capture.data import walk
 walk._SPILL = 2000
 from flexlock_hydra.capture.data.digest import summarize
-from flexlock_hydra.capture.data.hash_index import Index
-with Index.open(pathlib.Path(sys.argv[2])) as index:
+from flexlock_hydra.capture.data.hash_index import HashIndex
+with HashIndex.open(pathlib.Path(sys.argv[2])) as index:
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     assert summarize(pathlib.Path(sys.argv[1]), index=index).nfiles == 40_000
     after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -28,8 +28,8 @@ from flexlock_hydra.record.model import (
 
 CAPTURE = (
     "import json, sys\n"
-    "from flexlock_hydra.capture import process\n"
-    "print(json.dumps(process.capture().to_dict()), flush=True)\n"
+    "from flexlock_hydra.capture.environment import process\n"
+    "print(json.dumps(process.this_process().to_dict()), flush=True)\n"
     "sys.stdin.read()\n"
 )
 
@@ -257,7 +257,7 @@ def test_a_process_of_another_user_is_alive() -> None:
 
 OF_ANOTHER_USER = """
 import os, socket
-from flexlock_hydra.capture import process
+from flexlock_hydra.capture.environment import process
 from flexlock_hydra.record.model import Process
 os.setuid(65534)
 print(process.is_alive(Process(host=socket.gethostname(), pid=int(os.environ["PID"]))))
@@ -276,7 +276,7 @@ def test_a_process_that_may_not_be_signalled_is_alive() -> None:
 
 IS_ABOVE = """
 import json, sys
-from flexlock_hydra.capture import process
+from flexlock_hydra.capture.environment import process
 from flexlock_hydra.record.model import Process
 print(*(process.is_above(Process.parse(plain)) for plain in json.loads(sys.argv[1])))
 """

@@ -121,7 +121,7 @@ def test_a_caught_interrupt_ends_the_run(project: Project) -> None:
         "sys.argv[1:] = ['lr=1', 'hydra.run.dir=outputs/a']\n"
         "try:\n    main()\nexcept KeyboardInterrupt:\n"
         "    Path('between').write_text(Path('outputs/a/run.lock').read_text())\n"
-        "    from flexlock_hydra.hooks import tracking\n"
+        "    from flexlock_hydra.hooks.config import tracking\n"
         "    assert tracking.current() is None\n"
         "sys.argv[1:] = ['lr=2', 'hydra.run.dir=outputs/b']\nmain()",
     )

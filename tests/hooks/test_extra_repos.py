@@ -307,10 +307,10 @@ def test_many_processes_at_once_share_one_ref(rich: Project) -> None:  # noqa: F
     rich.write("new.py", "x = 1\n")
     program = (
         "import pathlib\n"
-        "from flexlock_hydra.capture import code\n"
-        "repo = code.find_repo(pathlib.Path.cwd())\n"
+        "from flexlock_hydra.capture.code import snapshot\n"
+        "repo = snapshot.find_repo(pathlib.Path.cwd())\n"
         "for _ in range(5):\n"
-        "    commit = code.capture(repo, repo.root).commit\n"
+        "    commit = snapshot.capture_code(repo, repo.root).commit\n"
         "print(commit)\n"
     )
 

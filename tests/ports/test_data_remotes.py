@@ -473,7 +473,7 @@ def test_large(remote: Remote, tmp_path: Path) -> None:
     code = """
         import json, resource, sys
         from pathlib import Path
-        from flexlock_hydra.ports.store.store import RemoteSpec, Source, md5_of, open_store
+        from flexlock_hydra.ports.store.store import ObjectSource, RemoteSpec, md5_of, open_store
 
         def peak():
             return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
@@ -482,7 +482,7 @@ def test_large(remote: Remote, tmp_path: Path) -> None:
         store = open_store(RemoteSpec(**json.loads(text)))
         store.send([("0cc175b9c0f1b6a831c399e269772661", b"a")])
         begun = peak()
-        store.send([(oid, Source(path, int(size), None))])
+        store.send([(oid, ObjectSource(path, int(size), None))])
         sent = peak()
         failed = store.fetch([(oid, Path(to))])
         assert not failed, failed
@@ -580,14 +580,14 @@ def test_read_only_webdav(tmp_path: Path) -> None:
 CHILD = """
     import json, sys
     from flexlock_hydra.errors import RemoteError
-    from flexlock_hydra.ports.store.store import RemoteSpec, Source, open_store
+    from flexlock_hydra.ports.store.store import ObjectSource, RemoteSpec, open_store
 
     store = open_store(RemoteSpec(sys.argv[1]))
     said = []
     for each in json.loads(sys.argv[2]):
         try:
             oid, path, size = each
-            store.send([(oid, Source(path, size, None))])
+            store.send([(oid, ObjectSource(path, size, None))])
             said.append(["sent", ""])
         except RemoteError as error:
             said.append([str(error), error.hint])
@@ -705,10 +705,10 @@ def test_changed_before_it_is_sent(remote: Remote, tmp_path: Path, size: int, ho
 
 KILLED = """
     import json, sys
-    from flexlock_hydra.ports.store.store import RemoteSpec, Source, open_store
+    from flexlock_hydra.ports.store.store import ObjectSource, RemoteSpec, open_store
 
     text, objects = sys.argv[1:]
-    sources = [(oid, Source(*rest)) for oid, *rest in json.load(open(objects))]
+    sources = [(oid, ObjectSource(*rest)) for oid, *rest in json.load(open(objects))]
     store = open_store(RemoteSpec(**json.loads(text)))
     store.send(sources, lambda count, size: print(count, flush=True))
 """

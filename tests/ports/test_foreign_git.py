@@ -167,9 +167,9 @@ def test_the_environment_of_a_hook_does_not_mislead(names: list[str], rich: Proj
     expected = snapshot(rich.root).commit
     program = (
         "import pathlib\n"
-        "from flexlock_hydra.capture import code\n"
+        "from flexlock_hydra.capture.code import snapshot\n"
         "root = pathlib.Path.cwd()\n"
-        "print(code.capture(code.find_repo(root), root).commit)\n"
+        "print(snapshot.capture_code(snapshot.find_repo(root), root).commit)\n"
     )
     variables = [f"{name}={ELSEWHERE[name]}" for name in names]
     done = rich.call("env", *variables, sys.executable, "-c", program)

@@ -123,7 +123,7 @@ def test_any_text_survives_without_libyaml(text: str) -> None:
         "import sys, yaml\n"
         "del yaml.CSafeLoader, yaml.CSafeDumper\n"
         "from flexlock_hydra.record import lockfile\n"
-        "lock = lockfile.loads(sys.stdin.buffer.read())\n"
+        "lock = lockfile.parse_lock(sys.stdin.buffer.read())\n"
         "sys.stdout.buffer.write(lockfile.dumps(lock))\n"
     )
     lock = RunLock.parse(FULL.to_dict() | {"config": {"value": text, text: 1}})

@@ -85,7 +85,7 @@ def test_very_deep_yaml_is_refused(content: str, tmp_path: Path) -> None:
         "import sys, pathlib\n"
         "from flexlock_hydra.errors import LockError\n"
         "from flexlock_hydra.record import lockfile\n"
-        "try: lockfile.read(pathlib.Path(sys.argv[1]))\n"
+        "try: lockfile.read_lock(pathlib.Path(sys.argv[1]))\n"
         "except LockError: print('refused')\n"
     )
     done = subprocess.run(
@@ -115,7 +115,7 @@ def test_an_alias_bomb_does_not_hang(place: str, tmp_path: Path) -> None:
         "resource.setrlimit(resource.RLIMIT_AS, (2**28, 2**28))\n"
         "from flexlock_hydra.errors import LockError\n"
         "from flexlock_hydra.record import lockfile\n"
-        "try: lockfile.read(pathlib.Path(sys.argv[1]))\n"
+        "try: lockfile.read_lock(pathlib.Path(sys.argv[1]))\n"
         "except LockError: pass\n"
     )
     done = subprocess.run(

@@ -332,7 +332,7 @@ def test_verdicts_kept_at_once(project: Project) -> None:
     project.git("tag", "flexlock/a/1")
     script = (
         "import sys\nfrom pathlib import Path\n"
-        "from flexlock_hydra.archive import verdicts\n"
+        "from flexlock_hydra.archive.remotes import verdicts\n"
         "from flexlock_hydra.ports.git.repo import GitRepo\n"
         "from flexlock_hydra.record.verdict import Verdict\n"
         "for n in range(4):\n"

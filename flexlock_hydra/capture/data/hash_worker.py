@@ -32,7 +32,7 @@ package = types.ModuleType("flexlock_hydra")
 package.__path__ = [sys.argv[1]]
 sys.modules["flexlock_hydra"] = package
 from flexlock_hydra.capture.data import hash_worker
-hash_worker.main(sys.argv[2], int(sys.argv[3]))
+hash_worker.serve_tasks(sys.argv[2], int(sys.argv[3]))
 """
 _POLL = 1.0
 """Seconds between two looks at whether the job's process is still there."""
