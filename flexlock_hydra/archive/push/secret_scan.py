@@ -18,6 +18,7 @@ from flexlock_hydra.errors import PushError
 from flexlock_hydra.ports.git.remote import new_blobs
 from flexlock_hydra.ports.git.repo import GitRepo, TreeEntry
 from flexlock_hydra.record.layout import is_lock
+from flexlock_hydra.record.wording import lines_of
 
 _LARGEST = 4 << 20
 """Bytes above which a file is no text that anybody wrote."""
@@ -119,10 +120,8 @@ def refuse(leaks: Iterable[Leak], allowed: Iterable[str]) -> None:
     passed = {str(PurePosixPath(path)) for path in allowed}
     stopping = [leak for leak in leaks if leak.path not in passed]
     if stopping:
-        named = "\n".join(f"  {leak}" for leak in stopping[:_NAMED])
-        more = f"\n  and {len(stopping) - _NAMED} more" if len(stopping) > _NAMED else ""
         raise PushError(
-            f"what looks like a secret would be pushed:\n{named}{more}",
+            f"what looks like a secret would be pushed:\n{lines_of(stopping, _NAMED)}",
             hint="Take it out, or put its file into .gitignore, and run the job again; a tag "
             f"cannot be taken back. If it is none: --allow-secret {stopping[0].path}",
         )

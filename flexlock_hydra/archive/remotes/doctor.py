@@ -25,6 +25,7 @@ from flexlock_hydra.errors import FlexlockError
 from flexlock_hydra.ports.git.command import git, require_version, run_git
 from flexlock_hydra.ports.git.repo import GitRepo
 from flexlock_hydra.ports.store.store import RemoteSpec, open_store
+from flexlock_hydra.record.wording import some_of
 
 _FILES_AHEAD, _REMOTE_AHEAD = 2.0, 60.0
 """Seconds by which the clock of files here, or of a remote, may differ from this one."""
@@ -187,8 +188,7 @@ def _callback(repo: GitRepo) -> Finding:
     names = [os.fsdecode(name) for name in found.stdout.split(b"\0") if name]
     on = [name for name in names if _turns_on(repo.root / name)]
     if on:
-        more = f" and {len(on) - 1} more" if len(on) > 1 else ""
-        return Finding("callback", True, f"turned on in {on[0]}{more}")
+        return Finding("callback", True, f"turned on in {some_of(on, 1)}")
     if next(run_locks_below(repo.root), None):
         return Finding("callback", True, "in no config, but runs were recorded")
     return Finding(

@@ -17,6 +17,7 @@ from itertools import islice
 from typing import IO
 
 from flexlock_hydra.errors import DataError
+from flexlock_hydra.record.wording import some_of
 
 NEVER_DATA = frozenset({".git", ".hg", ".dvc"})
 """Names that DVC's own ignore rules leave out of any data (dvc.ignore)."""
@@ -53,8 +54,7 @@ class Few:
             self.kept.append(name)
 
     def __str__(self) -> str:
-        more = self.count - len(self.kept)
-        return ", ".join(self.kept) + (f" and {more:,} more" if more else "")
+        return some_of(self.kept, self.most, total=self.count)
 
 
 @dataclass

@@ -18,6 +18,7 @@ from flexlock_hydra.capture.lineage.find_locks import Reader
 from flexlock_hydra.errors import LockError
 from flexlock_hydra.record import layout, summary
 from flexlock_hydra.record.model import COMPLETED, INTERRUPTED, RUNNING, CodeRef, Predecessor
+from flexlock_hydra.record.wording import some_of
 
 _NAMED = 5
 """Runs that one warning names; it counts the rest."""
@@ -242,9 +243,7 @@ def _unfinished(origins: Iterable[Found]) -> Iterator[str]:
         runs.setdefault(origin.lock.run.status, []).append(origin.lock.run.id)
     runs.pop(COMPLETED, None)
     for status, ids in runs.items():
-        named = ", ".join(ids[:_NAMED])
-        more = f" and {len(ids) - _NAMED} more" if len(ids) > _NAMED else ""
-        yield f"predecessor {named}{more} is {status}"
+        yield f"predecessor {some_of(ids, _NAMED)} is {status}"
 
 
 def _node(found: Found, root: Path) -> Predecessor:

@@ -10,9 +10,9 @@ import click
 from flexlock_hydra.archive.runs.find import find_run
 from flexlock_hydra.cli.completion_names import RUN
 from flexlock_hydra.cli.views import comparison, render
+from flexlock_hydra.record.wording import some_of
 from flexlock_hydra.replay.compare.outcome import DIFFERS
 from flexlock_hydra.replay.compare.tolerance import Tolerance
-from flexlock_hydra.replay.env.requirements import few
 from flexlock_hydra.replay.rerun import rerun as replay
 from flexlock_hydra.replay.rerun.result import RerunResult, rerun_document
 
@@ -82,7 +82,7 @@ def show_rerun(reran: RerunResult) -> None:
         for text in reran.warned:
             click.echo(f"the recorded run warned: {render.printable(text)}")
     if made := reran.environment:
-        state = "the same" if made.same else f"not the same: {few(made.differences)}"
+        state = "the same" if made.same else f"not the same: {some_of(made.differences)}"
         click.echo(render.printable(f"environment: {state}, in {made.folder}"))
     if written := reran.written:
         count = render.plural(len(written.files), "file")

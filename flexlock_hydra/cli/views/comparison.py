@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import click
 
 from flexlock_hydra.cli.views import render
+from flexlock_hydra.record.wording import some_of
 from flexlock_hydra.replay.compare.outcome import (
     BOTH_FAILED,
     CLOSE,
@@ -52,7 +53,7 @@ def show_comparison(compared: Comparison) -> None:
     for outcome in compared.close:
         _line("close", str(outcome), "yellow")
     for pattern, left in compared.by_pattern().items():
-        click.echo(f"left out by {render.printable(pattern)}: {_names(left)}")
+        click.echo(f"left out by {render.printable(pattern)}: {_left_out_names(left)}")
     count = render.plural(len(compared.identical), "file")
     if compared.verdict != CLOSE:
         if compared.verdict != DIFFERS and not compared.identical:
@@ -84,11 +85,8 @@ def _closeness(compared: Comparison) -> str:
     return f"{line} (largest deviation {deviation.relative:.2g} of {place})"
 
 
-def _names(left: Sequence[LeftOut]) -> str:
-    names = list(dict.fromkeys(render.printable(_short(each)) for each in left))
-    more = len(names) - _NAMED
-    shown = ", ".join(names[:_NAMED])
-    return f"{shown} and {more} more" if more > 0 else shown
+def _left_out_names(left: Sequence[LeftOut]) -> str:
+    return some_of([*dict.fromkeys(render.printable(_short(each)) for each in left)], _NAMED)
 
 
 def _short(left: LeftOut) -> str:

@@ -12,6 +12,7 @@ from flexlock_hydra.archive.runs.find import RecordedRun
 from flexlock_hydra.capture.environment import process
 from flexlock_hydra.cli.views import render
 from flexlock_hydra.record.model import FAILED, MAIN, CodeState, DataEntry, Job, RunLock
+from flexlock_hydra.record.wording import some_of
 
 _NAMED = 5
 _MARGIN = 11
@@ -54,7 +55,7 @@ def _summary(found: RecordedRun, name: str) -> Iterator[tuple[str, str]]:
     yield "groups", " ".join(_groups(lock.job))
     yield "result", "" if lock.run.result is None else render.brief(lock.run.result, 200)
     yield "code", _code(lock.code)
-    yield "edited", _few(lock.code.dirty) if lock.code else ""
+    yield "edited", some_of(lock.code.dirty, _NAMED) if lock.code else ""
     yield "python", _python(lock)
     yield "outputs", _outputs(lock)
     yield "folder", str(found.folder)
@@ -86,11 +87,6 @@ def _code(code: CodeState | None) -> str:
     dirty = f", {render.plural(len(code.dirty), 'file')} not committed" if code.dirty else ""
     where = f"{code.commit[:12]} on {code.branch or 'no branch'}"
     return f"{where}{dirty}, {code.completeness}"
-
-
-def _few(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return f"{', '.join(names[:_NAMED])}{more}"
 
 
 def _python(lock: RunLock) -> str:
@@ -162,4 +158,4 @@ def _data_gaps(lock: RunLock) -> Iterator[str]:
             yield f"it stands on {prev.job} {run_id}, which failed"
         yield from (f"{prev.job} {run_id} was stale: {reason}" for reason in prev.stale)
     if lock.outputs is not None and lock.outputs.unhashed:
-        yield f"too large to be hashed: {_few([*lock.outputs.unhashed])}"
+        yield f"too large to be hashed: {some_of([*lock.outputs.unhashed], _NAMED)}"

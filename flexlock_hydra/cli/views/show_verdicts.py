@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from flexlock_hydra.record.verdict import VERDICTS, Verdict
+from flexlock_hydra.record.wording import some_of
 
 _FRACTION = re.compile(r"\.\d+")
 _NAMED = 3
@@ -30,9 +31,7 @@ def verdict_lines(history: Sequence[Verdict]) -> Iterator[str]:
 def _line(verdict: Verdict) -> str:
     where, what = verdict.where, verdict.environment
     by = f" by {where['by']}" if where.get("by") else ""
-    names = verdict.differ[:_NAMED]
-    more = f" and {len(verdict.differ) - _NAMED} more" if len(verdict.differ) > _NAMED else ""
-    named = f": {', '.join(names)}{more}" if names else ""
+    named = f": {some_of(verdict.differ, _NAMED)}" if verdict.differ else ""
     compared = "" if any(verdict.files.values()) else " (no file was compared)"
     when = _FRACTION.sub("", verdict.when)
     return (

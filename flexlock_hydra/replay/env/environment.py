@@ -22,10 +22,11 @@ from flexlock_hydra.capture.data.hash_index import cache_folder
 from flexlock_hydra.capture.environment import packages
 from flexlock_hydra.errors import RerunError
 from flexlock_hydra.record.model import Environment as Recorded
+from flexlock_hydra.record.wording import some_of
 from flexlock_hydra.replay.env.build import ELSEWHERE, Build, Say, missing, whole
 from flexlock_hydra.replay.env.interpreter import interpreter, python_of
 from flexlock_hydra.replay.env.own_wheel import Wheel, own_wheel
-from flexlock_hydra.replay.env.requirements import Requirements, few, requirements_of
+from flexlock_hydra.replay.env.requirements import Requirements, requirements_of
 
 _FRAGMENT = re.compile(r"#[^)]*")
 """The hash of a file, which was checked when it was installed, and is not always recorded."""
@@ -106,7 +107,7 @@ def chosen(
     was = _recorded(run.lock.environment)
     now = _State(f"{found.implementation} {found.version}", was.machine, _plain(found.packages))
     if others := list(_differences(replace(was, conda=None), now)):
-        say(f"{found.python} is not the run's environment: {few(others)}")
+        say(f"{found.python} is not the run's environment: {some_of(others)}")
     return Chosen(found.python)
 
 

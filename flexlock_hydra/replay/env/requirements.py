@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import posixpath
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -17,6 +17,7 @@ from flexlock_hydra.capture.environment.environment import is_lockfile
 from flexlock_hydra.capture.secrets.masker import MASK
 from flexlock_hydra.ports.git.repo import GitRepo
 from flexlock_hydra.record.model import RunLock
+from flexlock_hydra.record.wording import some_of
 from flexlock_hydra.replay.env.lock_files import Pins, read_pins
 
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?")
@@ -24,7 +25,6 @@ _VERSION = re.compile(r"[A-Za-z0-9][\w.+!-]*", re.ASCII)
 _RECORDED = re.compile(r"(?P<version>[^\s()]+)(?: \((?P<place>.*)\))?")
 _URL = re.compile(r"(?:https?|file|git\+(?:https?|ssh|file))://[^\s${}]+")
 """What uv takes; no line can follow, and no variable stands in it."""
-_SHOWN = 8
 _LARGEST = 64 << 20
 """Bytes of a lock file that is read."""
 
@@ -94,13 +94,13 @@ def requirements_of(run: RecordedRun) -> Requirements:
             lost += [name] if found.lost else []
             stale += [name] if known.others(name, found.version) else []
     if lost:
-        notes.append(f"installed from files that are not here, now from an index: {few(lost)}")
+        notes.append(f"installed from files that are not here, now from an index: {some_of(lost)}")
     if unused:
         notes.append("left out, as the job imported nothing from the folders that they were "
-                     f"edited in: {few(unused)}")
+                     f"edited in: {some_of(unused)}")
     if stale:
         notes.append(f"the run had other versions than its lock files, and has them again: "
-                     f"{few(stale)}")
+                     f"{some_of(stale)}")
     return Requirements(
         lines=lines,
         indexes=tuple(dict.fromkeys(indexes)),
@@ -220,12 +220,6 @@ def _versions(run: RecordedRun, name: str) -> Iterable[bytes]:
             yield path.read_bytes()
     except OSError:
         return
-
-
-def few(names: Sequence[str]) -> str:
-    """Some of many names, in words."""
-    more = f" and {len(names) - _SHOWN} more" if names[_SHOWN:] else ""
-    return ", ".join(names[:_SHOWN]) + more
 
 
 def _sha256(content: bytes) -> str:

@@ -22,11 +22,11 @@ from flexlock_hydra.errors import CodeError, RerunError, TargetError
 from flexlock_hydra.ports.git.command import require_version
 from flexlock_hydra.record import layout
 from flexlock_hydra.record.model import RunLock
+from flexlock_hydra.record.wording import some_of
 from flexlock_hydra.replay.compare.compare import moved_folders
 from flexlock_hydra.replay.compare.tolerance import Tolerance
 from flexlock_hydra.replay.env.environment import chosen
 from flexlock_hydra.replay.env.interpreter import interpreter
-from flexlock_hydra.replay.env.requirements import few
 from flexlock_hydra.replay.rerun.command import StartCommand, start_command
 from flexlock_hydra.replay.rerun.result import Again, Expected, RerunResult, WrittenOutside
 from flexlock_hydra.replay.rerun.stage import Stage, stage
@@ -158,7 +158,7 @@ def _lacking(run: RecordedRun, python: str) -> str:
     recorded = run.lock.environment.packages.items()
     gone = [f"{name} {version}" for name, version in recorded if name not in there]
     ways = "--env makes the recorded environment, --python P takes another"
-    return f" Not installed here: {few(gone)}; {ways}." if gone else ""
+    return f" Not installed here: {some_of(gone)}; {ways}." if gone else ""
 
 
 def _notes(
@@ -260,7 +260,7 @@ def _changes(run: RecordedRun, commit: str) -> str:
     if recorded is None or not repo.has_object(recorded):
         return "the recorded is not here to compare it with"
     paths = repo.diff(recorded, commit).paths
-    return f"differs from the recorded in {few(paths)}" if paths else "it is the recorded"
+    return f"differs from the recorded in {some_of(paths)}" if paths else "it is the recorded"
 
 
 def _current_commit(run: RecordedRun) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -21,9 +21,10 @@ from flexlock_hydra.capture.data.digest import (
 )
 from flexlock_hydra.capture.data.globs import outside
 from flexlock_hydra.capture.data.hash_index import HashIndex
-from flexlock_hydra.capture.data.walk import Few, LeaveOut
+from flexlock_hydra.capture.data.walk import LeaveOut
 from flexlock_hydra.errors import DataError, FlexlockError
 from flexlock_hydra.record.model import DataEntry, Outputs
+from flexlock_hydra.record.wording import some_of
 
 _CACHE = Path(".dvc", "cache")
 
@@ -235,11 +236,4 @@ def _compared(old: Mapping[str, str], new: Mapping[str, str]) -> str:
         "missing": sorted(old.keys() - new.keys()),
         "new": sorted(new.keys() - old.keys()),
     }
-    return "; ".join(f"{kind}: {_few(names)}" for kind, names in kinds.items() if names)
-
-
-def _few(names: Iterable[str]) -> str:
-    few = Few(10)
-    for name in names:
-        few.add(name)
-    return str(few)
+    return "; ".join(f"{kind}: {some_of(names, 10)}" for kind, names in kinds.items() if names)
