@@ -244,7 +244,7 @@ def peak_memory(bench: Bench, words: Sequence[str], root: Path) -> int:
 
 _PEAK = """
 import resource, sys
-from flexlock_hydra.cli.main import cli
+from flexlock_hydra.cli.group import cli
 cli.main(["-q", *sys.argv[1:]], standalone_mode=False)
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """

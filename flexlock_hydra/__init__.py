@@ -6,12 +6,12 @@ as well, and does nothing else.
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
-
 from flexlock_hydra.hooks.config.on_import import when_imported as _when_imported
 
+TYPE_CHECKING = False  # type checkers take it for true; typing takes half as long as Python's start
 if TYPE_CHECKING:
+    from typing import Any
+
     from flexlock_hydra.archive.pull.pull import pull as pull
     from flexlock_hydra.archive.push.push import push as push
     from flexlock_hydra.archive.query.dataframe import runs as runs
@@ -65,6 +65,8 @@ _when_imported("omegaconf", _register)
 def __getattr__(name: str) -> Any:
     if name not in _PUBLIC:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import importlib
+
     module, attribute = _PUBLIC[name].split(":")
     return getattr(importlib.import_module(f"{__name__}.{module}"), attribute)
 

@@ -3,4 +3,4 @@
 from flexlock_hydra.cli.main import main
 
 if __name__ == "__main__":
-    main()
+    main("python -m flexlock_hydra")

@@ -9,9 +9,7 @@ from click.shell_completion import (
     get_completion_class,
 )
 
-PROGRAM = "flexlock-hydra"
-VARIABLE = "_FLEXLOCK_HYDRA_COMPLETE"
-"""Tells the program that a shell asks; click derives the name from the program's."""
+from flexlock_hydra.cli.main import COMPLETE_VARIABLE, PROGRAM
 
 
 @add_completion_class
@@ -43,4 +41,4 @@ def command(ctx: click.Context, shell: str) -> None:
     """
     kind = get_completion_class(shell)
     assert kind is not None
-    click.echo(kind(ctx.find_root().command, {}, PROGRAM, VARIABLE).source())
+    click.echo(kind(ctx.find_root().command, {}, PROGRAM, COMPLETE_VARIABLE).source())

@@ -87,7 +87,7 @@ def _latest(incomplete: str) -> Iterator[tuple[str, str]]:
 
 def _runs(incomplete: str) -> Iterator[tuple[str, str]]:
     """Ids, then output directories, the newest first."""
-    runs = sorted(_seen(_root()), key=lambda run: (run.started, run.id), reverse=True)
+    runs = sorted(_seen(), key=lambda run: (run.started, run.id), reverse=True)
     said = {run.id: _said(run) for run in runs}
     for run in [run for run in runs if run.id.startswith(incomplete)][:_MOST]:
         yield run.id, said[run.id]
@@ -109,18 +109,12 @@ def _tags(incomplete: str) -> Iterator[tuple[str, str]]:
         yield name, "a pushed run"
 
 
-def _root() -> Path:
-    """The project's root, without asking git."""
-    here = Path.cwd()
-    return next((up for up in (here, *here.parents) if (up / ".git").exists()), here)
-
-
-def _seen(root: Path) -> Iterator[_Seen]:
-    from flexlock_hydra.capture.lineage.find_files import find_files
+def _seen() -> Iterator[_Seen]:
+    from flexlock_hydra.capture.lineage.find_files import find_files, project_root
     from flexlock_hydra.record.layout import is_lock
 
     here, deadline = Path.cwd(), time.monotonic() + _PATIENCE
-    for path in find_files(root, is_lock, last_first=True):
+    for path in find_files(project_root(), is_lock, last_first=True):
         run = _look(path, here)
         if run is not None:
             yield run

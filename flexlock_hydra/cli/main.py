@@ -1,25 +1,41 @@
-"""The command line: one group, one file a command, one error border."""
+"""The entry point: the table of commands, and what is answered without loading any of them.
+
+click takes as long to import as Python to start three times, so ``--help`` and ``--version``
+alone are answered here. This module imports what Python has loaded anyway, and nothing else.
+"""
 
 from __future__ import annotations
 
-import importlib
-import logging
+import gc
 import os
-import signal
 import sys
-from pathlib import Path
-
-import click
-from click.shell_completion import CompletionItem
 
 from flexlock_hydra import __version__
-from flexlock_hydra.errors import FlexlockError
 
-BUG = 3
-INTERRUPTED = 130
-TERMINATED = 143
+PROGRAM = "flexlock-hydra"
+COMPLETE_VARIABLE = "_FLEXLOCK_HYDRA_COMPLETE"
+"""Tells the program that a shell asks; click derives the name from the program's."""
 
-_COMMANDS = {
+ABOUT = """\
+  Reproducible Hydra runs: record, push, pull, run again, compare.
+
+  RUN is an output directory, a run.lock, a run id or a unique prefix of one,
+  @latest, or a tag (flexlock/<job name>/<run id>).
+
+  Exit codes: 0 fine, 1 differs, 2 an error with a way on, 3 a bug of ours,
+  130 interrupted.
+"""
+
+OPTIONS = {
+    "--version": "Show the version and exit.",
+    "-C DIR": "Run as if started in DIR.",
+    "-q, --quiet": "Print results and errors only.",
+    "-v, --verbose": "Show each git command and transfer.",
+    "--debug": "Show a traceback when a command fails.",
+    "-h, --help": "Show this message and exit.",
+}
+
+COMMANDS = {
     "show": ("inspect.show", "Show what was recorded of RUN."),
     "ls": ("inspect.ls", "List runs, or what was pushed."),
     "diff": ("inspect.diff", "Compare two runs."),
@@ -36,109 +52,60 @@ _COMMANDS = {
     "remote": ("transfer.remote", "Set up where the data of pushed runs goes."),
     "completion": ("completion", "Print a shell's completion script."),
 }
-"""Name -> its module, what the help says of it: no command is loaded to be listed."""
+"""Name -> its module below this folder, and what the help says of it."""
+
+_WIDTH = 80
 
 
-class LazyGroup(click.Group):
-    """Imports a command's module when the command is asked for."""
+def main(program: str = "") -> None:
+    """Run the command line of this process; the console script's entry point.
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """The commands in the order of their use."""
-        return list(_COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """The command of a name."""
-        if cmd_name not in _COMMANDS:
-            return None
-        module = importlib.import_module(f"flexlock_hydra.cli.{_COMMANDS[cmd_name][0]}")
-        command: click.Command = module.command
-        return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """List the commands in the help."""
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, said) for name, (_, said) in _COMMANDS.items()])
-
-    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
-        """The options and commands that begin so."""
-        commands = [
-            CompletionItem(name, help=said)
-            for name, (_, said) in _COMMANDS.items()
-            if name.startswith(incomplete)
-        ]
-        return [*commands, *click.Command.shell_complete(self, ctx, incomplete)]
-
-
-def _change_folder(ctx: click.Context, param: click.Parameter, value: Path | None) -> None:
-    if value is not None:
-        os.chdir(value)
-
-
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(__version__, prog_name="flexlock-hydra")
-@click.option(
-    "-C",
-    "folder",
-    metavar="DIR",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
-    callback=_change_folder,
-    expose_value=False,
-    is_eager=True,
-    help="Run as if started in DIR.",
-)
-@click.option("-q", "--quiet", is_flag=True, help="Print results and errors only.")
-@click.option("-v", "--verbose", is_flag=True, help="Show each git command and transfer.")
-@click.option("--debug", is_flag=True, help="Show a traceback when a command fails.")
-@click.pass_context
-def cli(ctx: click.Context, quiet: bool, verbose: bool, debug: bool) -> None:
-    """Reproducible Hydra runs: record, push, pull, run again, compare.
-
-    RUN is an output directory, a run.lock, a run id or a unique prefix of one, @latest,
-    or a tag (flexlock/<job name>/<run id>).
-
-    Exit codes: 0 fine, 1 differs, 2 an error with a way on, 3 a bug of ours, 130 interrupted.
+    Args:
+        program: how it was started, for the usage line; the script's name without it.
     """
-    if verbose:
-        logging.basicConfig(format="%(message)s", stream=sys.stderr)
-        logging.getLogger("flexlock_hydra").setLevel(logging.DEBUG)
-    ctx.obj = {"quiet": quiet, "verbose": verbose, "debug": debug}
-
-
-def main() -> None:
-    """The entry point: every error of ours ends here, in words."""
-    if "_FLEXLOCK_HYDRA_COMPLETE" in os.environ:
-        importlib.import_module("flexlock_hydra.cli.completion")
-    debug = "--debug" in sys.argv
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))  # to give back what is borrowed
+    program = program or os.path.basename(sys.argv[0])
     try:
-        sys.exit(cli.main(standalone_mode=False) or 0)
-    except click.exceptions.Exit as done:
-        sys.exit(done.exit_code)
-    except (KeyboardInterrupt, click.exceptions.Abort):
-        sys.exit(INTERRUPTED)
+        said = _said_at_once(program, sys.argv[1:])
+        if said is not None:
+            print(said, flush=True)
+            sys.exit()
+        gc.disable()  # until all is imported, which stays to the end: the group turns it on again
+        from flexlock_hydra.cli.group import run
+
+        run(program)
     except BrokenPipeError:
+        # what is left in the buffer would fail once more, and be told, at the end of Python
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(2)
-    except FlexlockError as error:
-        _tell(f"error: {error}", error.hint, debug)
-        sys.exit(error.exit_code)
-    except Exception as error:  # the one border: what gets here is a bug
-        _tell(
-            f"bug: {type(error).__name__}: {error}",
-            "Please report it with the output of the same command and --debug.",
-            debug,
-        )
-        sys.exit(BUG)
 
 
-def _tell(message: str, hint: str, debug: bool) -> None:
-    if debug:
-        import traceback
+def help_page(program: str) -> str:
+    """What ``--help`` prints on 80 columns, as click lays it out."""
+    rows = {"Options": OPTIONS, "Commands": {name: said for name, (_, said) in COMMANDS.items()}}
+    parts = [f"Usage: {program} [OPTIONS] COMMAND [ARGS]...\n", ABOUT]
+    for title, texts in rows.items():
+        width = max(map(len, texts))
+        lines = (f"  {name.ljust(width)}  {said}\n" for name, said in texts.items())
+        parts.append(f"{title}:\n{''.join(lines)}")
+    return "\n".join(parts).rstrip("\n")
 
-        traceback.print_exc()
-    click.secho(message, fg="red", err=True)
-    if hint:
-        click.echo(f"  {hint}", err=True)
+
+def _said_at_once(program: str, words: list[str]) -> str | None:
+    """The answer to ``--version`` or ``--help``; None where click must give it."""
+    if COMPLETE_VARIABLE in os.environ:
+        return None
+    if words == ["--version"]:
+        return f"{PROGRAM}, version {__version__}"
+    if words in (["--help"], ["-h"]) and _is_wide():
+        return help_page(program)
+    return None
+
+
+def _is_wide() -> bool:
+    """Whether click would lay out text for 80 columns, the most that it takes."""
+    if "COLUMNS" in os.environ:
+        return False
+    try:
+        return os.get_terminal_size().columns >= _WIDTH
+    except OSError:  # no terminal
+        return True

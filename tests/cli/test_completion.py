@@ -14,7 +14,7 @@ from pathlib import Path
 import click
 import pytest
 
-from flexlock_hydra.cli.main import cli
+from flexlock_hydra.cli.group import cli
 from flexlock_hydra.record import lockfile
 from tests.conftest import Project
 from tests.support.lineages import lock_of, put, run_id

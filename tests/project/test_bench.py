@@ -15,7 +15,7 @@ BENCH = Path(__file__).parents[2] / "benchmarks" / "bench.py"
 @pytest.mark.slow
 def test_every_row_of_a_small_trial(project: Project) -> None:
     """Each comparison runs to its end and prints its row; the page is left as it is."""
-    page = BENCH.parents[2] / "docs" / "performance.md"
+    page = BENCH.parents[1] / "docs" / "performance.md"
     before = page.read_bytes()
     said = project.call(sys.executable, BENCH, "--trial").out
     rows = [line for line in said.splitlines() if line.startswith("| ")]

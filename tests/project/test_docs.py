@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 import pytest
 
-from flexlock_hydra.cli.main import cli
+from flexlock_hydra.cli.group import cli
 from flexlock_hydra.hooks.config.options import FlexlockConf
 from tests.conftest import Project
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from flexlock_hydra.archive.query import run_index
 from flexlock_hydra.archive.query.run_index import Row, RunIndex
 from flexlock_hydra.capture.data.walk import is_settled, stamp
-from flexlock_hydra.capture.lineage.find_files import look_below
+from flexlock_hydra.capture.lineage.find_files import look_below, repo_above
 from flexlock_hydra.errors import GitError, LockError
 from flexlock_hydra.ports.git.command import git
 from flexlock_hydra.record import layout
@@ -128,7 +128,8 @@ def catalog(
 
 def _locks(folder: str, warnings: list[str]) -> Iterator[_Found]:
     """The locks below a folder."""
-    repos = {os.path.dirname(folder): _repo_above(os.path.dirname(folder))}
+    around = repo_above(Path(folder).parent)
+    repos = {os.path.dirname(folder): str(around) if around else None}
     for looked in look_below(Path(folder), layout.is_lock):
         if looked.error is not None:
             warnings.append(f"{looked.folder} cannot be looked into: {looked.error.strerror}")
@@ -140,12 +141,6 @@ def _locks(folder: str, warnings: list[str]) -> Iterator[_Found]:
                 yield _Found(entry.path, stamp(entry.stat()), repo)
             except OSError:
                 continue  # it went away meanwhile
-
-
-def _repo_above(folder: str) -> str | None:
-    """The root of the nearest repository, without asking git."""
-    path = Path(folder)
-    return next((str(up) for up in (path, *path.parents) if (up / ".git").exists()), None)
 
 
 def _renewed(

@@ -75,12 +75,6 @@ def _sorted(runs: list[ListedRun], column: Column, descending: bool) -> list[Lis
     return [run for _, run in have] + [run for key, run in keys if key == named.LAST]
 
 
-def here() -> Path:
-    """The project's root, without asking git; else the working folder."""
-    folder = Path.cwd()
-    return next((up for up in (folder, *folder.parents) if (up / ".git").exists()), folder)
-
-
 def _checked(folder: Path) -> Path:
     if not folder.is_dir():
         raise RunNotFoundError(f"no folder {folder}", hint="Name folders that hold runs.")

@@ -24,6 +24,16 @@ class Looked(NamedTuple):
     """Why it could not be looked into."""
 
 
+def repo_above(folder: Path) -> Path | None:
+    """The root of the nearest repository around a folder, without asking git."""
+    return next((up for up in (folder, *folder.parents) if (up / ".git").exists()), None)
+
+
+def project_root() -> Path:
+    """The root of the repository around the working folder; without one, that folder itself."""
+    return repo_above(Path.cwd()) or Path.cwd()
+
+
 def find_files(
     root: Path, wanted: Callable[[str], bool], *, last_first: bool = False
 ) -> Iterator[Path]:

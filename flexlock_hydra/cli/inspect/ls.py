@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from flexlock_hydra.capture.lineage.find_files import look_below, project_root
 from flexlock_hydra.cli.views import render
+from flexlock_hydra.record.layout import is_lock
 
 if TYPE_CHECKING:
     from flexlock_hydra.archive.remotes.list_tags import ListedTag
 
 _LOCAL = ("where", "sort", "columns", "as_csv")
+_NEWEST = "-started"
 
 
 @click.command("ls", short_help="List runs, or what was pushed.")
@@ -52,7 +56,7 @@ def command(
     elif as_csv and as_json:
         raise click.UsageError("Take one of --csv and --json.")
     else:
-        _local(folders, where, sort or "-started", columns, as_csv, as_json)
+        _local(folders, where, sort or _NEWEST, columns, as_csv, as_json)
 
 
 def _refuse_mixed(ctx: click.Context, on_remote: bool) -> None:
@@ -72,8 +76,10 @@ def _local(
     as_csv: bool,
     as_json: bool,
 ) -> None:
-    import gc
-
+    searched = [*folders] or [project_root()]
+    if sort == _NEWEST and not (where or names or as_csv or as_json) and _hold_no_run(searched):
+        click.echo(_nothing(0, folders))
+        return
     gc.disable()  # very many small objects are made, and all of them are needed to the end
     from flexlock_hydra.archive.query import columns, search
     from flexlock_hydra.cli.views import run_table
@@ -81,7 +87,7 @@ def _local(
     shown = _names(names) if names else run_table.USUAL
     key = run_table.named_column(sort.removeprefix("-"))
     found = search.search(
-        folders or [search.here()],
+        searched,
         where=where,
         sort=key,
         descending=sort.startswith("-"),
@@ -97,6 +103,12 @@ def _local(
         run_table.run_table(found.runs, shown)
     else:
         click.echo(_nothing(found.seen, folders))
+
+
+def _hold_no_run(folders: Sequence[Path]) -> bool:
+    """Whether all folders could be looked into and hold no lock: then no index is opened."""
+    looked = (each for folder in folders for each in look_below(folder, is_lock))
+    return not any(each.files or each.error for each in looked)
 
 
 def _names(text: str) -> list[str]:

@@ -1,13 +1,13 @@
-"""How results look: JSON for programs, aligned text for people."""
+"""How results look: JSON for programs, aligned text for people.
+
+Every command loads this module, so that it loads what it needs where it needs it.
+"""
 
 from __future__ import annotations
 
-import json
 import math
 import re
-import shutil
 import sys
-import textwrap
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,6 +25,8 @@ _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)
 
 def print_json(document: Any) -> None:
     """One JSON document on standard output."""
+    import json
+
     click.echo(json.dumps(_finite(document), indent=2, ensure_ascii=False, default=str))
 
 
@@ -82,11 +84,15 @@ def table(lines: Sequence[Sequence[str]], indent: int = 2) -> None:
 
 def columns() -> int:
     """The width of the terminal; 80 where there is none."""
+    import shutil
+
     return shutil.get_terminal_size().columns
 
 
 def _wrapped(text: str, width: int, *, within: bool = False) -> list[str]:
     """The lines of a text; words stay whole unless they may be broken ``within``."""
+    import textwrap
+
     lines = textwrap.wrap(
         text, max(width, 20), break_long_words=within, break_on_hyphens=False
     )
@@ -203,6 +209,8 @@ def plural(count: int, noun: str) -> str:
 
 
 def brief(value: Any, limit: int = 60) -> str:
-    """A value on one line."""
+    """A value on one line, cut where it is longer than the limit."""
+    import json
+
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
     return text if len(text) <= limit else f"{text[: limit - 1]}…"

@@ -1,15 +1,19 @@
 """Do something once a module is imported, without importing it.
 
-The command line would pay for OmegaConf at each start, although few commands need it.
+The command line would pay for OmegaConf at each start, although few commands need it. It pays
+for this module at each start, which is why that imports nothing.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
-from importlib.machinery import ModuleSpec
-from types import ModuleType
-from typing import Any
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from importlib.machinery import ModuleSpec
+    from types import ModuleType
+    from typing import Any
 
 
 def when_imported(name: str, then: Callable[[], None]) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from flexlock_hydra.capture.code import imports
 from flexlock_hydra.capture.code.snapshot import Snapshot, find_repo
 from flexlock_hydra.capture.environment.packages import editable_installs
+from flexlock_hydra.capture.lineage.find_files import repo_above
 from flexlock_hydra.errors import FlexlockError
 from flexlock_hydra.ports.git.repo import GitRepo
 from flexlock_hydra.record.model import MAIN, CodeState
@@ -49,7 +50,7 @@ def find_extra_repos(
         folders += [(name, path, False) for name, path in installed if name not in asked]
     roots = {main.root} if main else set()
     for name, folder, must in folders:
-        place = _repo_folder(folder)
+        place = repo_above(folder)
         if place in roots:
             continue
         try:
@@ -95,11 +96,6 @@ def with_imports(state: CodeState, kept: Snapshot) -> CodeState:
     if state.import_paths is None:
         return state
     return replace(state, import_paths=tuple(imports.import_paths(kept.repo.root)))
-
-
-def _repo_folder(folder: Path) -> Path | None:
-    """The nearest folder with a ``.git``, found without a process."""
-    return next((up for up in (folder, *folder.parents) if (up / ".git").exists()), None)
 
 
 def _free_name(name: str, taken: Iterable[str]) -> str:
