@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from flexlock_hydra.archive.runs.find import RecordedRun
+from flexlock_hydra.archive.runs.recorded_run import RecordedRun
 from flexlock_hydra.cli.views import drawing
 from flexlock_hydra.record.model import DataEntry
 from flexlock_hydra.replay.explain.graph import Graph, graph_of

@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from flexlock_hydra.archive.runs.find import RecordedRun, find_run
+from flexlock_hydra.archive.runs.find import find_run
+from flexlock_hydra.archive.runs.recorded_run import RecordedRun
 from flexlock_hydra.archive.tag.read_tag import Tagged, read_tagged
 from flexlock_hydra.errors import GitError, RunNotFoundError
 from flexlock_hydra.ports.git.command import git, redact_url, run_git

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from flexlock_hydra.archive.remotes.choose import choose_remote, with_settings
-from flexlock_hydra.archive.runs.find import RecordedRun
+from flexlock_hydra.archive.runs.recorded_run import RecordedRun
 from flexlock_hydra.archive.tag.read_tag import read_tagged
 from flexlock_hydra.capture.data.digest import (
     Digest,

@@ -11,12 +11,12 @@ from pathlib import Path
 
 from flexlock_hydra.archive.pull.pull import restore_for_drill
 from flexlock_hydra.archive.tag.payload import Payload
-from flexlock_hydra.archive.tag.plan import join_path
 from flexlock_hydra.capture.data.digest import FileDigest, digest_file
 from flexlock_hydra.errors import PushError
 from flexlock_hydra.ports.git.remote import fetch_refs, push_refs
 from flexlock_hydra.ports.git.repo import GitRepo, TreeEntry
 from flexlock_hydra.ports.store.store import Store
+from flexlock_hydra.record.relative_path import join_path
 
 _DRILL_REFS = "refs/flexlock/drill"
 _NAMED = 10

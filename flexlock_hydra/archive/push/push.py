@@ -21,11 +21,10 @@ from flexlock_hydra.archive.push.drill import drill
 from flexlock_hydra.archive.push.secret_scan import in_commits, in_locks, in_tree, refuse
 from flexlock_hydra.archive.remotes.announce import Announcement, pushing
 from flexlock_hydra.archive.remotes.choose import choose_git_remote, choose_remote
-from flexlock_hydra.archive.runs.find import RecordedRun, RecordedSweep
+from flexlock_hydra.archive.runs.recorded_run import RecordedRun, RecordedSweep
 from flexlock_hydra.archive.tag import metafiles, tag_object
 from flexlock_hydra.archive.tag.listings import damaged
 from flexlock_hydra.archive.tag.payload import Payload, load_payload
-from flexlock_hydra.archive.tag.plan import with_parents
 from flexlock_hydra.archive.tag.read_tag import MANIFEST_ERRORS, check_manifest
 from flexlock_hydra.archive.tag.subject import Subject, subject_of
 from flexlock_hydra.capture.code.scope import is_hydras
@@ -37,6 +36,7 @@ from flexlock_hydra.ports.git.repo import GitRepo
 from flexlock_hydra.ports.store.store import RemoteSpec, Store, open_store
 from flexlock_hydra.record import layout
 from flexlock_hydra.record.model import EXACT
+from flexlock_hydra.record.relative_path import with_parents
 
 Progress = Callable[[int, int, int, int], None]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from platformdirs import user_data_path
 
-from flexlock_hydra.archive.runs.find import is_pulled
+from flexlock_hydra.archive.runs.recorded_run import is_pulled
 from flexlock_hydra.errors import GitError
 from flexlock_hydra.ports.git.repo import GitRepo
 from flexlock_hydra.ports.store.dvc_config import ProjectRemotes

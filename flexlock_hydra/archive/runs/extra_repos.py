@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from flexlock_hydra.archive.runs.find import RecordedRun, is_pulled, original_root
+from flexlock_hydra.archive.runs.recorded_run import RecordedRun, is_pulled, original_root
 from flexlock_hydra.ports.git.repo import GitRepo
 from flexlock_hydra.record import layout
 from flexlock_hydra.record.model import CodeState, RunLock

@@ -6,77 +6,25 @@ import os
 import posixpath
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
-from flexlock_hydra.capture.data.paths import record_path
+from flexlock_hydra.archive.runs.recorded_run import (
+    RecordedRun,
+    RecordedSweep,
+    load_run,
+    load_sweep,
+)
 from flexlock_hydra.capture.environment import process
 from flexlock_hydra.capture.lineage.find_files import find_files
-from flexlock_hydra.errors import CodeError, LockError, RunNotFoundError
+from flexlock_hydra.errors import LockError, RunNotFoundError
 from flexlock_hydra.ports.git.repo import GitRepo
-from flexlock_hydra.record import layout, lockfile, sweep
-from flexlock_hydra.record.model import RUNNING, RunLock
-from flexlock_hydra.record.sweep import SweepLock
+from flexlock_hydra.record import layout, lockfile
+from flexlock_hydra.record.model import RunLock
 
 LATEST = "@latest"
 _NAMED = 10
 """Runs that are named where a prefix fits more."""
 _ID_PREFIX = re.compile(r"\d{4}[0-9TZ]*(-[0-9a-f]*)?")
-
-
-@dataclass(frozen=True)
-class RecordedRun:
-    """A run's lock, judged as of now, and the project that it lies in."""
-
-    path: Path
-    lock: RunLock
-    root: Path
-    repo: GitRepo | None
-    content: bytes = field(repr=False)
-    """The lock's own bytes, as they were read."""
-    tag: str | None = None
-    """The tag in whose tree the lock was found; None where it lies in its folder."""
-
-    @property
-    def folder(self) -> Path:
-        """The output directory."""
-        return self.path.parent
-
-    def require_repo(self) -> GitRepo:
-        """The project's repository.
-
-        Raises:
-            CodeError: the run does not lie in one.
-        """
-        if self.repo is None:
-            raise CodeError(
-                f"{self.path} is in no git repository",
-                hint="A run needs one for its code: git init, commit, run again.",
-            )
-        return self.repo
-
-
-@dataclass(frozen=True)
-class RecordedSweep:
-    """A sweep's lock as it was written, and as its jobs are now."""
-
-    path: Path
-    recorded: SweepLock
-    lock: SweepLock
-
-    @property
-    def folder(self) -> Path:
-        """The sweep's directory."""
-        return self.path.parent
-
-    def save(self) -> None:
-        """Write what is known now, unless the sweep's own process may still do so.
-
-        Raises:
-            OSError: the folder cannot be written to.
-        """
-        if self.lock != self.recorded and self.lock.status != RUNNING:
-            lockfile.write(self.lock, self.path)
 
 
 def find_run(name: str | Path, start: Path | None = None) -> RecordedRun:
@@ -134,23 +82,15 @@ def find_sweep(name: str | Path, start: Path | None = None) -> RecordedSweep | N
     if not layout.is_sweep_lock(path.name):
         path = path / layout.SWEEP_LOCK
     if os.path.isfile(path) and not (path.parent / layout.LOCK).exists():
-        return _load_sweep(path)
+        return load_sweep(path)
     tag = layout.parse_tag(str(name))
     sweep_id = tag[1] if tag else str(name)
     if not layout.RUN_ID.fullmatch(sweep_id):
         return None
     for path in find_files(_search_root(start), layout.is_sweep_lock):
         if lockfile.has_id(path, sweep_id):
-            return _load_sweep(path)
+            return load_sweep(path)
     return None
-
-
-def _load_sweep(path: Path) -> RecordedSweep:
-    from flexlock_hydra.capture.lineage.sweep_jobs import observe
-
-    path = path.absolute()
-    recorded = sweep.read_sweep_lock(path)
-    return RecordedSweep(path, recorded, observe(recorded, path.parent))
 
 
 def _lock_at(path: Path) -> Path | None:
@@ -163,34 +103,6 @@ def _lock_at(path: Path) -> Path | None:
         raise RunNotFoundError(
             f"{str(path)[:200]} cannot be looked at: {error.strerror}", hint="Check its name."
         ) from error
-
-
-def load_run(path: Path, near: GitRepo | None = None) -> RecordedRun:
-    """The run of a lock file; ``near`` is a repository that it probably lies in."""
-    path = path.absolute()
-    content = lockfile.read_content(path)
-    lock = process.judge(lockfile.parse_lock(content, where=str(path)))
-    repo = near if near and _is_in(path, near.root) else GitRepo.find(path.parent)
-    repo = repo or _recorded_repo(lock)
-    root = repo.root if repo else path.parent
-    if is_pulled(root) and process.is_alive(lock.run.process) is None:
-        lock = process.ended(lock)  # only runs that have ended are pushed
-    return RecordedRun(path, lock, root, repo, content)
-
-
-def _is_in(path: Path, root: Path) -> bool:
-    """Whether a repository's root is the nearest one above a path, without asking git."""
-    for folder in path.parents:
-        if folder == root:
-            return True
-        if os.path.lexists(folder / ".git"):
-            return False
-    return False
-
-
-def is_pulled(root: Path) -> bool:
-    """Whether a project was restored from a tag."""
-    return (root / layout.METAFILES).is_dir()
 
 
 def run_locks_below(root: Path) -> Iterator[tuple[str, str, Path]]:
@@ -292,27 +204,3 @@ def _candidate(run_id: str, path: Path) -> str:
         return f"{run_id}  (its lock cannot be read)"
     job, started = (repr(text[:60])[1:-1] for text in (lock.job.name, lock.run.started[:19]))
     return f"{run_id}  {job}  {started.replace('T', ' ')} UTC"
-
-
-def original_root(lock: RunLock) -> str:
-    """The project's root on the machine where the run was recorded."""
-    cwd = lock.job.command.cwd
-    return posixpath.normpath(posixpath.join(cwd, lock.code.path)) if lock.code else cwd
-
-
-def original_folder(run: RecordedRun) -> str:
-    """The output directory on the machine where the run was recorded."""
-    if run.lock.job.output_dir is not None:
-        return run.lock.job.output_dir
-    path = record_path(run.folder, run.root)
-    outside = path.removeprefix(f"{layout.FSROOT}/")
-    return posixpath.join(original_root(run.lock), path if outside == path else f"/{outside}")
-
-
-def _recorded_repo(lock: RunLock) -> GitRepo | None:
-    """The repository that the job ran in, of a lock that was written outside of it."""
-    place = Path(original_root(lock))
-    if lock.code is None or not place.is_dir():
-        return None
-    repo = GitRepo.find(place)
-    return repo if repo and repo.has_object(lock.code.commit) else None

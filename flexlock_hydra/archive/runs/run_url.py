@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from flexlock_hydra.archive.runs.find import RecordedRun, find_run
+from flexlock_hydra.archive.runs.find import find_run
+from flexlock_hydra.archive.runs.recorded_run import RecordedRun
 from flexlock_hydra.errors import FlexlockError
 from flexlock_hydra.record import layout, lockfile
 from flexlock_hydra.record.model import RunLock

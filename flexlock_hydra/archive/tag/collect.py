@@ -2,43 +2,27 @@
 
 from __future__ import annotations
 
-import hashlib
 import posixpath
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from itertools import chain
 from pathlib import Path
 
-from flexlock_hydra.archive.runs.find import (
-    RecordedRun,
-    is_pulled,
-    load_run,
-    original_root,
-    run_locks_below,
-)
-from flexlock_hydra.archive.tag.plan import Piece, is_under
+from flexlock_hydra.archive.runs.places import places_now, restored_path
+from flexlock_hydra.archive.runs.recorded_run import RecordedRun, is_pulled, original_root
+from flexlock_hydra.archive.tag.plan import Piece
 from flexlock_hydra.capture.data.digest import Digest, FileDigest, digest, digest_bytes, of_files
 from flexlock_hydra.capture.data.globs import outside
 from flexlock_hydra.capture.data.hash_index import HashIndex
 from flexlock_hydra.capture.data.paths import record_path
+from flexlock_hydra.record.relative_path import is_under
 from flexlock_hydra.capture.data.walk import LeaveOut
 from flexlock_hydra.capture.lineage.staleness import written_since
-from flexlock_hydra.errors import DataError, PushError, RunNotFoundError
+from flexlock_hydra.errors import DataError
 from flexlock_hydra.ports.git.repo import GitRepo, TreeEntry
-from flexlock_hydra.record import layout, lockfile
-from flexlock_hydra.record.model import RUNNING, DataEntry, Outputs, Predecessor
+from flexlock_hydra.record import layout
+from flexlock_hydra.record.model import DataEntry, Outputs
 
 OUTPUTS = "outputs"
-
-
-def predecessors(run: RecordedRun) -> list[RecordedRun]:
-    """The runs that this one stands on, the newest first.
-
-    Raises:
-        RunNotFoundError: the lock of one is gone. PushError: it is not the recorded one.
-    """
-    graph = sorted(run.lock.prevs.items(), reverse=True)
-    return [predecessor(run, run_id, prev) for run_id, prev in graph]
 
 
 @dataclass(frozen=True)
@@ -83,7 +67,7 @@ class DataCollector:
         foreign = Path(entry.place).is_absolute() or run.root != self.home
         absolute = posixpath.join(original_root(run.lock), entry.place)
         restored = layout.fsroot_path(absolute) if foreign else entry.place
-        path, found = locate(run, name, entry, self.index)
+        path, found = locate_input(run, name, entry, self.index)
         partial = entry.base is not None
         return Piece(run.lock.run.id, name, restored, found, path, partial=partial)
 
@@ -91,7 +75,7 @@ class DataCollector:
         return Piece(
             run.lock.run.id,
             OUTPUTS,
-            restore_path(run.folder, self.home),
+            restored_path(record_path(run.folder, self.home)),
             digest_outputs(run, recorded, self.index),
             run.folder,
             frozenset((*recorded.left_out, *(recorded.unhashed or ()))),
@@ -146,42 +130,7 @@ def _size(path: Path) -> int | None:
     return path.stat().st_size if path.is_file() else None
 
 
-def restore_path(path: Path, root: Path) -> str:
-    """Where a file or folder comes back, relative to the restored root."""
-    recorded = record_path(path, root)
-    return layout.fsroot_path(recorded) if Path(recorded).is_absolute() else recorded
-
-
-def places(run: RecordedRun, recorded: str) -> list[Path]:
-    """Where a recorded path may lie: its own place, or where a pull brought it.
-
-    In a pulled project, a path of the original machine is only looked for below it.
-    """
-    absolute = posixpath.join(original_root(run.lock), recorded)
-    restored = [
-        run.root / layout.other_version_path(run.lock.run.id, _inside(recorded)),
-        run.root / layout.fsroot_path(absolute),
-    ]
-    if Path(recorded).is_absolute() and is_pulled(run.root):
-        return restored
-    return [run.root / recorded, *restored]
-
-
-def moved_places(run: RecordedRun, recorded: str) -> Iterator[Path]:
-    """Where a path in a predecessor's folder is by now, whose recorded name leads elsewhere.
-
-    The folder was renamed since, or the name is a link that was set anew. This looks through
-    all runs of the project.
-    """
-    for run_id, prev in run.lock.prevs.items():
-        if not is_under(recorded, prev.path):
-            continue
-        for _, known, lock in run_locks_below(run.root):
-            if known == run_id:
-                yield lock.parent / posixpath.relpath(recorded, prev.path)
-
-
-def locate(
+def locate_input(
     run: RecordedRun, name: str, entry: DataEntry, index: HashIndex | None = None
 ) -> tuple[Path, Digest]:
     """An input of a run where it lies now, equal to its record.
@@ -196,7 +145,7 @@ def locate(
             hint="Put it in place and run the job again.",
         )
     found = None
-    for path in chain(places(run, entry.place), moved_places(run, entry.place)):
+    for path in places_now(run, entry.place):
         if path.exists():
             found = digest(path, outside(entry.parts), index)
             if found.md5 == entry.md5:
@@ -261,50 +210,3 @@ class CommitTrees:
         if passed_over is not None:
             below = {name: file for name, file in below.items() if not passed_over(name)}
         return bool(below) and of_files(below).md5 == entry.md5
-
-
-def predecessor(run: RecordedRun, run_id: str, prev: Predecessor) -> RecordedRun:
-    """A run that another one stands on: its lock lies beside, or in the other one's tag.
-
-    Raises:
-        RunNotFoundError: it is gone. PushError: it is not the recorded one.
-    """
-    if run.tag is not None and run.repo is not None:
-        return _in_tag(run, run.repo, run.tag, run_id, prev)
-    for folder in chain(places(run, prev.path), moved_places(run, prev.path)):
-        for name in (layout.LOCK, layout.superseded_lock(run_id)):
-            if (folder / name).is_file():
-                found = load_run(folder / name, near=run.repo)
-                if found.lock.run.id == run_id:
-                    sha256 = hashlib.sha256(found.content).hexdigest()
-                    _check_lock(run_id, prev, f"sha256:{sha256}", folder)
-                    return found
-    raise RunNotFoundError(
-        f"the run.lock of predecessor {prev.job} {run_id} is not in {prev.path}",
-        hint="Put that run's folder back, or pull it from its tag.",
-    )
-
-
-def _in_tag(
-    run: RecordedRun, repo: GitRepo, tag: str, run_id: str, prev: Predecessor
-) -> RecordedRun:
-    for path, entry in repo.ls_tree(f"refs/tags/{tag}^{{commit}}").items():
-        if layout.is_lock(posixpath.basename(path)):
-            ((_, content),) = repo.read_blobs([entry.oid])
-            if f"sha256:{hashlib.sha256(content).hexdigest()}" == prev.lock:
-                lock = lockfile.parse_lock(content, f"{tag}:{path}")
-                return RecordedRun(run.root / path, lock, run.root, repo, content, tag)
-    raise RunNotFoundError(f"tag {tag} does not hold the run.lock of {prev.job} {run_id}")
-
-
-def _check_lock(run_id: str, prev: Predecessor, sha256: str, folder: Path) -> None:
-    if prev.status != RUNNING and sha256 != prev.lock:
-        raise PushError(
-            f"the run.lock of predecessor {run_id} in {folder} changed since: "
-            f"recorded {prev.lock}, now {sha256}",
-            hint="Put the recorded one back, or run the job again on this one.",
-        )
-
-
-def _inside(recorded: str) -> str:
-    return layout.fsroot_path(recorded) if Path(recorded).is_absolute() else recorded

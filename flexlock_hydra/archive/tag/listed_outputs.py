@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from flexlock_hydra.archive.runs.find import RecordedRun
+from flexlock_hydra.archive.runs.recorded_run import RecordedRun
 from flexlock_hydra.archive.tag.read_tag import read_tagged
 from flexlock_hydra.capture.data.digest import FileDigest, digest_bytes, parse_tree_object
 from flexlock_hydra.errors import FlexlockError

@@ -6,11 +6,11 @@ import random
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
-from flexlock_hydra.archive.tag.plan import join_path, with_parents
 from flexlock_hydra.archive.tag.read_tag import Tagged, TaggedOut
 from flexlock_hydra.capture.data.digest import digest_bytes, parse_tree_object
 from flexlock_hydra.errors import DataError
 from flexlock_hydra.ports.store.store import Store
+from flexlock_hydra.record.relative_path import join_path, with_parents
 
 MISSING = "missing on the remote"
 _LONGEST_ENTRY = 64 + 12 * 4000

@@ -6,23 +6,17 @@ from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from flexlock_hydra.archive.runs.extra_repos import extra_repos, store_of
-from flexlock_hydra.archive.runs.find import RecordedRun
-from flexlock_hydra.archive.tag.collect import CommitTrees, DataCollector, predecessors
-from flexlock_hydra.archive.tag.plan import (
-    Out,
-    Piece,
-    Plan,
-    is_under,
-    join_path,
-    make_plan,
-    with_parents,
-)
+from flexlock_hydra.archive.runs.load_predecessors import load_predecessors
+from flexlock_hydra.archive.runs.recorded_run import RecordedRun
+from flexlock_hydra.archive.tag.collect import CommitTrees, DataCollector
+from flexlock_hydra.archive.tag.plan import Out, Piece, Plan, make_plan
 from flexlock_hydra.archive.tag.subject import Subject, lock_path
 from flexlock_hydra.capture.data.digest import FileDigest, digest_bytes, tree_object
 from flexlock_hydra.capture.data.hash_index import HashIndex, index_path
 from flexlock_hydra.errors import CodeError, GitError
 from flexlock_hydra.ports.git.repo import GitRepo, TreeEntry
 from flexlock_hydra.ports.store.store import ObjectSource, Sendable
+from flexlock_hydra.record.relative_path import is_under, join_path, with_parents
 
 
 @dataclass(frozen=True)
@@ -62,15 +56,6 @@ class Payload:
             if oid in wanted:
                 yield oid, self.contents[oid]
 
-    def paths_of(self, wanted: Container[str]) -> Iterator[tuple[str, str]]:
-        """``(path in the restored project, object id)`` of the wanted objects."""
-        for out in self.plan.outs:
-            if out.digest.md5 in wanted:
-                yield out.path, out.digest.md5
-            for rel, file in out.digest.files.items():
-                if out.digest.is_folder and file.md5 in wanted:
-                    yield join_path(out.path, rel), file.md5
-
 
 def load_payload(subject: Subject, *, outputs: bool) -> Payload:
     """Find, hash and compare whatever the runs and their predecessors recorded.
@@ -80,7 +65,7 @@ def load_payload(subject: Subject, *, outputs: bool) -> Payload:
     """
     repo, root = subject.repo, subject.root
     own = {run.lock.run.id: run for run in subject.runs}
-    before = {prev.lock.run.id: prev for run in own.values() for prev in predecessors(run)}
+    before = {prev.lock.run.id: prev for run in own.values() for prev in load_predecessors(run)}
     runs = (*own.values(), *(before[key] for key in sorted(before, reverse=True) if key not in own))
     trees = CommitTrees()
     with HashIndex.open(index_path()) as index:

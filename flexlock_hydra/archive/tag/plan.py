@@ -15,6 +15,7 @@ from pathlib import Path, PurePosixPath
 
 from flexlock_hydra.capture.data.digest import Digest, FileDigest, of_files
 from flexlock_hydra.record import layout
+from flexlock_hydra.record.relative_path import is_under, join_path, with_parents
 
 
 @dataclass(frozen=True)
@@ -77,23 +78,6 @@ class Plan:
     outs: tuple[Out, ...]
     remove: tuple[str, ...]
     """Leaves of the code tree that make room for data."""
-
-
-def join_path(folder: str, rel: str) -> str:
-    """A path below a folder of the checkout; the folder itself for an empty ``rel``."""
-    return f"{folder}/{rel}" if rel else folder
-
-
-def is_under(path: str, folder: str) -> bool:
-    """Whether a path is a folder or lies below it."""
-    return path == folder or path.startswith(f"{folder}/")
-
-
-def with_parents(path: str) -> Iterator[str]:
-    """A path and the folders above it, the nearest first."""
-    while path:
-        yield path
-        path = path.rpartition("/")[0]
 
 
 def make_plan(

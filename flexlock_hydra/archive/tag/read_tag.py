@@ -19,13 +19,13 @@ from typing import Any
 from configobj import ConfigObj, ConfigObjError
 
 from flexlock_hydra.archive.tag import metafiles
-from flexlock_hydra.archive.tag.plan import with_parents
 from flexlock_hydra.errors import DataError, RunNotFoundError, TargetError
 from flexlock_hydra.ports.git.remote import lists_more_than, look_up
 from flexlock_hydra.ports.git.repo import GitRepo, TreeEntry
 from flexlock_hydra.ports.store.store import RemoteSpec
 from flexlock_hydra.record import layout, lockfile
 from flexlock_hydra.record.model import RunLock
+from flexlock_hydra.record.relative_path import with_parents
 
 _MD5 = re.compile(r"[0-9a-f]{32}(\.dir)?")
 _LARGEST_FILE, _LARGEST_MESSAGE = 16 << 20, 64 << 20

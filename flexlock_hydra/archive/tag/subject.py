@@ -6,14 +6,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from flexlock_hydra.archive.runs.find import (
-    RecordedRun,
-    RecordedSweep,
-    find_run,
-    find_sweep,
-    load_run,
-)
-from flexlock_hydra.archive.tag.collect import restore_path
+from flexlock_hydra.archive.runs.find import find_run, find_sweep
+from flexlock_hydra.archive.runs.places import locks_in, restored_path
+from flexlock_hydra.archive.runs.recorded_run import RecordedRun, RecordedSweep, load_run
+from flexlock_hydra.capture.data.paths import record_path
 from flexlock_hydra.errors import CodeError, LockError, PushError, RunNotFoundError
 from flexlock_hydra.ports.git.repo import GitRepo
 from flexlock_hydra.record import layout, lockfile
@@ -105,15 +101,14 @@ def jobs_of(sweep: RecordedSweep) -> tuple[RecordedRun, ...]:
     near = GitRepo.find(sweep.folder)
     for job in sweep.lock.jobs:
         folder = sweep.folder / job.path
-        names = (layout.LOCK, layout.superseded_lock(job.run))
-        there = (load_run(path, near) for path in _there(folder, names))
-        found = [run for run in there if run.lock.run.id == job.run]
-        if not found:
+        locks = (load_run(path, near) for path in locks_in(folder, job.run))
+        found = next((run for run in locks if run.lock.run.id == job.run), None)
+        if found is None:
             raise RunNotFoundError(
                 f"job {job.num} of sweep {sweep.lock.id} has no {layout.LOCK} in {folder}",
                 hint="Put its folder back; or push the jobs that are there, one by one.",
             )
-        runs.append(found[0])
+        runs.append(found)
     if not runs:
         raise PushError(f"sweep {sweep.lock.id} has no job", hint="Run it again.")
     return tuple(runs)
@@ -121,11 +116,7 @@ def jobs_of(sweep: RecordedSweep) -> tuple[RecordedRun, ...]:
 
 def lock_path(path: Path, root: Path) -> str:
     """Where a lock comes back, relative to the restored root."""
-    return f"{restore_path(path.parent, root)}/{path.name}".removeprefix("./")
-
-
-def _there(folder: Path, names: tuple[str, ...]) -> list[Path]:
-    return [folder / name for name in names if (folder / name).is_file()]
+    return f"{restored_path(record_path(path.parent, root))}/{path.name}".removeprefix("./")
 
 
 def _require_pushable(run: RecordedRun) -> None:

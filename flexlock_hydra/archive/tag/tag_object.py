@@ -9,13 +9,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from flexlock_hydra.archive.runs.user import user_name
-from flexlock_hydra.archive.tag.plan import with_parents
 from flexlock_hydra.errors import GitError, PushError
 from flexlock_hydra.ports.git.command import redact_url
 from flexlock_hydra.ports.git.remote import fetch_refs
 from flexlock_hydra.ports.git.repo import GitRepo
 from flexlock_hydra.ports.store.store import Store
 from flexlock_hydra.record import layout
+from flexlock_hydra.record.relative_path import with_parents
 
 _RENAME = {
     "tag": "git tag NEW {0} && git tag -d {0}",

@@ -6,7 +6,8 @@ import click
 
 from flexlock_hydra.archive.pull.borrow_run import finding
 from flexlock_hydra.archive.remotes import verdicts
-from flexlock_hydra.archive.runs.find import RecordedRun, RecordedSweep, find_sweep
+from flexlock_hydra.archive.runs.find import find_sweep
+from flexlock_hydra.archive.runs.recorded_run import RecordedRun, RecordedSweep
 from flexlock_hydra.capture.environment import process
 from flexlock_hydra.cli.completion_names import RUN
 from flexlock_hydra.cli.views import render, show, show_sweep, show_verdicts

@@ -93,7 +93,7 @@ def _on_remote(ctx: click.Context, tag: str, **options: Any) -> list[Found]:
 
 
 def _here(ctx: click.Context, name: str, looked: dict[str, bool]) -> list[Found]:
-    from flexlock_hydra.archive.runs.find import RecordedSweep
+    from flexlock_hydra.archive.runs.recorded_run import RecordedSweep
     from flexlock_hydra.archive.tag.subject import find_subject
     from flexlock_hydra.replay.verify import verify as replay
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 
 import click
 
-from flexlock_hydra.archive.runs.find import RecordedRun
+from flexlock_hydra.archive.runs.recorded_run import RecordedRun
 from flexlock_hydra.capture.environment import process
 from flexlock_hydra.cli.views import render
 from flexlock_hydra.record.model import FAILED, MAIN, CodeState, DataEntry, Job, RunLock

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 import click
 
-from flexlock_hydra.archive.runs.find import RecordedSweep
+from flexlock_hydra.archive.runs.recorded_run import RecordedSweep
 from flexlock_hydra.cli.views import render
 from flexlock_hydra.record.model import STATUSES
 from flexlock_hydra.record.sweep import SweepLock

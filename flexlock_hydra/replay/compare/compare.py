@@ -9,7 +9,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from flexlock_hydra.archive.runs.find import RecordedRun, original_folder, original_root
+from flexlock_hydra.archive.runs.places import original_folder
+from flexlock_hydra.archive.runs.recorded_run import RecordedRun, original_root
 from flexlock_hydra.archive.tag.collect import digest_outputs
 from flexlock_hydra.capture.data.digest import FileDigest
 from flexlock_hydra.capture.data.hash_index import HashIndex

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from flexlock_hydra.archive.runs.find import RecordedRun
+from flexlock_hydra.archive.runs.recorded_run import RecordedRun
 from flexlock_hydra.capture.environment import packages
 from flexlock_hydra.errors import RerunError
 from flexlock_hydra.ports.uv import Uv, UvError, mentioned

@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from flexlock_hydra.archive.runs.find import RecordedRun
+from flexlock_hydra.archive.runs.recorded_run import RecordedRun
 from flexlock_hydra.capture.data.hash_index import cache_folder
 from flexlock_hydra.capture.environment import packages
 from flexlock_hydra.errors import RerunError

@@ -11,7 +11,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from flexlock_hydra.archive.runs.extra_repos import extra_repos, store_of
-from flexlock_hydra.archive.runs.find import RecordedRun, original_root
+from flexlock_hydra.archive.runs.recorded_run import RecordedRun, original_root
 from flexlock_hydra.capture.environment import packages
 from flexlock_hydra.capture.environment.environment import is_lockfile
 from flexlock_hydra.capture.secrets.masker import MASK

@@ -6,10 +6,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from flexlock_hydra.archive.runs.find import RecordedRun
+from flexlock_hydra.archive.runs.recorded_run import RecordedRun
 from flexlock_hydra.capture.data.paths import record_path
 from flexlock_hydra.capture.environment import process
 from flexlock_hydra.record.model import DataEntry
+from flexlock_hydra.record.relative_path import is_under
 
 RUN, DATA = "run", "data"
 
@@ -101,4 +102,4 @@ def _leaf(entry: DataEntry) -> Vertex:
 
 
 def _is_below(entry: DataEntry, folders: list[str]) -> bool:
-    return any(entry.place == each or entry.place.startswith(f"{each}/") for each in folders)
+    return any(is_under(entry.place, each) for each in folders)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from flexlock_hydra.archive.runs.find import RecordedRun
-from flexlock_hydra.archive.tag.collect import predecessor
+from flexlock_hydra.archive.runs.load_predecessors import load_predecessor
+from flexlock_hydra.archive.runs.recorded_run import RecordedRun
 from flexlock_hydra.errors import FlexlockError
 from flexlock_hydra.record.model import DataEntry, Predecessor
+from flexlock_hydra.record.relative_path import is_under
 
 
 @dataclass(frozen=True)
@@ -51,14 +52,14 @@ def feeding(step: Step, name: str, steps: Lineage) -> list[Step]:
         prevs = step.run.lock.prevs
         return [each for each in known if each.id in prevs and name in prevs[each.id].via]
     place = step.data[name].place
-    return [each for each in known if place == each.path or place.startswith(f"{each.path}/")]
+    return [each for each in known if is_under(place, each.path)]
 
 
 def _step(run: RecordedRun, run_id: str, prev: Predecessor) -> Step:
     missing = ""
     found = None
     try:
-        found = predecessor(run, run_id, prev)
+        found = load_predecessor(run, run_id)
     except FlexlockError as error:
         missing = str(error)
     data = found.lock.data if found else prev.data

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from flexlock_hydra.archive.runs.extra_repos import extra_repos, store_of
-from flexlock_hydra.archive.runs.find import RecordedRun
+from flexlock_hydra.archive.runs.recorded_run import RecordedRun
 from flexlock_hydra.ports.git.repo import GitRepo
 from flexlock_hydra.ports.git.tree_diff import Leaf, TreePair, trees_of
 from flexlock_hydra.record.model import MAIN, CodeState

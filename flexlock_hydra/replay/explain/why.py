@@ -16,7 +16,7 @@ from functools import cached_property
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
-from flexlock_hydra.archive.runs.find import RecordedRun, original_root
+from flexlock_hydra.archive.runs.recorded_run import RecordedRun, original_root
 from flexlock_hydra.errors import DataError
 from flexlock_hydra.record.codec import Json
 from flexlock_hydra.record.model import DataEntry, RunLock

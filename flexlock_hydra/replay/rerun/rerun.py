@@ -14,8 +14,8 @@ from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Any
 
-from flexlock_hydra.archive.runs.find import RecordedRun, load_run
-from flexlock_hydra.archive.tag.collect import predecessors
+from flexlock_hydra.archive.runs.load_predecessors import load_predecessors
+from flexlock_hydra.archive.runs.recorded_run import RecordedRun, load_run
 from flexlock_hydra.capture.code.scope import Scope
 from flexlock_hydra.capture.code.snapshot import capture_code
 from flexlock_hydra.errors import CodeError, RerunError, TargetError
@@ -95,7 +95,7 @@ class _Before:
 
 def _run_prevs(run: RecordedRun, how: RerunOptions, scratch: Path) -> _Before:
     """Run the predecessors again, each after its own."""
-    found = {prev.lock.run.id: prev for prev in predecessors(run)}
+    found = {prev.lock.run.id: prev for prev in load_predecessors(run)}
     graph = {run_id: set(prev.prevs) & found.keys() for run_id, prev in run.lock.prevs.items()}
     done = _Before()
     for run_id in TopologicalSorter(graph).static_order():

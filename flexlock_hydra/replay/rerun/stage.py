@@ -13,21 +13,22 @@ import tempfile
 from collections.abc import Container, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from itertools import chain
 from pathlib import Path
 
 from flexlock_hydra.archive.pull.fetch_by_hash import HashFetcher
 from flexlock_hydra.archive.runs.extra_repos import extra_repos, store_of
-from flexlock_hydra.archive.runs.find import RecordedRun, original_folder, original_root
-from flexlock_hydra.archive.tag import collect
+from flexlock_hydra.archive.runs.places import find_predecessor_lock, original_folder
+from flexlock_hydra.archive.runs.recorded_run import RecordedRun, original_root
+from flexlock_hydra.archive.tag.collect import CommitTrees, locate_input
 from flexlock_hydra.capture.data.digest import Digest, FileDigest, digest, digest_bytes, digest_file
 from flexlock_hydra.capture.data.globs import outside
 from flexlock_hydra.capture.data.paths import relocated
 from flexlock_hydra.errors import CodeError, DataError
 from flexlock_hydra.ports.git.repo import GitRepo
 from flexlock_hydra.ports.git.status import written_files
-from flexlock_hydra.record import layout, lockfile
+from flexlock_hydra.record import layout
 from flexlock_hydra.record.model import DataEntry
+from flexlock_hydra.record.relative_path import is_under
 from flexlock_hydra.replay.rerun import stage_recovery
 
 COPIED = 256 << 20
@@ -171,11 +172,6 @@ def _further_repos(run: RecordedRun, root: Path, scratch: Path) -> Iterator[dict
         yield placed
 
 
-def _is_of(lock: Path, run_id: str) -> bool:
-    head = lockfile.read_head(lock)
-    return head is not None and head[1] == run_id
-
-
 @dataclass
 class _Inputs:
     """Puts the recorded data where the job looks for it."""
@@ -185,7 +181,7 @@ class _Inputs:
     scratch: Path
     fresh: Mapping[str, RecordedRun]
     same_code: bool
-    trees: collect.CommitTrees = field(default_factory=collect.CommitTrees)
+    trees: CommitTrees = field(default_factory=CommitTrees)
     left: int = COPIED
     placed: set[str] = field(default_factory=set)
 
@@ -216,7 +212,7 @@ class _Inputs:
         if held:
             return self._from_code(entry)
         try:
-            return collect.locate(self.run, name, entry)
+            return locate_input(self.run, name, entry)
         except DataError as error:
             if entry.md5 is None:
                 raise
@@ -233,7 +229,7 @@ class _Inputs:
         for run_id, again in self.fresh.items():
             prev = self.run.lock.prevs[run_id].path
             above = posixpath.join(original_root(self.run.lock), prev)
-            if original == above or original.startswith(f"{above}/"):
+            if is_under(original, above):
                 return again.folder / posixpath.relpath(original, above)
         return None
 
@@ -242,7 +238,7 @@ class _Inputs:
         assert self.run.repo is not None and self.run.lock.code is not None
         tree = self.trees.of(self.run.repo, self.run.lock.code.commit)
         path, folder = entry.place, self.scratch / "code"
-        leaves = {p: e.oid for p, e in tree.items() if p == path or p.startswith(f"{path}/")}
+        leaves = {p: e.oid for p, e in tree.items() if is_under(p, path)}
         contents = dict(self.run.repo.read_blobs(sorted(set(leaves.values()))))
         for leaf, oid in leaves.items():
             (folder / leaf).parent.mkdir(parents=True, exist_ok=True)
@@ -257,7 +253,7 @@ class _Inputs:
         moves = {}
         for run_id, prev in self.run.lock.prevs.items():
             again = self.fresh.get(run_id)
-            lock = again.path if again else self._lock_of(run_id, prev.path)
+            lock = again.path if again else find_predecessor_lock(self.run, run_id)
             if lock is None:
                 continue
             if Path(prev.path).is_absolute():
@@ -265,14 +261,6 @@ class _Inputs:
             else:
                 self._put(f"{prev.path}/{layout.LOCK}", lock, digest_file(lock))
         return moves
-
-    def _lock_of(self, run_id: str, recorded: str) -> Path | None:
-        names = (layout.LOCK, layout.superseded_lock(run_id))
-        places = chain(
-            collect.places(self.run, recorded), collect.moved_places(self.run, recorded)
-        )
-        found = (folder / name for folder in places for name in names)
-        return next((path for path in found if _is_of(path, run_id)), None)
 
     def _put(self, path: str, source: Path, file: FileDigest) -> None:
         """The recorded bytes at a path, unless the code brought them itself.

@@ -6,12 +6,12 @@ import os
 import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from itertools import chain
 from pathlib import Path
 
 from flexlock_hydra.archive.runs.check import Check
-from flexlock_hydra.archive.runs.find import RecordedRun
-from flexlock_hydra.archive.tag.collect import moved_places, places, written_late
+from flexlock_hydra.archive.runs.places import places_now
+from flexlock_hydra.archive.runs.recorded_run import RecordedRun
+from flexlock_hydra.archive.tag.collect import written_late
 from flexlock_hydra.capture.data.digest import (
     DataSummary,
     digest,
@@ -75,7 +75,7 @@ class CurrentContents:
             return Check(name, False, f"{entry.path} was not recorded: {why}")
         recorded = _Recorded.of(entry, outside(entry.parts), run.lock.run.started)
         reasons = []
-        for path in chain(places(run, entry.place), moved_places(run, entry.place)):
+        for path in places_now(run, entry.place):
             if not os.path.lexists(path):
                 continue
             reason = self._differs(run, path, recorded, self._look(path, entry, recorded))

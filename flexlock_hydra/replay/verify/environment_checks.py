@@ -11,7 +11,7 @@ from pathlib import Path
 
 from flexlock_hydra.archive.runs.check import Check
 from flexlock_hydra.archive.runs.extra_repos import ExtraRepo, extra_repos
-from flexlock_hydra.archive.runs.find import RecordedRun, is_pulled, original_root
+from flexlock_hydra.archive.runs.recorded_run import RecordedRun, is_pulled, original_root
 from flexlock_hydra.capture.environment import packages
 from flexlock_hydra.capture.environment.environment import is_lockfile
 

@@ -6,16 +6,15 @@ answered is kept while many runs are verified: they share commits, data and envi
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from itertools import chain
 from pathlib import Path
 
 from flexlock_hydra.archive.runs.check import Check
 from flexlock_hydra.archive.runs.extra_repos import extra_repos, store_of
-from flexlock_hydra.archive.runs.find import RecordedRun, RecordedSweep, load_run
-from flexlock_hydra.archive.tag.collect import moved_places, places
+from flexlock_hydra.archive.runs.load_predecessors import sha256_of
+from flexlock_hydra.archive.runs.places import locks_in, predecessor_locks
+from flexlock_hydra.archive.runs.recorded_run import RecordedRun, RecordedSweep, load_run
 from flexlock_hydra.capture.data.hash_index import HashIndex, index_path
 from flexlock_hydra.capture.environment import process
 from flexlock_hydra.capture.lineage.find_files import find_files
@@ -100,8 +99,9 @@ def locks_of(sweep: RecordedSweep) -> list[Path]:
     found = []
     for job in sweep.lock.jobs:
         folder = sweep.folder / job.path
-        moved = folder / layout.superseded_lock(job.run)
-        found.append(moved if moved.is_file() else folder / layout.LOCK)
+        there = locks_in(folder, job.run)
+        # One that was moved aside comes last, and names its run: the other is a later run's.
+        found.append(there[-1] if there else folder / layout.LOCK)
     return found
 
 
@@ -179,18 +179,17 @@ def _predecessor(run: RecordedRun, run_id: str, prev: Predecessor) -> Check:
     """
     name = f"predecessor {prev.job} {run_id}"
     changed = ""
-    for folder in chain(places(run, prev.path), moved_places(run, prev.path)):
-        for path in (folder / layout.LOCK, folder / layout.superseded_lock(run_id)):
-            try:
-                content = path.read_bytes()
-            except OSError:
-                continue
-            sha256 = f"sha256:{hashlib.sha256(content).hexdigest()}"
-            if sha256 == prev.lock:
+    for path in predecessor_locks(run, run_id):
+        try:
+            content = path.read_bytes()
+        except OSError:
+            continue
+        sha256 = sha256_of(content)
+        if sha256 == prev.lock:
+            return Check(name, True)
+        head = lockfile.parse_head(content)
+        if head is None or head[1] == run_id:
+            changed = f"{path} changed: recorded {prev.lock}, now {sha256}"
+            if head and prev.status == RUNNING:
                 return Check(name, True)
-            head = lockfile.parse_head(content)
-            if head is None or head[1] == run_id:
-                changed = f"{path} changed: recorded {prev.lock}, now {sha256}"
-                if head and prev.status == RUNNING:
-                    return Check(name, True)
     return Check(name, False, changed or f"its {layout.LOCK} is not in {prev.path}")

@@ -1,0 +1,134 @@
+"""A recorded run or sweep: its lock as read from the disk, and the project that it lies in."""
+
+from __future__ import annotations
+
+import os
+import posixpath
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from flexlock_hydra.capture.environment import process
+from flexlock_hydra.errors import CodeError
+from flexlock_hydra.ports.git.repo import GitRepo
+from flexlock_hydra.record import layout, lockfile
+from flexlock_hydra.record.model import RUNNING, RunLock
+from flexlock_hydra.record.sweep import SweepLock, read_sweep_lock
+
+
+@dataclass(frozen=True)
+class RecordedRun:
+    """A run's lock, judged as of now, and the project that it lies in."""
+
+    path: Path
+    lock: RunLock
+    root: Path
+    repo: GitRepo | None
+    content: bytes = field(repr=False)
+    """The lock's own bytes, as they were read."""
+    tag: str | None = None
+    """The tag in whose tree the lock was found; None where it lies in its folder."""
+
+    @property
+    def folder(self) -> Path:
+        """The output directory."""
+        return self.path.parent
+
+    def require_repo(self) -> GitRepo:
+        """The project's repository.
+
+        Raises:
+            CodeError: the run does not lie in one.
+        """
+        if self.repo is None:
+            raise CodeError(
+                f"{self.path} is in no git repository",
+                hint="A run needs one for its code: git init, commit, run again.",
+            )
+        return self.repo
+
+
+@dataclass(frozen=True)
+class RecordedSweep:
+    """A sweep's lock as it was written, and as its jobs are now."""
+
+    path: Path
+    recorded: SweepLock
+    lock: SweepLock
+
+    @property
+    def folder(self) -> Path:
+        """The sweep's directory."""
+        return self.path.parent
+
+    def save(self) -> None:
+        """Write what its jobs are now, unless the sweep's own process may still do so.
+
+        Raises:
+            OSError: the folder cannot be written to.
+        """
+        if self.lock != self.recorded and self.lock.status != RUNNING:
+            lockfile.write(self.lock, self.path)
+
+
+def load_run(path: Path, near: GitRepo | None = None) -> RecordedRun:
+    """Read the run of a lock file.
+
+    Args:
+        near: a repository that it probably lies in; git is not asked where it does.
+
+    Raises:
+        RunNotFoundError: there is no such file. LockError: it cannot be read.
+    """
+    path = path.absolute()
+    content = lockfile.read_content(path)
+    lock = process.judge(lockfile.parse_lock(content, where=str(path)))
+    repo = near if near and _is_in(path, near.root) else GitRepo.find(path.parent)
+    repo = repo or _recorded_repo(lock)
+    root = repo.root if repo else path.parent
+    if is_pulled(root) and process.is_alive(lock.run.process) is None:
+        lock = process.ended(lock)  # only runs that have ended are pushed
+    return RecordedRun(path, lock, root, repo, content)
+
+
+def load_sweep(path: Path) -> RecordedSweep:
+    """Read the sweep of a lock file, and look at its jobs.
+
+    Raises:
+        LockError: it cannot be read.
+    """
+    from flexlock_hydra.capture.lineage.sweep_jobs import observe
+
+    path = path.absolute()
+    recorded = read_sweep_lock(path)
+    return RecordedSweep(path, recorded, observe(recorded, path.parent))
+
+
+def is_pulled(root: Path) -> bool:
+    """Whether a project was restored from a tag."""
+    return (root / layout.METAFILES).is_dir()
+
+
+def original_root(lock: RunLock) -> str:
+    """The project's root on the machine where the run was recorded."""
+    cwd = lock.job.command.cwd
+    return posixpath.normpath(posixpath.join(cwd, lock.code.path)) if lock.code else cwd
+
+
+def _is_in(path: Path, root: Path) -> bool:
+    """Whether a repository's root is the nearest one above a path, without asking git."""
+    for folder in path.parents:
+        if folder == root:
+            return True
+        if os.path.lexists(folder / ".git"):
+            return False
+    return False
+
+
+def _recorded_repo(lock: RunLock) -> GitRepo | None:
+    """The repository that the job ran in, of a lock that was written outside of it."""
+    place = Path(original_root(lock))
+    if lock.code is None or not place.is_dir():
+        return None
+    repo = GitRepo.find(place)
+    # Another project may have moved to this path since: the commit tells.
+    return repo if repo and repo.has_object(lock.code.commit) else None
