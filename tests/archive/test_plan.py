@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flexlock_hydra.archive.tag import metafiles
+from flexlock_hydra.archive.tag.metafiles import parse_metafile
 from flexlock_hydra.archive.tag.plan import Piece, Plan, make_plan
-from flexlock_hydra.archive.tag.read_tag import parse_metafile
 from flexlock_hydra.capture.data.digest import Digest, FileDigest, digest_bytes, of_files
 from flexlock_hydra.ports.store.store import RemoteSpec
 from flexlock_hydra.record.relative_path import is_under, join_path

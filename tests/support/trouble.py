@@ -307,7 +307,7 @@ import subprocess
 import sys
 from itertools import islice
 
-from flexlock_hydra.archive import push
+from flexlock_hydra.archive.push import push
 from flexlock_hydra.cli.main import main
 from flexlock_hydra.ports.store.folder import FolderStore
 

@@ -8,15 +8,9 @@ from pathlib import Path, PurePosixPath
 
 from flexlock_hydra.archive.remotes.choose import choose_remote, with_settings
 from flexlock_hydra.archive.runs.recorded_run import RecordedRun
+from flexlock_hydra.archive.tag.listings import read_listing
 from flexlock_hydra.archive.tag.read_tag import read_tagged
-from flexlock_hydra.capture.data.digest import (
-    Digest,
-    FileDigest,
-    digest_bytes,
-    digest_file,
-    of_files,
-    parse_tree_object,
-)
+from flexlock_hydra.capture.data.digest import Digest, FileDigest, digest_file, of_files
 from flexlock_hydra.errors import DataError, FlexlockError
 from flexlock_hydra.ports.git.repo import GitRepo
 from flexlock_hydra.ports.store.dvc_config import ProjectRemotes
@@ -75,10 +69,7 @@ def _fetched(store: Store, md5: str, place: Path) -> Digest:
     if not md5.endswith(".dir"):
         file = _fetch_files(store, {"": md5}, place)[""]
         return Digest(md5, {"": file})
-    content = store.read(md5)
-    if content is None or digest_bytes(content).md5 != md5.removesuffix(".dir"):
-        raise DataError(f"no listing of {md5}" if content is None else f"{md5} is damaged")
-    listing = parse_tree_object(content)
+    listing = read_listing(store, md5)
     for path in listing:
         check_path(path)
         if PurePosixPath(path).is_absolute():

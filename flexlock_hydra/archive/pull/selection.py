@@ -10,7 +10,8 @@ from flexlock_hydra.archive.pull.restore_data import Shape
 from flexlock_hydra.archive.runs.extra_repos import ExtraRepo, extra_repos
 from flexlock_hydra.archive.tag.collect import OUTPUTS
 from flexlock_hydra.archive.tag.listings import TagContents, read_contents
-from flexlock_hydra.archive.tag.read_tag import Tagged, check_files, check_place
+from flexlock_hydra.archive.tag.read_tag import Tagged
+from flexlock_hydra.archive.tag.safe_paths import check_files, check_place
 from flexlock_hydra.errors import DataError, TargetError
 from flexlock_hydra.ports.git.status import GITLINK
 from flexlock_hydra.ports.store.store import Store

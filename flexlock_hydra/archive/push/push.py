@@ -25,7 +25,13 @@ from flexlock_hydra.archive.runs.recorded_run import RecordedRun, RecordedSweep
 from flexlock_hydra.archive.tag import metafiles, tag_object
 from flexlock_hydra.archive.tag.listings import damaged
 from flexlock_hydra.archive.tag.payload import Payload, load_payload
-from flexlock_hydra.archive.tag.read_tag import MANIFEST_ERRORS, check_manifest
+from flexlock_hydra.archive.tag.manifest import (
+    MANIFEST_ERRORS,
+    SHARED,
+    check_manifest,
+    make_manifest,
+    tag_message,
+)
 from flexlock_hydra.archive.tag.subject import Subject, subject_of
 from flexlock_hydra.capture.code.scope import is_hydras
 from flexlock_hydra.capture.secrets.masker import Masker
@@ -67,7 +73,7 @@ class PushOptions:
 
     remote: str | None = None
     git_remote: str | None = None
-    layout: str = metafiles.SHARED
+    layout: str = SHARED
     branch: bool = False
     outputs: bool = True
     drill: bool = False
@@ -163,7 +169,7 @@ def _push(subject: Subject, options: PushOptions) -> Pushed:
     repo = subject.repo
     url = choose_git_remote(repo, options.git_remote)
     base = open_store(choose_remote(repo, options.remote))
-    store = base if options.layout == metafiles.SHARED else open_store(base.spec.below(subject.tag))
+    store = base if options.layout == SHARED else open_store(base.spec.below(subject.tag))
     refs = remote_refs(repo.root, url) if url else {}
     cargo = load_payload(subject, outputs=options.outputs)
     delivery = _Delivery(options, cargo, url, base, store, refs)
@@ -194,9 +200,9 @@ def _deliver(delivery: _Delivery, commit: str) -> tuple[Mapping[str, int], int |
     Gives what was sent, object id -> bytes, and how many files a drill compared.
     """
     cargo, subject, repo = delivery.cargo, delivery.subject, delivery.repo
-    manifest = metafiles.manifest(cargo, delivery.base.spec, delivery.options.layout)
+    manifest = make_manifest(cargo, delivery.base.spec, delivery.options.layout)
     wanted = tag_object.TagObject(
-        subject.tag, commit, metafiles.tag_message(manifest), subject.date
+        subject.tag, commit, tag_message(manifest), subject.date
     )
     there = delivery.refs.get(f"refs/tags/{subject.tag}")
     oid = tag_object.make(repo, wanted, there, delivery.url, sign=delivery.options.sign)

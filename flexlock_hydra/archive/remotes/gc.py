@@ -11,8 +11,8 @@ from typing import Any
 
 from flexlock_hydra.archive.remotes.announce import deleting
 from flexlock_hydra.archive.remotes.project import Remotes, manifests_of
-from flexlock_hydra.archive.tag import metafiles
-from flexlock_hydra.capture.data.digest import digest_bytes, parse_tree_object
+from flexlock_hydra.archive.tag.listings import LostListingError, read_listing
+from flexlock_hydra.archive.tag.manifest import SHARED
 from flexlock_hydra.errors import DataError, RunNotFoundError
 from flexlock_hydra.ports.git.remote import push_refs, remote_refs
 from flexlock_hydra.ports.store.store import Store, open_store
@@ -160,12 +160,12 @@ def _needed(store: Store, manifests: Mapping[str, Any]) -> tuple[set[str], list[
     unread: dict[str, None] = {}
     read: dict[str, set[str] | None] = {}
     for tag, manifest in manifests.items():
-        if manifest["layout"] != metafiles.SHARED:
+        if manifest["layout"] != SHARED:
             continue
         for oid in {item["md5"] for key in ("outs", "data") for item in manifest[key]}:
             needed.add(oid)
             if oid.endswith(".dir") and oid not in read:
-                read[oid] = _listing(store, oid)
+                read[oid] = _listed_oids(store, oid)
             if oid.endswith(".dir") and read[oid] is None and oid in _outs(manifest):
                 unread[tag] = None
             needed |= read.get(oid) or set()
@@ -176,16 +176,16 @@ def _outs(manifest: Mapping[str, Any]) -> set[str]:
     return {item["md5"] for item in manifest["outs"]}
 
 
-def _listing(store: Store, oid: str) -> set[str] | None:
-    """The files of a folder, or None where its listing is missing or damaged."""
-    content = store.read(oid)
-    if content is None or digest_bytes(content).md5 != oid.removesuffix(".dir"):
+def _listed_oids(store: Store, oid: str) -> set[str] | None:
+    """The object ids of a folder's files; None where its listing is missing or damaged."""
+    try:
+        return set(read_listing(store, oid).values())
+    except LostListingError:
         return None
-    return set(parse_tree_object(content).values())
 
 
 def _store_of_tag(store: Store, manifest: Mapping[str, Any] | None, tag: str) -> Store | None:
-    if manifest is None or manifest["layout"] == metafiles.SHARED:
+    if manifest is None or manifest["layout"] == SHARED:
         return None
     return open_store(store.spec.below(tag))
 

@@ -12,7 +12,8 @@ from typing import Any
 
 from flexlock_hydra.archive.remotes.choose import GIT_KEY, choose_git_remote, choose_remote
 from flexlock_hydra.archive.runs.check import Check as Check
-from flexlock_hydra.archive.tag.read_tag import MANIFEST_ERRORS, Tagged, check_manifest, read_tagged
+from flexlock_hydra.archive.tag.manifest import MANIFEST_ERRORS, check_manifest
+from flexlock_hydra.archive.tag.read_tag import Tagged, read_tagged
 from flexlock_hydra.errors import DataError, RemoteError, RunNotFoundError
 from flexlock_hydra.ports.git.command import redact_url
 from flexlock_hydra.ports.git.remote import fetch_refs, remote_refs

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 
 from flexlock_hydra.archive.runs.recorded_run import RecordedRun
+from flexlock_hydra.archive.tag.listings import read_listing
 from flexlock_hydra.archive.tag.read_tag import read_tagged
-from flexlock_hydra.capture.data.digest import FileDigest, digest_bytes, parse_tree_object
+from flexlock_hydra.capture.data.digest import FileDigest
 from flexlock_hydra.errors import FlexlockError
 from flexlock_hydra.ports.store.store import open_store
 
@@ -28,11 +29,8 @@ def listed_outputs(run: RecordedRun) -> dict[str, FileDigest] | None:
         if not spec.is_local or not os.path.isdir(spec.url):
             return None
         store = open_store(spec)
-        content = store.read(recorded.md5)
-        if content is None or digest_bytes(content).md5 != recorded.md5.removesuffix(".dir"):
-            return None
-        listing = parse_tree_object(content)
+        listing = read_listing(store, recorded.md5)
         sizes = store.sizes(sorted(set(listing.values())))
-    except FlexlockError:  # a tag or a store that is damaged lists nothing
+    except FlexlockError:  # a damaged tag or store lists nothing: the comparison goes on without
         return None
     return {name: FileDigest(md5, sizes.get(md5, 0)) for name, md5 in listing.items()}

@@ -6,15 +6,44 @@ import random
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
-from flexlock_hydra.archive.tag.read_tag import Tagged, TaggedOut
+from flexlock_hydra.archive.tag.metafiles import TaggedOut
+from flexlock_hydra.archive.tag.read_tag import Tagged
 from flexlock_hydra.capture.data.digest import digest_bytes, parse_tree_object
 from flexlock_hydra.errors import DataError
 from flexlock_hydra.ports.store.store import Store
 from flexlock_hydra.record.relative_path import join_path, with_parents
 
 MISSING = "missing on the remote"
+DAMAGED_LISTING = "its listing is damaged on the remote"
 _LONGEST_ENTRY = 64 + 12 * 4000
 """Bytes: a path of four thousand letters in a listing, each written as two escapes."""
+
+
+class LostListingError(DataError):
+    """A store has no listing of a folder, or a damaged one; ``why`` says which, of a path."""
+
+    def __init__(self, message: str, why: str) -> None:
+        super().__init__(message)
+        self.why = why
+
+
+def read_listing(store: Store, oid: str) -> dict[str, str]:
+    """Relative path -> object id, of the files of a folder whose listing a store holds.
+
+    Raises:
+        LostListingError: it is not there, or has other bytes than its id says.
+        DataError: it has the bytes, but no listing's form. RemoteError: out of reach.
+    """
+    return parse_tree_object(_read_listing_bytes(store, oid))
+
+
+def _read_listing_bytes(store: Store, oid: str) -> bytes:
+    content = store.read(oid)
+    if content is None:
+        raise LostListingError(f"no listing of {oid}", MISSING)
+    if digest_bytes(content).md5 != oid.removesuffix(".dir"):
+        raise LostListingError(f"{oid} is damaged", DAMAGED_LISTING)
+    return content
 
 
 @dataclass(frozen=True)
@@ -58,14 +87,12 @@ def read_contents(tagged: Tagged, store: Store) -> TagContents:
         if not out.is_folder:
             files[out.path] = out.md5
             continue
-        content = store.read(out.md5)
-        if content is None:
-            lost[out.path] = MISSING
-        elif digest_bytes(content).md5 != out.md5.removesuffix(".dir"):
-            lost[out.path] = "its listing is damaged on the remote"
-        else:
-            listing = _parse_listing(content, out)
-            files |= {join_path(out.path, rel): md5 for rel, md5 in listing.items()}
+        try:
+            listing = _parse_listing(_read_listing_bytes(store, out.md5), out)
+        except LostListingError as error:
+            lost[out.path] = error.why
+            continue
+        files |= {join_path(out.path, rel): md5 for rel, md5 in listing.items()}
     roots = {out.path: out.md5 for out in tagged.outs}
     recorded = {
         piece.path: piece.md5
@@ -76,7 +103,10 @@ def read_contents(tagged: Tagged, store: Store) -> TagContents:
 
 
 def _parse_listing(content: bytes, out: TaggedOut) -> dict[str, str]:
-    """The files of a folder, no more of them read than the tag says.
+    """The files of a folder: relative path -> object id.
+
+    Whoever pushed the tag may want to exhaust the memory of who pulls it: more bytes than its
+    number of files can take are not parsed.
 
     Raises:
         DataError: it is no listing, or one of other files.

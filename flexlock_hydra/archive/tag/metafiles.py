@@ -1,28 +1,49 @@
-"""The plan -> the files that the tag's tree holds beside the code. Pure."""
+"""The files that a tag's tree holds beside the code: how they are written, how they are read.
+
+Pure. A tag is read back more strictly than it would have to be: what a push never writes is
+refused, for git or DVC could act upon it once it is checked out.
+"""
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import Any
 
 import yaml
+from configobj import ConfigObj, ConfigObjError
 
-from flexlock_hydra.archive.tag.payload import Payload
 from flexlock_hydra.archive.tag.plan import Out, Plan
+from flexlock_hydra.archive.tag.safe_paths import DISTRUST
+from flexlock_hydra.errors import DataError
 from flexlock_hydra.ports.store.store import RemoteSpec
-from flexlock_hydra.record import layout
+from flexlock_hydra.record import layout, lockfile
 
 REMOTE_NAME = "flexlock"
-MANIFEST_FORMAT = 1
-SHARED, PER_TAG = "shared", "tag"
-"""Layouts of a data remote: one store for all tags, or one for each, below its URL."""
+OBJECT_ID = re.compile(r"[0-9a-f]{32}(\.dir)?")
+_LARGEST_NUMBER = 1 << 60
+_ACCOUNT = re.compile(r"[\w-]+")
+"""An Azure account: it becomes a part of a server's name."""
 
 _DVC_IGNORE = "/config.local\n/tmp\n/cache\n"
 _ARCHIVE_IGNORE = "/fsroot/\n/repos/\n/runs/*/**\n/MISSING\n/tmp-*/\n"
 _NOT_IGNORED = "\n!/.flexlock/\n!/.flexlock/**\n!/.flexlock/data/*.dvc\n"
+
+
+@dataclass(frozen=True)
+class TaggedOut:
+    """A file or folder that a tag's metafile names."""
+
+    path: str
+    md5: str
+    size: int
+    nfiles: int
+
+    @property
+    def is_folder(self) -> bool:
+        """Whether it is a folder: its object is a listing."""
+        return self.md5.endswith(".dir")
 
 
 def tree_files(
@@ -94,55 +115,71 @@ def metafile(out: Out) -> bytes:
     return text.encode()
 
 
-def manifest(cargo: Payload, remote: RemoteSpec, layout_of_remote: str) -> dict[str, Any]:
-    """What a tag stands for, for people and programs.
+def parse_metafile(content: bytes, name: str) -> TaggedOut:
+    """A metafile in the form that a push writes.
 
-    ``data`` is what was recorded, each piece with the place where it comes back; ``outs``
-    is what a restore writes: what git brings is not in it.
+    Raises:
+        DataError: it says anything else.
     """
-    subject = cargo.subject
-    own = {run.lock.run.id for run in subject.runs}
-    return {
-        "format": MANIFEST_FORMAT,
-        "tag": subject.tag,
-        "sweep" if subject.is_sweep else "run": subject.id,
-        "job": subject.job,
-        **({"jobs": sorted(own)} if subject.is_sweep else {}),
-        "date": subject.date.partition(" ")[0],
-        "code": subject.commit,
-        "predecessors": sorted(run.lock.run.id for run in cargo.runs if run.lock.run.id not in own),
-        "remote": remote.public_url,
-        "layout": layout_of_remote,
-        "objects": len(cargo.sizes),
-        "bytes": sum(cargo.sizes.values()),
-        "data": [
-            {
-                "run": piece.run,
-                "name": piece.name,
-                "path": piece.path,
-                "md5": piece.digest.md5,
-                "size": piece.digest.size,
-                "nfiles": piece.digest.nfiles,
-            }
-            for piece in cargo.plan.pieces
-        ],
-        "outs": [
-            {
-                "path": out.path,
-                "md5": out.digest.md5,
-                "size": out.digest.size,
-                "nfiles": out.digest.nfiles,
-            }
-            for out in cargo.plan.outs
-        ],
-    }
+    try:
+        plain = lockfile.load_yaml(content)
+        (out,) = plain["outs"]
+        known = {"md5", "size", "nfiles", "hash", "path", "desc"}
+        fine = (
+            set(plain) == {"wdir", "outs"}
+            and plain["wdir"] == "../.."
+            and set(out) <= known
+            and isinstance(out["path"], str)
+            and OBJECT_ID.fullmatch(out["md5"])
+            and out["hash"] == "md5"
+            and all(
+                type(each) is int and 0 <= each < _LARGEST_NUMBER
+                for each in (out["size"], out.get("nfiles", 1))
+            )
+        )
+        if fine:
+            return TaggedOut(out["path"], out["md5"], out["size"], out.get("nfiles", 1))
+    except (*lockfile.YAML_ERRORS, KeyError) as error:
+        raise DataError(
+            f"{name} is no metafile of a run: {error!r:.200}", hint=DISTRUST
+        ) from error
+    raise DataError(f"{name} is no metafile of a run", hint=DISTRUST)
 
 
-def tag_message(content: Mapping[str, Any]) -> str:
-    """The annotated tag's message: a line for people, then the manifest."""
-    what = f"sweep {content['sweep']}" if "sweep" in content else content["run"]
-    title = f"{content['job']} {what}: {content['objects']} objects at the data remote"
-    return f"{title}\n\n{json.dumps(content, indent=1)}\n"
+def parse_dvc_config(content: bytes) -> RemoteSpec:
+    """The one remote in the form that a push writes it: its URL and what else is not secret.
+
+    Anything more is refused: once it is checked out, DVC would act upon it, and so would we.
+
+    Raises:
+        DataError: there is none, or more than that.
+    """
+    name = f'remote "{REMOTE_NAME}"'
+    try:
+        lines = content.decode("utf-8", "replace").splitlines()
+        config = ConfigObj(lines, interpolation=False, list_values=True).dict()
+        core, options = config.pop("core", {}), {**config.pop(name)}
+        url = options.pop("url")
+    except (ConfigObjError, KeyError, TypeError) as error:
+        raise DataError(f"the tag's .dvc/config names no remote: {error!r:.200}") from error
+    if not isinstance(url, str) or url.startswith("-") or not url:
+        raise DataError(f"the tag's .dvc/config names no remote: {url!r:.100}", hint=DISTRUST)
+    spec = RemoteSpec(url, options)
+    more = [*config, *(options.keys() - spec.public_options.keys() - {"verify"})]
+    if core != {"remote": REMOTE_NAME, "analytics": "false"}:
+        more.append("core")
+    more += [key for key, value in options.items() if not isinstance(value, str)]
+    if not _ACCOUNT.fullmatch(options.get("account_name", "a")):
+        more.append("account_name")
+    if url.lower().startswith(("gs://", "gcs://")) and "endpointurl" in options:
+        options["allow_anonymous_login"] = "true"  # else that server gets a token for Google's
+        spec = RemoteSpec(url, options)
+    if more:
+        raise DataError(
+            f"the tag's .dvc/config says more than a push writes: {sorted(more)[0]!r:.100}",
+            hint=DISTRUST,
+        )
+    return RemoteSpec(url, spec.public_options)
 
 
 def _quote(value: str) -> str:

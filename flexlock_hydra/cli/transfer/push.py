@@ -10,7 +10,7 @@ import click
 from flexlock_hydra.archive.push import push as archive
 from flexlock_hydra.archive.push.push import Pushed
 from flexlock_hydra.archive.runs.recorded_run import RecordedRun, RecordedSweep
-from flexlock_hydra.archive.tag.metafiles import PER_TAG, SHARED
+from flexlock_hydra.archive.tag.manifest import PER_TAG, SHARED
 from flexlock_hydra.archive.tag.subject import find_subject, jobs_of
 from flexlock_hydra.cli.completion_names import RUN
 from flexlock_hydra.cli.views import render

@@ -12,17 +12,13 @@ from flexlock_hydra.archive.runs.check import Check
 from flexlock_hydra.archive.runs.places import places_now
 from flexlock_hydra.archive.runs.recorded_run import RecordedRun
 from flexlock_hydra.archive.tag.collect import written_late
-from flexlock_hydra.capture.data.digest import (
-    DataSummary,
-    digest,
-    digest_bytes,
-    parse_tree_object,
-    summarize,
-)
+from flexlock_hydra.archive.tag.listings import LostListingError, read_listing
+from flexlock_hydra.capture.data.digest import DataSummary, digest, summarize
 from flexlock_hydra.capture.data.globs import outside
 from flexlock_hydra.capture.data.hash_index import HashIndex
 from flexlock_hydra.capture.data.walk import LeaveOut
-from flexlock_hydra.errors import DataError, FlexlockError
+from flexlock_hydra.errors import DataError, FlexlockError, RemoteError
+from flexlock_hydra.ports.store.store import RemoteSpec, Store, open_store
 from flexlock_hydra.record.model import DataEntry, Outputs
 from flexlock_hydra.record.wording import some_of
 
@@ -138,7 +134,7 @@ class CurrentContents:
         if not recorded.md5.endswith(".dir"):
             return ""
         try:
-            listing = _listing(run, recorded.md5)
+            listing = _find_listing(run, recorded.md5)
             if listing is not None:
                 files = digest(path, recorded.leave_out, self.index).files
                 return _compared(listing, {name: file.md5 for name, file in files.items()})
@@ -206,28 +202,26 @@ def _stat(path: Path) -> os.stat_result | None:
         return None
 
 
-def _listing(run: RecordedRun, oid: str) -> dict[str, str] | None:
-    """The listing of a recorded folder, from a place on this machine that has it."""
-    for store in _stores(run):
-        path = store / "files" / "md5" / oid[:2] / oid[2:]
+def _find_listing(run: RecordedRun, oid: str) -> dict[str, str] | None:
+    """The listing of a recorded folder, from a place on this machine that has it whole."""
+    for store in _local_stores(run):
         try:
-            content = path.read_bytes()
-        except OSError:
+            return read_listing(store, oid)
+        except (LostListingError, RemoteError):
             continue
-        if digest_bytes(content).md5 == oid.removesuffix(".dir"):
-            return parse_tree_object(content)
     return None
 
 
-def _stores(run: RecordedRun) -> Iterator[Path]:
+def _local_stores(run: RecordedRun) -> Iterator[Store]:
+    """The project's DVC cache, and its data remote where that is a folder of this machine."""
     from flexlock_hydra.archive.remotes.choose import choose_remote
 
-    yield run.root / _CACHE
+    yield open_store(RemoteSpec(str(run.root / _CACHE)))
     if run.repo is not None:
         spec = choose_remote(run.repo, None)
         if spec.is_local:
-            yield Path(spec.url)
-            yield Path(spec.below(run.lock.tag).url)
+            yield open_store(spec)
+            yield open_store(spec.below(run.lock.tag))
 
 
 def _compared(old: Mapping[str, str], new: Mapping[str, str]) -> str:
