@@ -973,7 +973,8 @@ def test_the_users_own_server_wins(
 
 def test_another_server_gets_no_token(base: Base, scene: Path) -> None:
     """A tag that names a server for Google's store does not get the user's login there."""
-    for said, anonymous in (("endpointurl = http://127.0.0.1:9", "true"), ("region = x", None)):
+    other = "endpointurl = http://127.0.0.1:9"
+    for said, anonymous in ((other, "true"), ("projectname = x", None)):
         tag = option(said)(remote("gs://bucket/x")(base.at(scene / said[0]))).push()
         found = read_tagged(GitRepo(tag.origin, tag.origin), tag.name).remote
         assert found.options.get("allow_anonymous_login") == anonymous

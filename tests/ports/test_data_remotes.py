@@ -24,15 +24,11 @@ import httpx
 import pytest
 
 from flexlock_hydra.errors import DataError, RemoteError
-from flexlock_hydra.ports.store import cloud
-from flexlock_hydra.ports.store.store import (
-    SMALL,
-    ObjectSource,
-    RemoteSpec,
-    Store,
-    object_path,
-    open_store,
-)
+from flexlock_hydra.ports.store import cloud, remote_kinds
+from flexlock_hydra.ports.store.object_source import SMALL, ObjectSource
+from flexlock_hydra.ports.store.open_store import open_store
+from flexlock_hydra.ports.store.store import RemoteSpec, Store, object_path
+from flexlock_hydra.ports.store.transfer import TimeLimits
 from tests.conftest import Project
 from tests.support.servers import (  # noqa: F401
     BUCKET,
@@ -473,7 +469,9 @@ def test_large(remote: Remote, tmp_path: Path) -> None:
     code = """
         import json, resource, sys
         from pathlib import Path
-        from flexlock_hydra.ports.store.store import ObjectSource, RemoteSpec, md5_of, open_store
+        from flexlock_hydra.ports.store.object_source import ObjectSource, md5_of
+        from flexlock_hydra.ports.store.open_store import open_store
+        from flexlock_hydra.ports.store.store import RemoteSpec
 
         def peak():
             return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
@@ -580,7 +578,9 @@ def test_read_only_webdav(tmp_path: Path) -> None:
 CHILD = """
     import json, sys
     from flexlock_hydra.errors import RemoteError
-    from flexlock_hydra.ports.store.store import ObjectSource, RemoteSpec, open_store
+    from flexlock_hydra.ports.store.object_source import ObjectSource
+    from flexlock_hydra.ports.store.open_store import open_store
+    from flexlock_hydra.ports.store.store import RemoteSpec
 
     store = open_store(RemoteSpec(sys.argv[1]))
     said = []
@@ -705,7 +705,9 @@ def test_changed_before_it_is_sent(remote: Remote, tmp_path: Path, size: int, ho
 
 KILLED = """
     import json, sys
-    from flexlock_hydra.ports.store.store import ObjectSource, RemoteSpec, open_store
+    from flexlock_hydra.ports.store.object_source import ObjectSource
+    from flexlock_hydra.ports.store.open_store import open_store
+    from flexlock_hydra.ports.store.store import RemoteSpec
 
     text, objects = sys.argv[1:]
     sources = [(oid, ObjectSource(*rest)) for oid, *rest in json.load(open(objects))]
@@ -802,6 +804,14 @@ def test_changed_while_it_is_sent(kind: str, servers: Servers, tmp_path: Path) -
 # Servers that are not there
 
 
+def with_limits(monkeypatch: pytest.MonkeyPatch, **seconds: float) -> list[TimeLimits]:
+    """Let all kinds of remotes wait for so long; what they wait for else."""
+    kinds = remote_kinds.REMOTE_KINDS
+    short = tuple(replace(kind, limits=replace(kind.limits, **seconds)) for kind in kinds)
+    monkeypatch.setattr(remote_kinds, "REMOTE_KINDS", short)
+    return [kind.limits for kind in kinds]
+
+
 def at_port(spec: RemoteSpec, port: int) -> RemoteSpec:
     """A remote behind another port of this machine."""
     if spec.url.startswith("s3:"):
@@ -825,9 +835,8 @@ def test_silent_server(
     kind: str, servers: Servers, silent: Silent, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A server that accepts and never answers is given up after two tries at most."""
-    assert cloud._CONNECT_SECONDS < cloud._READ_SECONDS and 2 * cloud._READ_SECONDS < BOUND - 10
-    monkeypatch.setattr(cloud, "_CONNECT_SECONDS", 1)
-    monkeypatch.setattr(cloud, "_READ_SECONDS", 1)
+    usual = with_limits(monkeypatch, connect=1, read=1)
+    assert all(each.connect < each.read and 2 * each.read < BOUND - 10 for each in usual)
     for each in use(open_store(at_port(servers.of(kind).spec("r"), silent.port)))[:2]:
         with refused(within=4):
             each()
@@ -839,9 +848,8 @@ def test_silence_in_the_middle(
     kind: str, size: int, servers: Servers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A server that falls silent while it is sent to is noticed, and has no object in part."""
-    assert 4 * cloud._ALIVE_SECONDS < BOUND
-    monkeypatch.setattr(cloud, "_READ_SECONDS", 1)
-    monkeypatch.setattr(cloud, "_ALIVE_SECONDS", 0.5)
+    usual = with_limits(monkeypatch, read=1, alive=0.5)
+    assert all(4 * each.alive < BOUND for each in usual)
     remote = make_remote(kind, servers, tmp_path)
     port = {"s3": servers.s3.port, "sftp": servers.ssh.port, "webdav": servers.webdav.port}[kind]
     relay = Relay(port)
@@ -875,9 +883,9 @@ def test_settings_of_other_clouds(spec: RemoteSpec) -> None:
     """Settings for Google and Azure are taken as DVC takes them, before anything is asked."""
     store = open_store(spec)
     assert isinstance(store, cloud.CloudStore)
-    fs, path = store._remote
-    assert path == spec.url.partition("://")[2]
-    assert fs.fs is not None and store._kind.put == "pipe_file"
+    made = store._connection
+    assert made.root == spec.url.partition("://")[2]
+    assert made.fs is not None and made.transfer.put == "pipe_file"
 
 
 @pytest.mark.parametrize("scheme", ["oss", "hdfs", "webhdfs", "gdrive"])
@@ -1093,7 +1101,7 @@ def test_no_answer_is_no_absence(shaky: Shaky, status: int, count: int) -> None:
 
 def test_delay(shaky: Shaky, monkeypatch: pytest.MonkeyPatch) -> None:
     """A server that takes its time is waited for; one that takes too long is given up."""
-    monkeypatch.setattr(cloud, "_READ_SECONDS", 1)
+    with_limits(monkeypatch, read=1)
     store = shaky.store()
     shaky.proxy.make(Trouble("delay", "PUT", seconds=0.3, times=3))
     store.send(some(10).items())

@@ -14,7 +14,8 @@ from flexlock_hydra.capture.data.digest import Digest, FileDigest, digest_file, 
 from flexlock_hydra.errors import DataError, FlexlockError
 from flexlock_hydra.ports.git.repo import GitRepo
 from flexlock_hydra.ports.store.dvc_config import ProjectRemotes
-from flexlock_hydra.ports.store.store import RemoteSpec, Store, open_store
+from flexlock_hydra.ports.store.open_store import open_store
+from flexlock_hydra.ports.store.store import RemoteSpec, Store
 from flexlock_hydra.record.model import check_path
 
 

@@ -32,7 +32,9 @@ from flexlock_hydra.ports.git.repo import GitRepo
 from flexlock_hydra.ports.git.status import read_status
 from flexlock_hydra.ports.safe_write import SafeFolder
 from flexlock_hydra.ports.store.folder import FolderStore
-from flexlock_hydra.ports.store.store import RemoteSpec, Store, md5_of, open_store
+from flexlock_hydra.ports.store.object_source import md5_of
+from flexlock_hydra.ports.store.open_store import open_store
+from flexlock_hydra.ports.store.store import RemoteSpec, Store
 from flexlock_hydra.record import layout
 
 _MISSING = f"{layout.ARCHIVE_DIR}/MISSING"

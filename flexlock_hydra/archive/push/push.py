@@ -39,7 +39,8 @@ from flexlock_hydra.errors import GitError, PushError, RemoteError
 from flexlock_hydra.ports.git.command import redact_url, require_version
 from flexlock_hydra.ports.git.remote import push_refs, remote_refs
 from flexlock_hydra.ports.git.repo import GitRepo
-from flexlock_hydra.ports.store.store import RemoteSpec, Store, open_store
+from flexlock_hydra.ports.store.open_store import open_store
+from flexlock_hydra.ports.store.store import RemoteSpec, Store
 from flexlock_hydra.record import layout
 from flexlock_hydra.record.model import EXACT
 from flexlock_hydra.record.relative_path import with_parents

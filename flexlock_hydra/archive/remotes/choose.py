@@ -13,6 +13,7 @@ from flexlock_hydra.archive.runs.recorded_run import is_pulled
 from flexlock_hydra.errors import GitError
 from flexlock_hydra.ports.git.repo import GitRepo
 from flexlock_hydra.ports.store.dvc_config import ProjectRemotes
+from flexlock_hydra.ports.store.remote_kinds import kind_of
 from flexlock_hydra.ports.store.store import RemoteSpec
 from flexlock_hydra.record.layout import RUN_ID, TAG_PREFIX
 
@@ -36,19 +37,19 @@ def choose_remote(repo: GitRepo, asked: str | None) -> RemoteSpec:
     remotes = ProjectRemotes.load(repo.root)
     named = asked or os.environ.get(VARIABLE) or repo.config(GIT_KEY)
     if named:
-        return _named(named, remotes)
+        return _spec_of_name(named, remotes)
     default = remotes.by_name.get(remotes.default or "")
     if default is None:
         return RemoteSpec(str(embedded_store()))
-    return _of_a_tag(default) if is_pulled(repo.root) else default.below(PREFIX)
+    return _without_tag(default) if is_pulled(repo.root) else default.below(PREFIX)
 
 
 def named_remote(repo: GitRepo, name: str) -> RemoteSpec:
     """The data remote of a name in DVC's configuration, a URL or a folder."""
-    return _named(name, ProjectRemotes.load(repo.root))
+    return _spec_of_name(name, ProjectRemotes.load(repo.root))
 
 
-def _of_a_tag(remote: RemoteSpec) -> RemoteSpec:
+def _without_tag(remote: RemoteSpec) -> RemoteSpec:
     """The remote that a pulled tag names, without the tag where it has a store of its own."""
     above = re.sub(rf"/{TAG_PREFIX}/[^/]+/{RUN_ID.pattern}$", "", remote.url)
     return replace(remote, url=above)
@@ -60,21 +61,21 @@ def _absolute(repo: GitRepo, url: str) -> str:
     return os.path.abspath(local) if "://" not in url and local.is_dir() else url
 
 
-def _named(name: str, remotes: ProjectRemotes) -> RemoteSpec:
+def _spec_of_name(name: str, remotes: ProjectRemotes) -> RemoteSpec:
     if name in remotes.by_name:
         return remotes.by_name[name]
     if re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", name):
         if name.startswith("file://"):
             return RemoteSpec(name.removeprefix("file://"))
-        return RemoteSpec(name, {**_surroundings(name), **remotes.settings_for(name)})
+        return RemoteSpec(name, {**_environment_settings(name), **remotes.settings_for(name)})
     return RemoteSpec(os.path.abspath(os.path.expanduser(name)))
 
 
-def _surroundings(url: str) -> dict[str, str]:
+def _environment_settings(url: str) -> dict[str, str]:
     """Settings from the environment that whoever restores needs to know."""
-    if not url.startswith("s3://"):
-        return {}
-    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+    kind = kind_of(url)
+    servers = (os.environ.get(name) for name in (kind.endpoint_variables if kind else ()))
+    endpoint = next(filter(None, servers), None)
     return {"endpointurl": endpoint} if endpoint else {}
 
 

@@ -24,7 +24,8 @@ from flexlock_hydra.capture.data.hash_index import CACHE_VARIABLE, index_path, l
 from flexlock_hydra.errors import FlexlockError
 from flexlock_hydra.ports.git.command import git, require_version, run_git
 from flexlock_hydra.ports.git.repo import GitRepo
-from flexlock_hydra.ports.store.store import RemoteSpec, open_store
+from flexlock_hydra.ports.store.open_store import open_store
+from flexlock_hydra.ports.store.store import RemoteSpec
 from flexlock_hydra.record.wording import some_of
 
 _FILES_AHEAD, _REMOTE_AHEAD = 2.0, 60.0

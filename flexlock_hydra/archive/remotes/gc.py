@@ -15,7 +15,8 @@ from flexlock_hydra.archive.tag.listings import LostListingError, read_listing
 from flexlock_hydra.archive.tag.manifest import SHARED
 from flexlock_hydra.errors import DataError, RunNotFoundError
 from flexlock_hydra.ports.git.remote import push_refs, remote_refs
-from flexlock_hydra.ports.store.store import Store, open_store
+from flexlock_hydra.ports.store.open_store import open_store
+from flexlock_hydra.ports.store.store import Store
 from flexlock_hydra.record import layout
 
 MIN_AGE = 24 * 3600.0

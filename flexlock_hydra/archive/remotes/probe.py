@@ -19,7 +19,7 @@ from flexlock_hydra.errors import FlexlockError
 from flexlock_hydra.ports.git.command import redact_url
 from flexlock_hydra.ports.git.remote import remote_refs
 from flexlock_hydra.ports.git.repo import GitRepo
-from flexlock_hydra.ports.store.store import open_store
+from flexlock_hydra.ports.store.open_store import open_store
 
 GIT, DATA = "git remote", "data remote"
 _FOLDER = "checks"

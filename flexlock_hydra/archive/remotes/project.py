@@ -18,7 +18,8 @@ from flexlock_hydra.errors import DataError, RemoteError, RunNotFoundError
 from flexlock_hydra.ports.git.command import redact_url
 from flexlock_hydra.ports.git.remote import fetch_refs, remote_refs
 from flexlock_hydra.ports.git.repo import GitRepo
-from flexlock_hydra.ports.store.store import Store, open_store
+from flexlock_hydra.ports.store.open_store import open_store
+from flexlock_hydra.ports.store.store import Store
 from flexlock_hydra.record import layout
 
 _READING = "refs/flexlock/reading"

@@ -9,7 +9,7 @@ from flexlock_hydra.archive.remotes.project import Remotes, parse_json, read_tag
 from flexlock_hydra.archive.runs.check import Check
 from flexlock_hydra.archive.tag.listings import MISSING, TagContents, damaged, read_contents
 from flexlock_hydra.archive.tag.read_tag import Tagged
-from flexlock_hydra.ports.store.store import open_store
+from flexlock_hydra.ports.store.open_store import open_store
 from flexlock_hydra.record import layout
 from flexlock_hydra.record.relative_path import is_under
 

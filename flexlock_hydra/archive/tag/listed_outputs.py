@@ -9,7 +9,7 @@ from flexlock_hydra.archive.tag.listings import read_listing
 from flexlock_hydra.archive.tag.read_tag import read_tagged
 from flexlock_hydra.capture.data.digest import FileDigest
 from flexlock_hydra.errors import FlexlockError
-from flexlock_hydra.ports.store.store import open_store
+from flexlock_hydra.ports.store.open_store import open_store
 
 
 def listed_outputs(run: RecordedRun) -> dict[str, FileDigest] | None:

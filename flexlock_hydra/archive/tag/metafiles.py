@@ -17,6 +17,7 @@ from configobj import ConfigObj, ConfigObjError
 from flexlock_hydra.archive.tag.plan import Out, Plan
 from flexlock_hydra.archive.tag.safe_paths import DISTRUST
 from flexlock_hydra.errors import DataError
+from flexlock_hydra.ports.store.remote_kinds import kind_of
 from flexlock_hydra.ports.store.store import RemoteSpec
 from flexlock_hydra.record import layout, lockfile
 
@@ -171,7 +172,8 @@ def parse_dvc_config(content: bytes) -> RemoteSpec:
     more += [key for key, value in options.items() if not isinstance(value, str)]
     if not _ACCOUNT.fullmatch(options.get("account_name", "a")):
         more.append("account_name")
-    if url.lower().startswith(("gs://", "gcs://")) and "endpointurl" in options:
+    kind = kind_of(url)
+    if kind and kind.sends_login_anywhere and "endpointurl" in options:
         options["allow_anonymous_login"] = "true"  # else that server gets a token for Google's
         spec = RemoteSpec(url, options)
     if more:

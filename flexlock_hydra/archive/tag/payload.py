@@ -15,7 +15,7 @@ from flexlock_hydra.capture.data.digest import FileDigest, digest_bytes, tree_ob
 from flexlock_hydra.capture.data.hash_index import HashIndex, index_path
 from flexlock_hydra.errors import CodeError, GitError
 from flexlock_hydra.ports.git.repo import GitRepo, TreeEntry
-from flexlock_hydra.ports.store.store import ObjectSource, Sendable
+from flexlock_hydra.ports.store.object_source import ObjectSource, Sendable
 from flexlock_hydra.record.relative_path import is_under, join_path, with_parents
 
 

@@ -10,16 +10,7 @@ from flexlock_hydra.archive.remotes import project
 from flexlock_hydra.cli.views import render
 from flexlock_hydra.errors import GitError
 from flexlock_hydra.ports.git.repo import GitRepo
-
-_CREDENTIALS = {
-    "s3": "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a profile in ~/.aws/credentials",
-    "ssh": "your ssh keys and agent, as for ssh itself",
-    "sftp": "your ssh keys and agent, as for ssh itself",
-    "gs": "gcloud auth application-default login, or GOOGLE_APPLICATION_CREDENTIALS",
-    "azure": "az login, or AZURE_STORAGE_CONNECTION_STRING",
-    "webdav": "a DVC remote of this URL with user and password in .dvc/config.local",
-    "webdavs": "a DVC remote of this URL with user and password in .dvc/config.local",
-}
+from flexlock_hydra.ports.store.remote_kinds import kind_of
 
 
 @click.group("remote")
@@ -47,5 +38,5 @@ def init(url: str, as_json: bool) -> None:
         return
     click.echo(", ".join(f"{check.name}: fine" for check in checks))
     click.echo(f"git config flexlock.remote {kept}")
-    if explained := _CREDENTIALS.get(url.partition("://")[0]):
-        click.echo(f"who pushes or pulls needs credentials: {explained}")
+    if (kind := kind_of(url)) and kind.credentials:
+        click.echo(f"who pushes or pulls needs credentials: {kind.credentials}")

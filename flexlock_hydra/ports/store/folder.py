@@ -12,28 +12,23 @@ import shutil
 import stat
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from itertools import count
 from pathlib import Path
 
 from flexlock_hydra.errors import RemoteError
-from flexlock_hydra.ports.store.store import (
-    OBJECTS,
+from flexlock_hydra.ports.store.object_source import (
     SMALL,
     ObjectSource,
     Sendable,
-    Sent,
-    Store,
-    Stored,
     changed,
-    chunks,
     is_unchanged,
     md5_of,
-    object_path,
+    name_beside,
     read_small,
     reading,
     reason,
     size_of,
 )
+from flexlock_hydra.ports.store.store import OBJECTS, Sent, Store, Stored, chunks, object_path
 from flexlock_hydra.record.lockfile import write_bytes
 
 log = logging.getLogger(__name__)
@@ -45,7 +40,6 @@ _BLOCK = 4 * 1024 * 1024
 _TRIES = 100
 """Of writing a file into a folder that others may take away."""
 _READ_ONLY = 0o444
-_TOKEN, _numbers = os.urandom(4).hex(), count()
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
 
 
@@ -180,7 +174,7 @@ class FolderStore(Store):
         """Take over a file, whose bytes were checked, as an object."""
         with self._errors("write to"):
             final = self.path(oid)
-            beside = _beside(final)
+            beside = name_beside(final)
             os.makedirs(os.path.dirname(final), exist_ok=True)
             shutil.move(path, beside)
             os.chmod(beside, _READ_ONLY)
@@ -194,7 +188,7 @@ class FolderStore(Store):
     def _put(self, oid: str, source: ObjectSource | bytes) -> None:
         """One object: written beside its place, its md5 checked on the way, and renamed."""
         final = self.path(oid)
-        beside = _beside(final)
+        beside = name_beside(final)
         try:
             fd = os.open(beside, _NEW, _READ_ONLY)
         except FileNotFoundError:
@@ -224,11 +218,6 @@ class FolderStore(Store):
                     raise
                 failed[oid] = reason(error)
         return failed
-
-
-def _beside(final: str) -> str:
-    """A name for what is not whole yet, no two alike in any process of any machine."""
-    return f"{final}.{_TOKEN}-{os.getpid()}-{next(_numbers)}.tmp"
 
 
 def _write(fd: int, content: bytes) -> None:

@@ -6,9 +6,6 @@ DVC reads and writes the same places, so ``dvc pull`` finds what was sent from h
 from __future__ import annotations
 
 import errno
-import hashlib
-import os
-import stat
 import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -20,27 +17,14 @@ from typing import Any, NamedTuple, TypeVar
 
 from flexlock_hydra.errors import DataError, FlexlockError, RemoteError
 from flexlock_hydra.ports.git.command import redact_url
+from flexlock_hydra.ports.store.object_source import Sendable, md5_of, reason
+from flexlock_hydra.ports.store.remote_kinds import kind_of
 
 OBJECTS = "files/md5"
-_READ = os.O_RDONLY | getattr(os, "O_BINARY", 0)
-SMALL = 1024 * 1024
-"""Bytes up to which a file is sent in one piece, its md5 checked before."""
 _READ_BACK = 64
 """Objects that are read back at once."""
 _LARGEST_LISTING = 1 << 30
 """Bytes: the listing of some ten million files. Nothing larger is read into memory."""
-
-# Settings that say where a remote is and not who may use it: they go into the tag.
-_PUBLIC_OPTIONS = (
-    "endpointurl",
-    "region",
-    "port",
-    "user",
-    "use_ssl",
-    "projectname",
-    "account_name",
-    "allow_anonymous_login",
-)
 
 T = TypeVar("T")
 
@@ -59,8 +43,10 @@ class RemoteSpec:
 
     @property
     def public_options(self) -> dict[str, Any]:
-        """The settings that may be written down."""
-        return {key: self.options[key] for key in _PUBLIC_OPTIONS if key in self.options}
+        """The settings that may be written down, as they say nothing of who may use it."""
+        kind = kind_of(self.url)
+        names = kind.public_options if kind else ()
+        return {key: self.options[key] for key in names if key in self.options}
 
     @property
     def is_local(self) -> bool:
@@ -72,14 +58,6 @@ class RemoteSpec:
         return replace(self, url=f"{self.url.rstrip('/')}/{folder}")
 
 
-class ObjectSource(NamedTuple):
-    """Where the bytes of an object are: a file with its size and mtime (ns) when hashed."""
-
-    path: str
-    size: int
-    mtime_ns: int | None
-
-
 class Stored(NamedTuple):
     """An object on a remote: bytes, and when it was written (seconds; None: not told)."""
 
@@ -87,9 +65,6 @@ class Stored(NamedTuple):
     size: int
     modified: float | None
 
-
-Sendable = tuple[str, "ObjectSource | bytes"]
-"""An object's id and its bytes."""
 
 Sent = Callable[[int, int], None]
 """Hears of objects and bytes that were sent."""
@@ -205,97 +180,9 @@ class Store(ABC):
             ) from error
 
 
-def open_store(spec: RemoteSpec) -> Store:
-    """The store of a data remote; nothing is connected to yet."""
-    if spec.is_local:
-        from flexlock_hydra.ports.store.folder import FolderStore
-
-        return FolderStore(spec)
-    from flexlock_hydra.ports.store.cloud import CloudStore
-
-    return CloudStore(spec)
-
-
 def object_path(oid: str) -> str:
     """The place of an object below the URL."""
     return f"{OBJECTS}/{oid[:2]}/{oid[2:]}"
-
-
-def md5_of(path: str | Path) -> str:
-    """The md5 of a file's bytes; raises OSError."""
-    found = hashlib.md5(usedforsecurity=False)
-    with open(path, "rb", buffering=0) as file:
-        while block := file.read(SMALL):
-            found.update(block)
-    return found.hexdigest()
-
-
-def is_unchanged(source: ObjectSource) -> bool:
-    """Whether a file is still the one that was hashed."""
-    try:
-        found = os.stat(source.path)
-    except OSError:
-        return False
-    same_time = source.mtime_ns is None or found.st_mtime_ns == source.mtime_ns
-    return stat.S_ISREG(found.st_mode) and found.st_size == source.size and same_time
-
-
-def changed(path: str) -> DataError:
-    """The error of a file that is not what it was when it was hashed."""
-    return DataError(f"{path} changed while it was pushed", hint="Nothing was tagged; push again.")
-
-
-def read_small(oid: str, source: ObjectSource | bytes) -> bytes:
-    """The bytes of a small object, checked against its id.
-
-    Raises:
-        DataError: they are others, or cannot be read.
-    """
-    if isinstance(source, bytes):
-        return source
-    with reading(source):
-        fd = os.open(source.path, _READ)  # a file object costs three system calls more
-        try:
-            content = os.read(fd, source.size + 1)
-            while len(content) < source.size and (more := os.read(fd, source.size)):
-                content += more
-        finally:
-            os.close(fd)
-    if hashlib.md5(content, usedforsecurity=False).hexdigest() != oid[:32]:
-        raise changed(source.path)
-    return content
-
-
-def checked(oid: str, source: ObjectSource) -> ObjectSource:
-    """A file whose bytes are those of its id now, with its mtime now.
-
-    Raises:
-        DataError: they are others, or cannot be read.
-    """
-    with reading(source):
-        if source.mtime_ns is None:
-            source = source._replace(mtime_ns=os.stat(source.path).st_mtime_ns)
-        if not is_unchanged(source) or md5_of(source.path) != oid[:32]:
-            raise changed(source.path)
-    return source
-
-
-@contextmanager
-def reading(source: ObjectSource) -> Iterator[None]:
-    """A file that cannot be read is no fault of the remote: DataError."""
-    try:
-        yield
-    except FileNotFoundError as error:
-        raise changed(source.path) from error
-    except OSError as error:
-        if isinstance(error, FlexlockError):
-            raise
-        raise DataError(f"{source.path} cannot be read: {reason(error)}") from error
-
-
-def size_of(source: ObjectSource | bytes) -> int:
-    """Bytes of an object to be sent."""
-    return len(source) if isinstance(source, bytes) else source.size
 
 
 def chunks(items: Iterable[T], size: int) -> Iterator[list[T]]:
@@ -303,16 +190,6 @@ def chunks(items: Iterable[T], size: int) -> Iterator[list[T]]:
     iterator = iter(items)
     while chunk := list(islice(iterator, size)):
         yield chunk
-
-
-def reason(error: BaseException) -> str:
-    """What went wrong, in few words."""
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
-    said = redact_url(" ".join(str(error).split())[:300])
-    return said or ("no answer in time" if "Timeout" in type(error).__name__ else "") or type(
-        error
-    ).__name__
 
 
 def _hint(error: BaseException) -> str:

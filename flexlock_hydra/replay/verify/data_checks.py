@@ -18,7 +18,8 @@ from flexlock_hydra.capture.data.globs import outside
 from flexlock_hydra.capture.data.hash_index import HashIndex
 from flexlock_hydra.capture.data.walk import LeaveOut
 from flexlock_hydra.errors import DataError, FlexlockError, RemoteError
-from flexlock_hydra.ports.store.store import RemoteSpec, Store, open_store
+from flexlock_hydra.ports.store.open_store import open_store
+from flexlock_hydra.ports.store.store import RemoteSpec, Store
 from flexlock_hydra.record.model import DataEntry, Outputs
 from flexlock_hydra.record.wording import some_of
 
