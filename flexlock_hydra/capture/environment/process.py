@@ -9,7 +9,7 @@ from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
-from flexlock_hydra.capture.environment import slurm
+from flexlock_hydra.ports.scheduler.scheduler import is_queued
 from flexlock_hydra.record.model import INTERRUPTED, RUNNING, Process, RunLock
 
 _SCHEDULER_VARIABLES = (
@@ -34,18 +34,18 @@ UNKNOWN = "unknown"
 
 
 def this_process() -> Process:
-    """This process."""
+    """What a run.lock says of this process, with the scheduler's variables in its environment."""
     scheduler = {
         name.lower(): value
         for name in _SCHEDULER_VARIABLES
         if (value := os.environ.get(name, "")) not in _NO_IDS
     }
-    return replace(_process(os.getpid()), scheduler=scheduler or None)
+    return replace(_identity_of(os.getpid()), scheduler=scheduler or None)
 
 
 @lru_cache(maxsize=1)
-def _process(pid: int) -> Process:
-    """The process that this is now: a fork is another."""
+def _identity_of(pid: int) -> Process:
+    """Host and identity of a process, read once; a fork has another id, so it is read anew."""
     return Process(
         host=socket.gethostname(),
         pid=pid,
@@ -94,7 +94,8 @@ def is_alive(process: Process) -> bool | None:
     On another host the scheduler is asked, where it is at hand.
     """
     if process.host != socket.gethostname():
-        return slurm.is_queued((process.scheduler or {}).get("slurm_job_id"))
+        return is_queued(process.scheduler or {})
+    # A pid means a process only until the machine or the container starts anew.
     if process.boot_id and (now := _boot_id()) and now != process.boot_id:
         return False
     if process.pid_namespace and process.pid_namespace != _pid_namespace():
@@ -117,7 +118,7 @@ def _is_alive_here(process: Process) -> bool | None:
     if ticks == 0:
         return False
     if ticks is not None and process.start_ticks is not None:
-        return ticks == process.start_ticks
+        return ticks == process.start_ticks  # else its pid was given to another process
     if os.name == "nt":  # there, signal 0 is Ctrl-C
         return None
     try:
