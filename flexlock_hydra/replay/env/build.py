@@ -1,4 +1,4 @@
-"""Make an environment by uv: the interpreter, the distributions, this package."""
+"""Make an environment anew: the interpreter, the distributions, this package."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from typing import Any
 from flexlock_hydra.archive.runs.recorded_run import RecordedRun
 from flexlock_hydra.capture.environment import packages
 from flexlock_hydra.errors import RerunError
-from flexlock_hydra.ports.uv import Uv, UvError, mentioned
+from flexlock_hydra.ports.environments.find_maker import find_maker
+from flexlock_hydra.ports.environments.maker import EnvironmentMaker, EnvironmentMakerError
 from flexlock_hydra.replay.env.interpreter import interpreter, python_of
 from flexlock_hydra.replay.env.own_wheel import Wheel
 from flexlock_hydra.replay.env.requirements import Requirements, SourceInstall
@@ -26,8 +27,7 @@ Say = Callable[[str], None]
 ELSEWHERE = "Make an environment yourself and name it: rerun RUN --python DIR"
 _MARK = "flexlock.json"
 """Says, in an environment, that it is whole, and what it has."""
-_KINDS = {"CPython": "cpython", "PyPy": "pypy", "GraalVM": "graalpy"}
-"""Implementations, as Python and as uv calls them."""
+_MAKER = "uv"
 _VERSION = re.compile(r"(?P<minor>\d+\.\d+)\.\d+(?:(?:a|b|rc)\d+)?")
 _LONG = 400
 _MOST = 50
@@ -67,13 +67,14 @@ class Build:
         Raises:
             RerunError: something is not to be had.
         """
-        uv = Uv.find(self.run.root if self.run.root.is_dir() else Path.cwd())
+        # It reads the project's own configuration there, of indexes and the like.
+        maker = find_maker(_MAKER, self.run.root if self.run.root.is_dir() else Path.cwd())
         count = len(self.asked.lines) + len(self.asked.sources)
         self.tell(f"making an environment of {count} distributions in {self.folder}")
         self._clear()
         try:
-            notes = list(self._interpreter(uv))
-            self._fill(uv)
+            notes = list(self._interpreter(maker))
+            self._fill(maker)
             mark = {"notes": notes, **self._look()}
         except BaseException:
             self._clear()
@@ -89,44 +90,47 @@ class Build:
         if self.folder.exists():
             shutil.rmtree(self.folder)
 
-    def _interpreter(self, uv: Uv) -> Iterator[str]:
+    def _interpreter(self, maker: EnvironmentMaker) -> Iterator[str]:
         """An empty environment of the recorded Python, else of its nearest; what is to be said."""
         recorded = self.run.lock.environment
         name = f"{recorded.implementation} {recorded.python}"
-        version, kind = _VERSION.match(recorded.python), _KINDS.get(recorded.implementation)
-        if not (version and kind):
-            raise RerunError(f"{name} is none that uv knows", hint=ELSEWHERE)
-        exact, nearest = f"{kind}@{version[0]}", f"{kind}@{version['minor']}"
+        version = _VERSION.match(recorded.python)
+        exact, nearest = (
+            maker.name_python(recorded.implementation, version[part]) if version else None
+            for part in (0, "minor")
+        )
+        if not (version and exact and nearest):
+            raise RerunError(f"{name} is none that {maker.name} knows", hint=ELSEWHERE)
         ours = getattr(sys, "_base_executable", None) or sys.executable
         if recorded.implementation == platform.python_implementation():
             here = _VERSION.match(platform.python_version())
             exact = ours if recorded.python == platform.python_version() else exact
             nearest = ours if here and here["minor"] == version["minor"] else nearest
         try:
-            uv.make(self.folder, exact)
+            maker.make(self.folder, exact)
             return
-        except UvError as error:
+        except EnvironmentMakerError as error:
             refused = error
         self._clear()
         try:
-            uv.make(self.folder, nearest)
-        except UvError:
+            maker.make(self.folder, nearest)
+        except EnvironmentMakerError:
             raise RerunError(
                 f"{name} cannot be had: {refused}",
-                hint=f"Install it: uv python install {version[0]}. Or: {ELSEWHERE}",
+                hint=f"Install it: {maker.how_to_get(version[0])}. Or: {ELSEWHERE}",
             ) from refused
         yield f"{name} is not here and cannot be fetched: another {version['minor']} is taken"
 
-    def _fill(self, uv: Uv) -> None:
+    def _fill(self, maker: EnvironmentMaker) -> None:
         python = python_of(self.folder)
         with tempfile.TemporaryDirectory(prefix="flexlock-env-") as name:
             scratch = Path(name)
-            _Releases(uv, python, scratch / "requirements.txt", self.asked.indexes).install(
+            _Releases(maker, python, scratch / "requirements.txt", self.asked.indexes).install(
                 self.asked.lines
             )
-            uv.install(python, [self.wheel.write(scratch)])
+            maker.install(python, [self.wheel.write(scratch)])
             for number, source in enumerate(self.asked.sources):
-                _install_source(uv, python, source, scratch / str(number))
+                _install_source(maker, python, source, scratch / str(number))
 
     def _look(self) -> dict[str, Any]:
         """What is installed in it, once a job's imports have gone well there."""
@@ -144,7 +148,7 @@ class Build:
 class _Releases:
     """Installs distributions from indexes and URLs."""
 
-    uv: Uv
+    maker: EnvironmentMaker
     python: Path
     file: Path
     indexes: tuple[str, ...]
@@ -157,40 +161,47 @@ class _Releases:
         """
         try:
             self._ask(lines)
-        except UvError as error:
+        except EnvironmentMakerError as error:
             bad = self._bad(lines, error)
             if bad:
                 raise missing(bad) from error
-            raise RerunError(f"uv: {error}", hint=ELSEWHERE) from error
+            raise RerunError(f"{self.maker.name}: {error}", hint=ELSEWHERE) from error
 
-    def _ask(self, lines: Mapping[str, str], *words: str) -> None:
+    def _ask(self, lines: Mapping[str, str], *, only_try: bool = False) -> None:
         self.file.write_text("".join(f"{line}\n" for line in lines.values()), encoding="utf-8")
-        indexes = [word for index in self.indexes for word in ("--index", index)]
-        self.uv.install(self.python, [*words, *indexes, "-r", self.file])
+        self.maker.install_listed(
+            self.python, self.file, indexes=self.indexes, only_try=only_try
+        )
 
-    def _bad(self, lines: Mapping[str, str], error: UvError) -> dict[str, str]:
-        """All that cannot be had, of which uv names one at a time, and why."""
+    def _bad(self, lines: Mapping[str, str], error: EnvironmentMakerError) -> dict[str, str]:
+        """All that cannot be had, of which the maker names one at a time, and why."""
         left, bad = dict(lines), dict[str, str]()
-        said: UvError | None = error
-        while said and len(bad) < _MOST:
-            named = {name: self._refusal({name: left[name]}) for name in mentioned(str(said), left)}
-            found = {name: str(why) for name, why in named.items() if why}
+        refused: EnvironmentMakerError | None = error
+        while refused and len(bad) < _MOST:
+            named = self.maker.mentioned(str(refused), left)
+            # Only the guilty ones of those that it speaks of are refused alone, too.
+            alone = {name: self._refusal({name: left[name]}) for name in named}
+            found = {name: self.maker.cause(str(why)) for name, why in alone.items() if why}
             if not found:
                 break
             bad |= found
             left = {name: line for name, line in left.items() if name not in bad}
-            said = self._refusal(left, "--dry-run")
+            refused = self._refusal(left, only_try=True)
         return bad
 
-    def _refusal(self, lines: Mapping[str, str], *words: str) -> UvError | None:
+    def _refusal(
+        self, lines: Mapping[str, str], *, only_try: bool = False
+    ) -> EnvironmentMakerError | None:
         try:
-            self._ask(lines, *words)
-        except UvError as error:
+            self._ask(lines, only_try=only_try)
+        except EnvironmentMakerError as error:
             return error
         return None
 
 
-def _install_source(uv: Uv, python: Path, source: SourceInstall, scratch: Path) -> None:
+def _install_source(
+    maker: EnvironmentMaker, python: Path, source: SourceInstall, scratch: Path
+) -> None:
     """Build a distribution from its recorded code, as the version that was recorded."""
     scratch.mkdir()
     scm = re.sub(r"[-_.]+", "_", source.name).upper()
@@ -200,10 +211,11 @@ def _install_source(uv: Uv, python: Path, source: SourceInstall, scratch: Path) 
     }
     with source.repo.worktree(source.commit, scratch / source.repo.root.name) as tree:
         try:
-            uv.install(python, [tree.root / source.folder], env=version)
+            maker.install(python, [tree.root / source.folder], env=version)
             _forget_place(python, source.name)
-        except UvError as error:
-            raise missing({f"{source.name} (of the run's own code)": str(error)}) from error
+        except EnvironmentMakerError as error:
+            why = maker.cause(str(error))
+            raise missing({f"{source.name} (of the run's own code)": why}) from error
 
 
 def _forget_place(python: Path, name: str) -> None:
@@ -226,7 +238,6 @@ def missing(why: Mapping[str, str]) -> RerunError:
 
 
 def _line(reason: str) -> str:
-    """uv's words, the middle of many left out: what failed stands first, why last."""
-    said = re.sub(r",? *we can conclude that.*", "", " ".join(reason.split()))
-    said = re.sub(r"^No solution found when resolving dependencies(?: cause:)? *", "", said)
+    """A reason in one line, the middle of a long one left out: what failed is first, why last."""
+    said = " ".join(reason.split())
     return said if len(said) < _LONG else f"{said[:_LONG // 2]} ... {said[-_LONG // 2:]}"

@@ -9,19 +9,19 @@ import subprocess
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
-from flexlock_hydra.errors import FlexlockError, RerunError
+from flexlock_hydra.errors import RerunError
+from flexlock_hydra.ports.environments.maker import EnvironmentMakerError
 from flexlock_hydra.ports.git.command import redact_url
 
 _HINT = "Install it: pip install 'flexlock-hydra[env]', or see https://docs.astral.sh/uv"
 _POINTS_ELSEWHERE = ("VIRTUAL_ENV", "CONDA_PREFIX", "PYTHONPATH", "PYTHONHOME", "UV_PYTHON")
 """Variables by which uv, or what it builds, would take another environment than ours."""
-_MOST_WORDS = 12
+_MOST_LINES = 12
 """Lines of uv's words that an error repeats."""
-
-
-class UvError(FlexlockError):
-    """uv refused a command; the message is its own."""
+_IMPLEMENTATIONS = {"CPython": "cpython", "PyPy": "pypy", "GraalVM": "graalpy"}
+"""As Python and as uv calls them."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,7 @@ class Uv:
         cwd: where it is started: it reads the configuration of the project there.
     """
 
+    name: ClassVar[str] = "uv"
     program: str
     cwd: Path
 
@@ -51,39 +52,52 @@ class Uv:
         what = f"uv at {tried[0]} does not work" if tried else "no uv, which makes environments"
         raise RerunError(what, hint=_HINT)
 
-    def __call__(self, *words: str | Path, env: Mapping[str, str] | None = None) -> str:
-        """Run ``uv WORDS``; what it said.
+    def name_python(self, implementation: str, version: str) -> str | None:
+        kind = _IMPLEMENTATIONS.get(implementation)
+        return f"{kind}@{version}" if kind else None
 
-        Raises:
-            UvError: it ended with an exit code.
-        """
-        done = self._run(*words, env=env)
-        if done.returncode:
-            raise UvError(redact_url(_last_words(done.stderr)) or f"exit code {done.returncode}")
-        return done.stderr
+    def how_to_get(self, version: str) -> str:
+        return f"uv python install {version}"
 
-    def make(self, place: Path, python: str) -> None:
-        """A new environment, without a package in it.
-
-        Raises:
-            UvError: the interpreter is not to be had.
-        """
-        self("venv", "--no-project", "--python", python, place)
+    def make(self, folder: Path, python: str) -> None:
+        self._do("venv", "--no-project", "--python", python, folder)
 
     def install(
-        self, python: Path, what: Sequence[str | Path], env: Mapping[str, str] | None = None
+        self, python: Path, what: Sequence[Path], *, env: Mapping[str, str] | None = None
     ) -> None:
-        """Install exactly what is named into an environment, not what that depends on.
+        self._install(python, what, env)
 
-        Several indexes are asked in their order for each version, as every version is named.
+    def install_listed(
+        self, python: Path, requirements: Path, *, indexes: Sequence[str], only_try: bool = False
+    ) -> None:
+        options = ["--dry-run"] if only_try else []
+        options += [word for index in indexes for word in ("--index", index)]
+        self._install(python, [*options, "-r", requirements])
 
-        Raises:
-            UvError: something is not to be had, or cannot be built.
-        """
+    def mentioned(self, said: str, names: Iterable[str]) -> list[str]:
+        return [
+            name for name in names
+            if re.search(rf"(?<![\w.-]){re.escape(name)}(?![\w-])", said, re.IGNORECASE)
+        ]
+
+    def cause(self, said: str) -> str:
+        said = re.sub(r",? *we can conclude that.*", "", " ".join(said.split()))
+        return re.sub(r"^No solution found when resolving dependencies(?: cause:)? *", "", said)
+
+    def _install(
+        self, python: Path, words: Sequence[str | Path], env: Mapping[str, str] | None = None
+    ) -> None:
+        # By default uv takes any version from the first index that has a distribution.
         several = () if "UV_INDEX_STRATEGY" in os.environ else (
             "--index-strategy", "unsafe-first-match"
         )
-        self("pip", "install", "--python", python, "--no-deps", *several, *what, env=env)
+        self._do("pip", "install", "--python", python, "--no-deps", *several, *words, env=env)
+
+    def _do(self, *words: str | Path, env: Mapping[str, str] | None = None) -> None:
+        done = self._run(*words, env=env)
+        if done.returncode:
+            said = redact_url(_from_first_error(done.stderr))
+            raise EnvironmentMakerError(said or f"exit code {done.returncode}")
 
     def _works(self) -> bool:
         try:
@@ -122,17 +136,9 @@ def _candidates() -> Iterator[str]:
         yield found
 
 
-def _last_words(said: str) -> str:
+def _from_first_error(said: str) -> str:
     """From the first error on; warnings before it are left out."""
     start = re.search(r"^(?:error|  × )", said, re.MULTILINE)
     lines = [line for line in said[start.start() if start else 0:].splitlines() if line.strip()]
-    more = ["..."] if len(lines) > _MOST_WORDS else []
-    return "\n".join([*lines[:_MOST_WORDS], *more]).removeprefix("error: ")
-
-
-def mentioned(said: str, names: Iterable[str]) -> list[str]:
-    """The distributions that uv speaks of."""
-    return [
-        name for name in names
-        if re.search(rf"(?<![\w.-]){re.escape(name)}(?![\w-])", said, re.IGNORECASE)
-    ]
+    more = ["..."] if len(lines) > _MOST_LINES else []
+    return "\n".join([*lines[:_MOST_LINES], *more]).removeprefix("error: ")
