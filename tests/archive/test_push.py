@@ -11,10 +11,9 @@ import pytest
 
 from tests.conftest import Project, contents, read_lock
 from tests.support.recorded import damaged, manifest, objects, push, recorded, template, tree
+from tests.support.secret_corpus import GITHUB, OPENSSH_KEY
 
 __all__ = ["recorded", "template"]
-
-GITHUB = "ghp_" + "a1B2" * 9
 
 
 def remote_tags(project: Project) -> list[str]:
@@ -139,12 +138,7 @@ SECRETS = {
     "a config group": (
         "conf/secrets.yaml", "db:\n  password: s3cr3t-pw\n", "conf/secrets.yaml:2: password = ***"
     ),
-    "a private key": (
-        "id_ed25519",
-        "-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXktdjEAAAAA\n"
-        "-----END OPENSSH PRIVATE KEY-----\n",
-        "id_ed25519:1: private key",
-    ),
+    "a private key": ("id_ed25519", f"{OPENSSH_KEY}\n", "id_ed25519:1: private key"),
 }
 
 

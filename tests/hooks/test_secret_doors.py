@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -13,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flexlock_hydra.capture.environment.environment import capture_environment
-from flexlock_hydra.capture.secrets.masker import MASK, Masker
-from flexlock_hydra.capture.secrets.patterns import SHAPES
+from flexlock_hydra.capture.secrets.masker import Masker
+from flexlock_hydra.capture.secrets.shapes import MASK, SHAPES, SecretShape
 from flexlock_hydra.hooks.job.end import _failure, _result
 from tests.conftest import Project
-from tests.support.secret_corpus import ORDINARY, SECRETS, Planted
+from tests.support.secret_corpus import ALONE, ORDINARY, SECRETS, Planted
 
 Door = Callable[[str, str, Masker], object]
 
@@ -86,19 +85,16 @@ def test_a_secret_enters_by_no_variable(
     assert planted.secret not in str(masker.mask({"x": planted.value}))
 
 
-ALONE = [planted for planted in SECRETS if planted.key == "note"]
-
-
 @pytest.mark.parametrize("planted", ALONE, ids=lambda planted: planted.value[:24])
 def test_a_shape_needs_no_config(planted: Planted) -> None:
     """What shows itself as a secret is masked though nobody ever heard of it."""
     assert planted.secret not in Masker().text(planted.value)
 
 
-@pytest.mark.parametrize(("name", "pattern"), SHAPES, ids=[name for name, _ in SHAPES])
-def test_every_shape_has_an_example(name: str, pattern: str) -> None:
+@pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: shape.name)
+def test_every_shape_has_an_example(shape: SecretShape) -> None:
     """Each row of the table stands for a secret that the tests above know."""
-    assert any(re.search(pattern, planted.value) for planted in ALONE), name
+    assert any(shape.regex.search(planted.value) for planted in ALONE)
 
 
 @pytest.mark.parametrize(("key", "value"), ORDINARY, ids=lambda text: ascii(text[:24]))

@@ -41,10 +41,15 @@ def key_block(kind: str) -> str:
     return f"-----BEGIN {kind}-----\n{PEM}\n-----END {kind}-----"
 
 
+AWS = "".join(("AK", "IA", UPPER[:16]))
+GITHUB = "".join(("gh", "p_", MIXED[:36]))
+HUGGING_FACE = "".join(("h", "f_", MIXED[:34]))
+OPENSSH_KEY = key_block("OPENSSH PRIV" "ATE KEY")
+
 SECRETS = [
-    shape("AK", "IA", UPPER[:16]),
+    shape(AWS),
     shape("AS", "IA", DIGITS, UPPER[:6]),
-    shape("gh", "p_", MIXED[:36]),
+    shape(GITHUB),
     shape("gh", "s_", MIXED[:36]),
     shape("gh", "o_", MIXED[:36]),
     shape("github", "_pat_", MIXED[:22], "_", MIXED[:59]),
@@ -52,7 +57,7 @@ SECRETS = [
     shape("gl", "rt-", MIXED[:20]),
     shape("np", "m_", MIXED[:36]),
     shape("py", "pi-AgEIcHlwaS5vcmc", MIXED[:60]),
-    shape("h", "f_", MIXED[:34]),
+    shape(HUGGING_FACE),
     shape("s", "k-", MIXED[:48]),
     shape("s", "k-proj-", MIXED[:40], "_", MIXED[:20]),
     shape("s", "k-ant-api03-", MIXED[:93], "-", MIXED[:6], "AA"),
@@ -86,7 +91,7 @@ SECRETS = [
     within("https://hooks.slack.com/services/", "T0123456/B0123456/" + MIXED[:24]),
     within("https://discord.com/api/webhooks/", "123456789012345678/" + MIXED[:68]),
     Planted("note", key_block("RSA PRIV" "ATE KEY"), PEM.splitlines()[1]),
-    Planted("note", key_block("OPENSSH PRIV" "ATE KEY"), PEM.splitlines()[2]),
+    Planted("note", OPENSSH_KEY, PEM.splitlines()[2]),
     Planted("note", key_block("PRIV" "ATE KEY")[:120], PEM.splitlines()[0][:40]),
     Planted("note", key_block("PRIV" "ATE KEY").replace("\n", "\\n"), PEM.splitlines()[0]),
     Planted("note", key_block("PGP PRIV" "ATE KEY BLOCK"), PEM.splitlines()[0]),
@@ -138,6 +143,16 @@ SECRETS = [
     named("refreshToken"),
     named("api_tokens", "s3cond-one"),
 ]
+
+ALONE = [planted for planted in SECRETS if planted.key == "note"]
+"""Those that show themselves, whatever their key."""
+
+SHOWN = [
+    planted.value
+    for planted in ALONE
+    if planted.value == planted.secret or planted.value.endswith("KEY-----")
+]
+"""Those of them that are secret from end to end."""
 
 ORDINARY = [
     ("tokenizer", "bert-base-uncased"),

@@ -12,8 +12,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from flexlock_hydra.capture.secrets.masker import Masker
-from flexlock_hydra.capture.secrets.patterns import SHAPES
+from flexlock_hydra.capture.secrets import shapes
+from flexlock_hydra.capture.secrets.key_names import judge_key
+from flexlock_hydra.capture.secrets.shapes import MASK, SecretShape
 from flexlock_hydra.errors import PushError
 from flexlock_hydra.ports.git.remote import new_blobs
 from flexlock_hydra.ports.git.repo import GitRepo, TreeEntry
@@ -22,32 +23,15 @@ from flexlock_hydra.record.wording import lines_of
 
 _LARGEST = 4 << 20
 """Bytes above which a file is no text that anybody wrote."""
-_NAMED = 10
-_LONGEST_KEY, _LONGEST_TOKEN = 8000, 600
-"""Characters."""
-_VAGUE = frozenset(("Azure storage key", "GitLab", "basic", "bearer", "Twilio", "Discord bot"))
-"""Kinds that other texts look like too: images in notebooks, hashes, long names."""
+_MOST_NAMED = 10
+"""Leaks that an error names; it counts the rest."""
+_BEFORE, _BEHIND = 3, 40
+"""Characters: a secret begins so near to a literal of its shape, before or behind it."""
+_LONGEST, _LONGEST_BLOCK = 600, 8000
+"""Characters of a secret: no more are looked at, so that no file takes long."""
 
-_KINDS = {
-    **{kind: pattern for kind, pattern in SHAPES if kind not in _VAGUE},
-    "GitLab": r"gl(?:pat|dt|rt|cbt|ptt|ft|imt)-(?=[\w-]{0,40}\d)[\w-]{20,}",
-}
 _SETTINGS = frozenset(".env .yaml .yml .json .toml .ini .cfg .conf .properties .secrets".split())
-_SHAPE = re.compile(
-    "(?<![A-Za-z0-9])(?:"
-    + "|".join(f"(?P<k{number}>{pattern})" for number, pattern in enumerate(_KINDS.values()))
-    + ")"
-)
-_KEY_BODY = re.compile(r"-----BEGIN[^\n]{0,60}-----.*?[A-Za-z0-9+/=]{16,}.*?-----END", re.DOTALL)
-_LITERALS = tuple(
-    text.encode()
-    for text in "AKIA ASIA ABIA ACCA 8Q~ dapi doo_v1_ dop_v1_ dor_v1_ dot_v1_ /api/webhooks/ "
-    "dckr_pat_ ghp_ gho_ ghu_ ghs_ ghr_ github_pat_ glpat- gldt- glrt- glcbt- glptt- glft- glimt- "
-    "AIza ya29. GOCSPX- gsk_ hvb. hvr. hvs. hf_ api_org_ eyJ npm_ nvapi- sk- pypi-Ag r8_ SG. xox "
-    "xapp- hooks.slack.com sk_live_ sk_test_ rk_live_ rk_test_ whsec_ wandb_v1_ -----BEGIN".split()
-)
-"""A file without any of these holds no well-known token: most need no closer look."""
-
+_BLOCK_BODY = re.compile(r"-----BEGIN[^\n]{0,60}-----.*?[A-Za-z0-9+/=]{16,}.*?-----END", re.DOTALL)
 _TELLING = re.compile(rb"(?i)pass|pwd|secret|token|key|cred|auth")
 _ASSIGNED = re.compile(
     r"""^[ \t-]*(?:export[ ]+|set[ ]+)?["']?(?P<name>[A-Za-z_][\w.-]{0,60})["']?[ \t]*[:=][ \t]*
@@ -75,14 +59,23 @@ def find_secrets(path: str, content: bytes) -> Iterator[Leak]:
     if len(content) > _LARGEST or b"\0" in content[:8000]:
         return
     may_assign = _holds_settings(path) and _TELLING.search(content) is not None
-    literals = [literal for literal in _LITERALS if literal in content]
-    if not (may_assign or literals):
+    shown = [
+        (shape, literal)
+        for shape in shapes.SHAPES
+        if shape.stops_push
+        for literal in shape.literals
+        if literal.encode() in content
+    ]
+    if not (may_assign or shown):  # as of most files
         return
     text = content.decode("utf-8", "replace")
-    found = dict(_shapes(text, literals))
+    found: dict[int, str] = {}
+    for shape, literal in shown:
+        for start, what in _shape_spots(text, shape, literal):
+            found.setdefault(start, what)
     for match in _ASSIGNED.finditer(text) if may_assign else ():
-        if what := _assignment(match):
-            found.setdefault(match.start(), what)
+        if assigned := _secret_assignment(match):
+            found.setdefault(match.start(), assigned)
     lines = {text.count("\n", 0, start) + 1: what for start, what in sorted(found.items())}
     for number, what in lines.items():
         yield Leak(path, number, what)
@@ -121,7 +114,7 @@ def refuse(leaks: Iterable[Leak], allowed: Iterable[str]) -> None:
     stopping = [leak for leak in leaks if leak.path not in passed]
     if stopping:
         raise PushError(
-            f"what looks like a secret would be pushed:\n{lines_of(stopping, _NAMED)}",
+            f"what looks like a secret would be pushed:\n{lines_of(stopping, _MOST_NAMED)}",
             hint="Take it out, or put its file into .gitignore, and run the job again; a tag "
             f"cannot be taken back. If it is none: --allow-secret {stopping[0].path}",
         )
@@ -139,32 +132,29 @@ def _holds_settings(path: str) -> bool:
     return pure.suffix.lower() in _SETTINGS or name.startswith((".env", ".netrc")) or is_lock(name)
 
 
-def _shapes(text: str, literals: Iterable[bytes]) -> Iterator[tuple[int, str]]:
-    """Where well-known tokens begin, and their kinds; looked for around their literals."""
-    for literal in map(bytes.decode, literals):
-        longest = _LONGEST_KEY if literal.startswith("-") else _LONGEST_TOKEN
-        at = text.find(literal)
-        while at >= 0:
-            match = _SHAPE.search(text, max(0, at - 3), at + longest)
-            if match is not None and match.start() <= at + 40 and (what := _shape(match)):
-                yield match.start(), what
-            at = text.find(literal, at + 1)
+def _shape_spots(text: str, shape: SecretShape, literal: str) -> Iterator[tuple[int, str]]:
+    """Where secrets of a shape begin, and what they are; looked for around one literal."""
+    longest, regex = _LONGEST_BLOCK if shape.is_block else _LONGEST, shape.regex
+    at = text.find(literal)
+    while at >= 0:
+        match = regex.search(text, max(0, at - _BEFORE), at + longest)
+        if match is not None and match.start() <= at + _BEHIND and _is_real(shape, match[0]):
+            first = "" if shape.is_block else f", {match[0][:4]}{MASK}"
+            yield match.start(), shape.name + first
+        at = text.find(literal, at + 1)
 
 
-def _shape(match: re.Match[str]) -> str | None:
-    if "EXAMPLE" in match[0] or match.lastgroup is None:
-        return None
-    kind = [*_KINDS][int(match.lastgroup[1:])]
-    if kind == "private key":
-        return kind if _KEY_BODY.match(match[0]) else None
-    return f"{kind}, {match[0][:4]}***"
+def _is_real(shape: SecretShape, secret: str) -> bool:
+    """Whether it is neither an example of somebody's documentation nor a headline alone."""
+    is_whole = _BLOCK_BODY.match(secret) is not None if shape.is_block else True
+    return is_whole and "EXAMPLE" not in secret
 
 
-def _assignment(match: re.Match[str]) -> str | None:
+def _secret_assignment(match: re.Match[str]) -> str | None:
     """The name of a secret whose value stands in a line of settings."""
     value = match["value"]
     mixed = re.search(r"\d", value) and re.search("[A-Za-z]", value)
     if not mixed or _EXAMPLES.search(value):
         return None
-    secret = Masker().is_secret_key(match["name"].rpartition(".")[2])
-    return f"{match['name']} = ***" if secret else None
+    secret = judge_key(match["name"].rpartition(".")[2])
+    return f"{match['name']} = {MASK}" if secret else None

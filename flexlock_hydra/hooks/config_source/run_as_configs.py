@@ -17,7 +17,7 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from flexlock_hydra.archive.runs.recorded_run import RecordedRun
-from flexlock_hydra.capture.secrets.masker import MASK
+from flexlock_hydra.capture.secrets.shapes import MASK
 from flexlock_hydra.errors import LockError
 from flexlock_hydra.record.codec import Json
 

@@ -20,7 +20,8 @@ from flexlock_hydra.capture.data.paths import Places, record_path
 from flexlock_hydra.capture.environment import process
 from flexlock_hydra.capture.environment.environment import capture_environment
 from flexlock_hydra.capture.environment.ranks import is_further_rank
-from flexlock_hydra.capture.secrets.masker import Masker, env_names
+from flexlock_hydra.capture.secrets.config_values import env_names
+from flexlock_hydra.capture.secrets.masker import Masker
 from flexlock_hydra.errors import FlexlockError, LockError
 from flexlock_hydra.hooks.config import tracking
 from flexlock_hydra.hooks.config.options import SaveConfig

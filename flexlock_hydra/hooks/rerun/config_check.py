@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 from omegaconf import DictConfig, Node, flag_override
 
-from flexlock_hydra.capture.secrets.masker import MASK
+from flexlock_hydra.capture.secrets.shapes import MASK
 from flexlock_hydra.hooks.config.survey import survey, value_at
 from flexlock_hydra.hooks.rerun.notes import Rerun, covers
 from flexlock_hydra.record.codec import Json, same

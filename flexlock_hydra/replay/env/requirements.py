@@ -14,7 +14,7 @@ from flexlock_hydra.archive.runs.extra_repos import extra_repos, store_of
 from flexlock_hydra.archive.runs.recorded_run import RecordedRun, original_root
 from flexlock_hydra.capture.environment import packages
 from flexlock_hydra.capture.environment.environment import is_lockfile
-from flexlock_hydra.capture.secrets.masker import MASK
+from flexlock_hydra.capture.secrets.shapes import MASK
 from flexlock_hydra.ports.git.repo import GitRepo
 from flexlock_hydra.record.model import RunLock
 from flexlock_hydra.record.wording import some_of

@@ -12,7 +12,7 @@ from flexlock_hydra.archive.runs.recorded_run import RecordedRun
 from flexlock_hydra.archive.tag.listed_outputs import listed_outputs
 from flexlock_hydra.capture.data.digest import FileDigest
 from flexlock_hydra.capture.data.hash_index import HashIndex, index_path
-from flexlock_hydra.capture.secrets.masker import MASK
+from flexlock_hydra.capture.secrets.shapes import MASK
 from flexlock_hydra.errors import DataError
 from flexlock_hydra.ports.git.tree_diff import Leaf
 from flexlock_hydra.record.codec import Json

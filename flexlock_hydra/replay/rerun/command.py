@@ -11,7 +11,8 @@ from pathlib import Path
 
 from flexlock_hydra.archive.runs import run_url
 from flexlock_hydra.archive.runs.recorded_run import RecordedRun, original_root
-from flexlock_hydra.capture.secrets.masker import MASK, env_names
+from flexlock_hydra.capture.secrets.config_values import env_names
+from flexlock_hydra.capture.secrets.shapes import MASK
 from flexlock_hydra.errors import RerunError
 from flexlock_hydra.record import layout
 from flexlock_hydra.record.model import RunLock

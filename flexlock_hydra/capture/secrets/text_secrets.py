@@ -1,4 +1,4 @@
-"""What a secret looks like wherever it stands: well-known tokens, URLs, ``name=value``."""
+"""Secrets that a text shows by itself: well-known tokens, logins in URLs, ``name=value``."""
 
 from __future__ import annotations
 
@@ -7,48 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
-MASK = "***"
-
-SHAPES: tuple[tuple[str, str], ...] = (
-    ("AWS access key id", r"A(?:KIA|SIA|BIA|CCA)[0-9A-Z]{16}(?![0-9A-Za-z])"),
-    ("Azure client secret", r"[\w~.-]{3}8Q~(?=[~.]?[\w-]{13})[\w~.-]{31,34}"),
-    ("Azure storage key", r"[A-Za-z0-9+/]{86}=="),
-    ("Databricks", r"dapi[0-9a-f]{32}"),
-    ("DigitalOcean", r"do[oprt]_v1_[0-9a-f]{64}"),
-    ("Discord bot", r"[MNO][\w-]{23,25}\.[\w-]{6}\.[\w-]{27,}"),
-    ("Discord webhook", r"(?<=/api/webhooks/)\d{15,}/[\w-]{20,}"),
-    ("Docker Hub", r"dckr_pat_[\w-]{20,}"),
-    ("GitHub", r"gh[pousr]_[A-Za-z0-9]{36,}|github_pat_\w{22,}"),
-    ("GitLab", r"gl[a-z]{2,5}-[\w-]{20,}"),
-    ("Google API key", r"AIza[\w-]{35}"),
-    ("Google OAuth", r"ya29\.[\w-]{20,}|GOCSPX-[\w-]{20,}"),
-    ("Groq", r"gsk_[A-Za-z0-9]{40,}"),
-    ("HashiCorp Vault", r"hv[brs]\.[\w-]{24,}"),
-    ("Hugging Face", r"(?:hf_|api_org_)[A-Za-z0-9]{30,}"),
-    ("JSON web token", r"eyJ[\w-]{10,500}(?:\.[\w-]{8,}){1,4}\.?"),
-    ("Neptune", r"eyJhcGlf[\w+/-]{40,}={0,2}"),
-    ("npm", r"npm_[A-Za-z0-9]{36}"),
-    ("NVIDIA", r"nvapi-[\w-]{40,}"),
-    ("OpenAI, Anthropic",
-     r"sk-(?=[\w-]{0,200}\d)(?:(?=[\w-]{0,200}[A-Z])[\w-]{20,}|(?:[\w-]{0,40}-)?[0-9a-f]{32,})"),
-    ("PyPI", r"pypi-Ag[\w-]{30,}"),
-    ("Replicate", r"r8_[A-Za-z0-9]{37}"),
-    ("SendGrid", r"SG\.[\w-]{16,}\.[\w-]{16,}"),
-    ("Slack", r"xox[abeoprs]-[\w-]{10,}|xapp-[\w-]{20,}"),
-    ("Slack webhook", r"(?<=hooks\.slack\.com/services/)\w{5,}/\w{5,}/\w{16,}"),
-    ("Stripe", r"[rs]k_(?:live|test)_[A-Za-z0-9]{16,}|whsec_[A-Za-z0-9+/]{20,}"),
-    ("Twilio", r"SK[0-9a-f]{32}(?![0-9A-Za-z])"),
-    ("Weights & Biases", r"wandb_v1_[\w-]{30,}"),
-    ("basic", r"(?<=Basic[ ])(?=[A-Za-z]{0,200}\d)[A-Za-z0-9+/]{14,}={0,2}"),
-    ("bearer", r"(?<=[Bb]earer[ ])(?=\S*\d)(?=\S*[A-Za-z0-9_-]{13})[\w.~+/-]{16,}={0,2}"),
-    ("private key",
-     r"-----BEGIN[A-Z ]*[ ]PRIVATE[ ]KEY(?:[ ]BLOCK)?-----[\s\S]*?"
-     r"(?:-----END[A-Z ]*[ ]PRIVATE[ ]KEY(?:[ ]BLOCK)?-----|\Z)"),
-)
-"""Name and pattern of each kind of secret that shows itself. What a pattern matches is hidden."""
-
-_RUN = re.compile(r"(?<![A-Za-z0-9_-])[A-Za-z0-9_-]{13}").search
-"""Every shape has such a run in it, and few other texts do."""
+from flexlock_hydra.capture.secrets.shapes import MASK, hide_shapes, shows_shape
 
 _WORD = re.compile(r"\S+")
 _LOGIN = re.compile(
@@ -94,18 +53,17 @@ class AssignmentRule:
 
 
 def may_show(text: str) -> bool:
-    """A quick look: whether :func:`hide` could find anything in a text."""
-    return _may_assign(text) or _RUN(text) is not None
+    """A quick look: whether :func:`hide_secrets` could find anything in a text."""
+    return _may_assign(text) or shows_shape(text)
 
 
 def _may_assign(text: str) -> bool:
     return ":" in text or "=" in text or "--" in text
 
 
-def hide(text: str, look: AssignmentRule) -> str:
+def hide_secrets(text: str, look: AssignmentRule) -> str:
     """A text with everything that shows itself as a secret masked."""
-    if _RUN(text):
-        text = _table().sub(MASK, text)
+    text = hide_shapes(text)
     if "://" in text and "@" in text:
         text = _WORD.sub(_hide_logins, text)
     if "curl " in text:
@@ -115,16 +73,11 @@ def hide(text: str, look: AssignmentRule) -> str:
     return text
 
 
-def passwords(text: str) -> Iterator[str]:
-    """The passwords in a text's URLs."""
+def url_passwords(text: str) -> Iterator[str]:
+    """The passwords in the URLs of a text."""
     words = (word[0][: word[0].rfind("@") + 1] for word in _WORD.finditer(text))
     logins = (match for word in words if "://" in word for match in _LOGIN.finditer(word))
     return (match["password"] for match in logins if match["password"])
-
-
-@lru_cache(maxsize=1)
-def _table() -> re.Pattern[str]:
-    return re.compile("(?<![A-Za-z0-9])(?:" + "|".join(pattern for _, pattern in SHAPES) + ")")
 
 
 def _hide_logins(word: re.Match[str]) -> str:
@@ -140,7 +93,7 @@ def _hide_login(match: re.Match[str]) -> str:
 
 def _hide_assigned(text: str, look: AssignmentRule) -> Iterator[str]:
     """The text in pieces, the values of secret names masked."""
-    pattern = _assigned(look.any_name)
+    pattern = _assignments(look.any_name)
     done = at = 0
     while match := pattern.search(text, at):
         at = match.end("equals")  # what stands there may be a name as well
@@ -153,7 +106,7 @@ def _hide_assigned(text: str, look: AssignmentRule) -> Iterator[str]:
 
 def _secret_span(match: re.Match[str], look: AssignmentRule) -> tuple[int, int] | None:
     """Where the value of an assignment stands, if it is a secret."""
-    name, mark = _name(match)
+    name, mark = _assigned_name(match)
     if match["equals"].isspace() and not mark.startswith("--"):
         return None
     text, start = match.string, match.end()
@@ -177,7 +130,7 @@ def _secret_span(match: re.Match[str], look: AssignmentRule) -> tuple[int, int] 
     return start, start + len(value)
 
 
-def _name(match: re.Match[str]) -> tuple[str, str]:
+def _assigned_name(match: re.Match[str]) -> tuple[str, str]:
     """The last part of the name that is assigned to, and what marks its beginning."""
     text, start = match.string, match.start()
     before = _NAME_BEFORE.search(text, max(0, start - 60), start)
@@ -189,6 +142,6 @@ def _name(match: re.Match[str]) -> tuple[str, str]:
 
 
 @lru_cache(maxsize=2)
-def _assigned(any_name: bool) -> re.Pattern[str]:
+def _assignments(any_name: bool) -> re.Pattern[str]:
     name = _ANY_NAME if any_name else _SECRET_NAME
     return re.compile(_ASSIGNED.format(name=name), re.VERBOSE | re.IGNORECASE)
