@@ -26,7 +26,8 @@ from pyarrow import feather, parquet
 from flexlock_hydra.cli.views import comparison as cli
 from flexlock_hydra.errors import FlexlockError
 from flexlock_hydra.record.volatile import FILES, KEYS, Volatile
-from flexlock_hydra.replay.compare.file_kinds import compare_contents
+from flexlock_hydra.replay.compare import file_kinds
+from flexlock_hydra.replay.compare.file_kinds import FILE_KINDS, FileKind, compare_contents
 from flexlock_hydra.replay.compare.judge import Judge, Rules
 from flexlock_hydra.replay.compare.kinds.plain import compare_values
 from flexlock_hydra.replay.compare.outcome import Comparison, Outcome
@@ -496,6 +497,35 @@ def test_a_tolerance_that_is_none(rtol: float, atol: float) -> None:
     """A tolerance is a number from zero on."""
     with pytest.raises(FlexlockError, match="not a number from 0 on"):
         Tolerance(rtol, atol)
+
+
+# The table of kinds.
+
+OPTIONAL = [(kind, suffix) for kind in FILE_KINDS if kind.needs for suffix in kind.suffixes]
+
+
+@pytest.mark.parametrize(("kind", "suffix"), OPTIONAL, ids=[suffix for _, suffix in OPTIONAL])
+def test_a_package_that_is_missing_is_named(
+    kind: FileKind, suffix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Files of a kind that needs a package are compared by bytes without it, and it is said."""
+    monkeypatch.setitem(sys.modules, kind.needs.lower(), None)
+    reason = compared(tmp_path, f"a{suffix}", "x", "y").reason
+
+    assert reason.startswith(f"{kind.needs} is not installed here; ")
+    assert reason.endswith("compared by bytes")
+
+
+def test_a_new_kind_is_one_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A row says all that a comparison must know of a kind: its suffix, its ways."""
+
+    def compare_sizes(old: Path, new: Path, judge: Judge) -> None:
+        judge.size("", old.stat().st_size, new.stat().st_size, "acme bytes")
+
+    row = FileKind((compare_sizes,), (".acme",))
+    monkeypatch.setattr(file_kinds, "FILE_KINDS", (row, *FILE_KINDS))
+
+    assert str(compared(tmp_path, "a.acme", "x", "yy")) == "a.acme: 1 acme bytes, now 2 acme bytes"
 
 
 # Hostile files.

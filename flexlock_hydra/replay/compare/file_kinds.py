@@ -1,8 +1,9 @@
-"""Two files of one name and different bytes: compared by what their name says that they are."""
+"""The table of file kinds, and two files of one name compared by the kind that they are."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from flexlock_hydra.replay.compare.judge import Judge, Rules, UnreadableError
@@ -12,6 +13,7 @@ from flexlock_hydra.replay.compare.kinds.checkpoints import compare_checkpoints
 from flexlock_hydra.replay.compare.kinds.columns import compare_arrow, compare_parquet
 from flexlock_hydra.replay.compare.kinds.events import compare_events, is_events
 from flexlock_hydra.replay.compare.kinds.hdf5 import compare_hdf5
+from flexlock_hydra.replay.compare.kinds.limits import require_package
 from flexlock_hydra.replay.compare.kinds.pickles import compare_pickles
 from flexlock_hydra.replay.compare.kinds.plain import compare_json, compare_json_lines, compare_yaml
 from flexlock_hydra.replay.compare.kinds.raw import compare_bytes
@@ -22,25 +24,50 @@ from flexlock_hydra.replay.compare.outcome import Outcome
 Compare = Callable[[Path, Path, Judge], None]
 """Tells a judge what differs; raises UnreadableError where the files are not of its kind."""
 
-_JSON = (compare_json, compare_json_lines, compare_lines)
-_JSON_LINES = (compare_json_lines, compare_lines)
-_YAML = (compare_yaml, compare_lines)
-_TABLE = (compare_tables, compare_lines)
-_TEXT = (compare_numbers, compare_lines)
-_KINDS: dict[str, tuple[Compare, ...]] = {
-    **dict.fromkeys((".json", ".geojson", ".ipynb"), _JSON),
-    **dict.fromkeys((".jsonl", ".ndjson"), _JSON_LINES),
-    **dict.fromkeys((".yaml", ".yml"), _YAML),
-    **dict.fromkeys((".csv", ".tsv"), _TABLE),
-    **dict.fromkeys((".feather", ".arrow", ".ipc"), (compare_arrow,)),
-    **dict.fromkeys((".h5", ".hdf5", ".nc"), (compare_hdf5,)),
-    ".npy": (compare_npy,),
-    ".npz": (compare_npz, compare_zips),
-    ".safetensors": (compare_safetensors,),
-    ".parquet": (compare_parquet,),
-    ".gz": (compare_gzips,),
+
+@dataclass(frozen=True)
+class FileKind:
+    """One kind of file: how it is told from others, and the ways to compare two of it."""
+
+    ways: tuple[Compare, ...]
+    """The one that says the most first; each next is taken where that cannot read the files."""
+    suffixes: tuple[str, ...] = ()
+    shows: Callable[[str, Path, Path], bool] | None = None
+    """Tells by the files' name and their first bytes, where there is no suffix to go by."""
+    needs: str = ""
+    """The optional package without which the first way cannot be gone."""
+
+    def is_of(self, name: str, old: Path, new: Path) -> bool:
+        """Whether two files of one name are of this kind."""
+        if self.shows is not None:
+            return self.shows(name, old, new)
+        return PurePosixPath(name).suffix.lower() in self.suffixes
+
+
+FILE_KINDS: tuple[FileKind, ...] = (
+    FileKind((compare_events,), shows=lambda name, old, new: is_events(name)),
+    FileKind((compare_json, compare_json_lines, compare_lines), (".json", ".geojson", ".ipynb")),
+    FileKind((compare_json_lines, compare_lines), (".jsonl", ".ndjson")),
+    FileKind((compare_yaml, compare_lines), (".yaml", ".yml")),
+    FileKind((compare_tables, compare_lines), (".csv", ".tsv")),
+    FileKind((compare_arrow,), (".feather", ".arrow", ".ipc"), needs="pyarrow"),
+    FileKind((compare_parquet,), (".parquet",), needs="pyarrow"),
+    FileKind((compare_hdf5,), (".h5", ".hdf5", ".nc"), needs="h5py"),
+    FileKind((compare_npy,), (".npy",), needs="NumPy"),
+    FileKind((compare_npz, compare_zips), (".npz",), needs="NumPy"),
+    FileKind((compare_safetensors,), (".safetensors",), needs="NumPy"),
+    FileKind((compare_gzips,), (".gz",)),
+    # A .pt of PyTorch is a zip archive or, from before its version 1.6, a bare pickle.
+    FileKind((compare_checkpoints, compare_zips), shows=lambda name, old, new: is_zip(old, new)),
+    FileKind((compare_pickles,), (".pkl", ".pickle", ".joblib", ".pt", ".pth", ".ckpt")),
+    FileKind((compare_numbers, compare_lines), shows=lambda name, old, new: True),
+)
+"""The first kind that two files are of counts; the last one takes all that is left."""
+
+_SIMPLER: dict[Compare, str] = {
+    compare_lines: "compared as text", compare_zips: "compared as zip"
 }
-_PICKLES = frozenset({".pkl", ".pickle", ".joblib", ".pt", ".pth", ".ckpt"})
+"""What is said where a way was taken because a better one could not read the files."""
 
 
 def compare_contents(file: str, old: Path, new: Path, rules: Rules) -> Outcome:
@@ -54,30 +81,21 @@ def compare_contents(file: str, old: Path, new: Path, rules: Rules) -> Outcome:
     Raises:
         OSError: one of them cannot be read.
     """
+    name = PurePosixPath(file).name
+    kind = next(kind for kind in FILE_KINDS if kind.is_of(name, old, new))
     reasons: list[str] = []
-    for way in _ways(PurePosixPath(file), old, new):
+    for way in kind.ways:
         judge = Judge(file, rules)
         try:
+            if kind.needs and way is kind.ways[0]:
+                require_package(kind.needs)
             way(old, new, judge)
         except UnreadableError as why:
             reasons += [str(why)] if str(why) not in (*reasons, "") else []
         else:
-            if reasons and way in (compare_lines, compare_zips):
-                reasons.append("compared as text" if way is compare_lines else "compared as zip")
-                return judge.outcome("; ".join(reasons))
+            if reasons and way in _SIMPLER:
+                return judge.outcome("; ".join([*reasons, _SIMPLER[way]]))
             return judge.outcome()
     judge = Judge(file, rules)
     compare_bytes(old, new, judge)
     return judge.outcome("; ".join([*reasons, "compared by bytes"]))
-
-
-def _ways(file: PurePosixPath, old: Path, new: Path) -> tuple[Compare, ...]:
-    """The ways to compare two files, the one that says the most first."""
-    suffix = file.suffix.lower()
-    if is_events(file.name):
-        return (compare_events,)
-    if suffix in _KINDS:
-        return _KINDS[suffix]
-    if is_zip(old) and is_zip(new):
-        return (compare_checkpoints, compare_zips)
-    return (compare_pickles,) if suffix in _PICKLES else _TEXT

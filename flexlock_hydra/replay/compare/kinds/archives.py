@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from flexlock_hydra.replay.compare.judge import Judge, UnreadableError
+from flexlock_hydra.replay.compare.kinds.limits import check_unpacked, unreadable
 from flexlock_hydra.replay.compare.kinds.raw import Stream, compare_streams
 
 SAME_CONTENTS = "the same contents in another container"
 PICKLED = "it would have to be unpickled"
 
-_MOST_UNPACKED = 8 * 1024**3
 _LARGEST_LIST = 4 * 1024**2
 """Bytes of an archive's list of members; each of these becomes ten in memory."""
 _LONGEST_END = 22 + 65535 + 20 + 56
@@ -31,10 +31,14 @@ _BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, ValueError, OSError, NotImp
 CompareMembers = Callable[[Stream, Stream, str, Judge], None]
 
 
-def is_zip(path: Path) -> bool:
-    """Whether a file begins like a zip archive."""
+def is_zip(*paths: Path) -> bool:
+    """Whether files all begin like a zip archive."""
+    return all(_first_bytes(path) == b"PK\3\4" for path in paths)
+
+
+def _first_bytes(path: Path) -> bytes:
     with path.open("rb") as file:
-        return file.read(4) == b"PK\3\4"
+        return file.read(4)
 
 
 def compare_zips(old: Path, new: Path, judge: Judge) -> None:
@@ -54,12 +58,8 @@ def compare_gzips(old: Path, new: Path, judge: Judge) -> None:
         UnreadableError: no gzip, or too large.
     """
     judge.same = SAME_CONTENTS
-    try:
-        with gzip.open(old) as one, gzip.open(new) as other:
-            before, after = (_Bounded(stream, _MOST_UNPACKED) for stream in (one, other))
-            compare_streams(before, after, "unpacked", judge)
-    except _BROKEN as error:
-        raise UnreadableError("no gzip file") from error
+    with unreadable("no gzip file", _BROKEN), gzip.open(old) as one, gzip.open(new) as other:
+        compare_streams(_Bounded(one), _Bounded(other), "unpacked", judge)
 
 
 def compare_members(old: Path, new: Path, compare: CompareMembers, judge: Judge) -> None:
@@ -86,12 +86,10 @@ def compare_members(old: Path, new: Path, compare: CompareMembers, judge: Judge)
 @contextmanager
 def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
     """An archive; whatever is wrong with it, then or later, makes it unreadable."""
-    try:
+    with unreadable("no zip archive", _BROKEN):
         _check_list(path)
         with zipfile.ZipFile(path) as archive:
             yield archive
-    except _BROKEN as error:
-        raise UnreadableError("no zip archive") from error
 
 
 def _check_list(path: Path) -> None:
@@ -128,8 +126,7 @@ def _members(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
     if any(m.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
            for m in members.values()):
         raise UnreadableError("packed by a method that is not known here")
-    if sum(member.file_size for member in members.values()) > _MOST_UNPACKED:
-        raise UnreadableError(f"larger than {_MOST_UNPACKED // 1024**3} GiB when unpacked")
+    check_unpacked(sum(member.file_size for member in members.values()))
     return members
 
 
@@ -138,12 +135,11 @@ class _Bounded:
     """A stream that ends with an error where it is too long."""
 
     stream: Stream
-    left: int
+    size: int = 0
 
     def read(self, size: int = -1, /) -> bytes:
         """So many bytes, or fewer."""
         found = self.stream.read(size)
-        self.left -= len(found)
-        if self.left < 0:
-            raise UnreadableError(f"larger than {_MOST_UNPACKED // 1024**3} GiB when unpacked")
+        self.size += len(found)
+        check_unpacked(self.size)
         return found

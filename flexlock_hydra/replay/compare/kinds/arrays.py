@@ -11,6 +11,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from flexlock_hydra.replay.compare.judge import Judge, UnreadableError
 from flexlock_hydra.replay.compare.kinds.archives import PICKLED, compare_members
+from flexlock_hydra.replay.compare.kinds.limits import unreadable
 from flexlock_hydra.replay.compare.kinds.plain import LARGEST, compare_values, load_json
 from flexlock_hydra.replay.compare.kinds.raw import Stream, compare_streams, read_all
 
@@ -52,7 +53,7 @@ def compare_npy(old: Path, new: Path, judge: Judge) -> None:
     """Two files with an array each.
 
     Raises:
-        UnreadableError: no such file, or one with Python objects; NumPy is missing.
+        UnreadableError: no such file, or one with Python objects.
     """
     with old.open("rb") as one, new.open("rb") as other:
         _compare_npy_streams(one, other, "", judge)
@@ -62,10 +63,8 @@ def compare_npz(old: Path, new: Path, judge: Judge) -> None:
     """Two archives of arrays.
 
     Raises:
-        UnreadableError: no such archive, too large, or one with Python objects; NumPy is
-            missing.
+        UnreadableError: no such archive, too large, or one with Python objects.
     """
-    require_numpy()
     compare_members(old, new, _compare_member, judge)
 
 
@@ -73,10 +72,8 @@ def compare_safetensors(old: Path, new: Path, judge: Judge) -> None:
     """Two files of named tensors: ``length, JSON header, raw elements``.
 
     Raises:
-        UnreadableError: no such file, or one with tensors of a type that is not known;
-            NumPy is missing.
+        UnreadableError: no such file, or one with tensors of a type that is not known.
     """
-    require_numpy()
     with old.open("rb") as one, new.open("rb") as other:
         (before, base), (after, base_now) = _tensors(one), _tensors(other)
         notes = [tensors.pop("__metadata__", {}) for tensors in (before, after)]
@@ -163,10 +160,9 @@ def _npy_header(stream: Stream) -> _Header:
     Raises:
         UnreadableError: it is none, or one of Python objects.
     """
-    require_numpy()
     from numpy.lib import format as npy
 
-    try:
+    with unreadable("no array file", _NO_HEADER):
         version = npy.read_magic(stream)
         readers: Mapping[Any, Callable[..., Any]] = {
             (1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0
@@ -174,8 +170,6 @@ def _npy_header(stream: Stream) -> _Header:
         if version not in readers:
             raise UnreadableError(f"an array file of version {version[0]}")
         shape, columns_first, dtype = readers[version](stream)
-    except _NO_HEADER as error:
-        raise UnreadableError("no array file") from error
     if dtype.hasobject:
         raise UnreadableError(PICKLED)
     sane = all(length >= 0 for length in shape) and math.prod(shape) < 1 << 62
@@ -209,11 +203,3 @@ def _tensor_at(file: IO[bytes], base: int, tensor: Any) -> _Header:
                     file.seek(base + start)
                     return header
     raise UnreadableError("no safetensors file, or one with a type that is not known")
-
-
-def require_numpy() -> None:
-    """Raises UnreadableError where NumPy is missing."""
-    try:
-        import numpy  # noqa: F401
-    except ImportError as error:
-        raise UnreadableError("NumPy is not installed here") from error

@@ -11,7 +11,8 @@ from typing import Any
 from flexlock_hydra.replay.compare.judge import Judge, UnreadableError
 from flexlock_hydra.replay.compare.kinds import pickles
 from flexlock_hydra.replay.compare.kinds.archives import SAME_CONTENTS, compare_members
-from flexlock_hydra.replay.compare.kinds.arrays import compare_elements, require_numpy
+from flexlock_hydra.replay.compare.kinds.arrays import compare_elements
+from flexlock_hydra.replay.compare.kinds.limits import check_size, require_package
 from flexlock_hydra.replay.compare.kinds.pickled import ID
 from flexlock_hydra.replay.compare.kinds.plain import LARGEST
 from flexlock_hydra.replay.compare.kinds.raw import Stream, compare_streams, read_exactly
@@ -73,21 +74,20 @@ class _Members:
                 compare_streams(old, new, f"{name}, after the elements", judge)
 
     def _compare_pickles(self, old: Stream, new: Stream, judge: Judge) -> None:
-        before, after = (pickles.pickle_contents(_content(each)) for each in (old, new))
+        before, after = (pickles.pickle_contents(_pickle_bytes(each)) for each in (old, new))
         one, other = (dict(_storages(each)) for each in (before, after))
         same = {key: it for key, it in one.items() if _is_alike(it, other.get(key))}
         try:
-            require_numpy()
+            require_package("NumPy")
         except UnreadableError:
             same = {}  # the elements are compared as bytes
         self.storages = same
         pickles.compare_told(before, after, judge)
 
 
-def _content(stream: Stream) -> bytes:
+def _pickle_bytes(stream: Stream) -> bytes:
     found = read_exactly(stream, LARGEST + 1)
-    if len(found) > LARGEST:
-        raise UnreadableError(f"{_PICKLE} is larger than {LARGEST // 1024**2} MiB")
+    check_size(len(found), LARGEST, f"{_PICKLE} is")
     return found
 
 
@@ -105,13 +105,13 @@ def _storages(value: Any) -> Iterator[tuple[str, _Storage]]:
             continue
         seen.add(id(each))
         if isinstance(each, dict) and ID in each:
-            yield from _named(each, name)
+            yield from _storage_in(each, name)
             continue
         items = each.items() if isinstance(each, Mapping) else enumerate(each)
-        open_ones += [(item, _below(name, key), depth + 1) for key, item in items]
+        open_ones += [(item, _path_below(name, key), depth + 1) for key, item in items]
 
 
-def _named(each: dict[str, Any], name: str) -> Iterator[tuple[str, _Storage]]:
+def _storage_in(each: dict[str, Any], name: str) -> Iterator[tuple[str, _Storage]]:
     match each[ID]:
         case ("storage", str(kind), str(key), str(_), int(count)):
             each[ID] = ["storage", kind, key, count]
@@ -121,5 +121,5 @@ def _named(each: dict[str, Any], name: str) -> Iterator[tuple[str, _Storage]]:
                 yield key, _Storage(told, _ELEMENTS[element], count)
 
 
-def _below(name: str, key: str | int) -> str:
+def _path_below(name: str, key: str | int) -> str:
     return f"{name}.{key}".lstrip(".") if isinstance(key, str) else f"{name}[{key}]"

@@ -8,12 +8,12 @@ from typing import Any
 
 from flexlock_hydra.record.codec import same
 from flexlock_hydra.replay.compare.judge import Judge, UnreadableError
+from flexlock_hydra.replay.compare.kinds.limits import check_unpacked, unreadable
 from flexlock_hydra.replay.compare.kinds.plain import compare_values
 from flexlock_hydra.replay.compare.outcome import ABSENT
 
 _ROWS = 4096
 """Rows that are compared at once."""
-_MOST_UNPACKED = 8 * 1024**3
 _BROKEN = (ValueError, TypeError, OSError, LookupError, NotImplementedError, MemoryError)
 """What pyarrow's errors are, and what its readers raise for damaged files."""
 
@@ -22,53 +22,46 @@ def compare_parquet(old: Path, new: Path, judge: Judge) -> None:
     """Two Parquet files.
 
     Raises:
-        UnreadableError: no such file, or too large; pyarrow is missing.
+        UnreadableError: no such file, or too large.
     """
-    _require_pyarrow()
     from pyarrow import parquet
 
-    try:
-        with parquet.ParquetFile(old) as one, parquet.ParquetFile(new) as other:
-            _check_size(one)
-            _check_size(other)
-            schemas = one.schema_arrow, other.schema_arrow
-            _compare(schemas, one.iter_batches(_ROWS), other.iter_batches(_ROWS), judge)
-    except _BROKEN as error:
-        raise UnreadableError("no Parquet file") from error
+    with (
+        unreadable("no Parquet file", _BROKEN),
+        parquet.ParquetFile(old) as one,
+        parquet.ParquetFile(new) as other,
+    ):
+        _check_groups(one)
+        _check_groups(other)
+        schemas = one.schema_arrow, other.schema_arrow
+        _compare_batches(schemas, one.iter_batches(_ROWS), other.iter_batches(_ROWS), judge)
 
 
 def compare_arrow(old: Path, new: Path, judge: Judge) -> None:
     """Two Arrow files, which Feather files are.
 
     Raises:
-        UnreadableError: no such file; pyarrow is missing.
+        UnreadableError: no such file.
     """
-    _require_pyarrow()
     import pyarrow
 
-    try:
-        with pyarrow.OSFile(str(old)) as one, pyarrow.OSFile(str(new)) as other:
-            readers = [pyarrow.ipc.open_file(each) for each in (one, other)]
-            before, after = (map(r.get_batch, range(r.num_record_batches)) for r in readers)
-            _compare((readers[0].schema, readers[1].schema), before, after, judge)
-    except _BROKEN as error:
-        raise UnreadableError("no Arrow file") from error
+    with (
+        unreadable("no Arrow file", _BROKEN),
+        pyarrow.OSFile(str(old)) as one,
+        pyarrow.OSFile(str(new)) as other,
+    ):
+        readers = [pyarrow.ipc.open_file(each) for each in (one, other)]
+        before, after = (map(r.get_batch, range(r.num_record_batches)) for r in readers)
+        _compare_batches((readers[0].schema, readers[1].schema), before, after, judge)
 
 
-def _require_pyarrow() -> None:
-    try:
-        import pyarrow  # noqa: F401
-    except ImportError as error:
-        raise UnreadableError("pyarrow is not installed here") from error
-
-
-def _check_size(file: Any) -> None:
+def _check_groups(file: Any) -> None:
+    """Refuse a Parquet file whose groups of rows are too large once they are unpacked."""
     groups = (file.metadata.row_group(i) for i in range(file.metadata.num_row_groups))
-    if sum(group.total_byte_size for group in groups) > _MOST_UNPACKED:
-        raise UnreadableError(f"larger than {_MOST_UNPACKED // 1024**3} GiB when unpacked")
+    check_unpacked(sum(group.total_byte_size for group in groups))
 
 
-def _compare(
+def _compare_batches(
     schemas: tuple[Any, Any], old: Iterator[Any], new: Iterator[Any], judge: Judge
 ) -> None:
     if any(len({*each.names}) < len(each.names) for each in schemas):
@@ -97,25 +90,20 @@ def _compare_column(name: str, old: Any, new: Any, row: int, judge: Judge) -> No
     if old.equals(new):
         return
     judge.spend(len(old))
-    by = judge.rule(name)
-    inner = judge.inner(exact=by is not None)
-    if _is_numeric(old.type) and old.is_null().equals(new.is_null()):
-        from flexlock_hydra.replay.compare.kinds.numbers import compare_pieces
+    with judge.part(name, judge.rule(name)) as inner:
+        if _is_numeric(old.type) and old.is_null().equals(new.is_null()):
+            from flexlock_hydra.replay.compare.kinds.numbers import compare_pieces
 
-        # A row without a value is zero on both sides.
-        one, other = (each.fill_null(0).to_numpy(zero_copy_only=False) for each in (old, new))
-        place = f"column {name}"
-        compare_pieces(
-            [(one, other)], [len(old)], inner, lambda at: f"row {row + at[0] + 1}, {place}"
-        )
-    else:
+            # A row without a value is zero on both sides.
+            one, other = (each.fill_null(0).to_numpy(zero_copy_only=False) for each in (old, new))
+            place = f"column {name}"
+            compare_pieces(
+                [(one, other)], [len(old)], inner, lambda at: f"row {row + at[0] + 1}, {place}"
+            )
+            return
         for i, pair in enumerate(zip(old.to_pylist(), new.to_pylist()), start=row + 1):
             if not same(*pair):
                 compare_values(pair[0], pair[1], inner, (f"row {i}, column {name}",))
-    if by is None:
-        judge.take(inner)
-    elif not inner.is_clean:
-        judge.leaves_out(name, by)
 
 
 def _is_numeric(kind: Any) -> bool:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from flexlock_hydra.replay.compare.judge import Judge, UnreadableError
+from flexlock_hydra.replay.compare.kinds.limits import check_size
 from flexlock_hydra.replay.compare.kinds.plain import compare_values
 
 WALL_TIME = "wall_time"
@@ -57,7 +58,7 @@ def compare_events(old: Path, new: Path, judge: Judge) -> None:
     Raises:
         UnreadableError: no such file, or too large.
     """
-    (before, when), (after, now) = (_read(path) for path in (old, new))
+    (before, when), (after, now) = (_read_events(path) for path in (old, new))
     compare_values(before, after, judge)
     with judge.part(WALL_TIME, judge.rule(WALL_TIME)) as inner:
         compare_values(when, now, inner, (WALL_TIME,))
@@ -76,10 +77,9 @@ def _by_folder(names: Iterable[str]) -> dict[tuple[str, str], list[str]]:
     return {key: [path for *_, path in sorted(files)] for key, files in found.items()}
 
 
-def _read(path: Path) -> tuple[dict[str, Any], list[Any]]:
+def _read_events(path: Path) -> tuple[dict[str, Any], list[Any]]:
     """What was logged, by tag in the order of the file; and when."""
-    if path.stat().st_size > _LARGEST:
-        raise UnreadableError(f"larger than {_LARGEST // 1024**2} MiB")
+    check_size(path.stat().st_size, _LARGEST)
     series: dict[str, Any] = {}
     times: list[Any] = []
     count = 0
@@ -97,7 +97,7 @@ def _read(path: Path) -> tuple[dict[str, Any], list[Any]]:
             if count > _MOST_VALUES:
                 raise UnreadableError(f"more than {_MOST_VALUES:,} values")
             if event:
-                series.setdefault("(events)", []).append(_told(event))
+                series.setdefault("(events)", []).append(_plain_field(event))
     return series, times
 
 
@@ -164,7 +164,7 @@ def _signed(value: Any) -> Any:
 
 def _logged(value: Message) -> tuple[str, dict[str, Any]]:
     """The tag of a summary's value, and what it holds."""
-    tag, logged = str(_text(value.pop(_TAG, [b""])[-1])), {}
+    tag, logged = str(_as_text(value.pop(_TAG, [b""])[-1])), {}
     for number, held in value.items():
         if number == _SIMPLE:
             logged["value"] = held[-1]
@@ -173,9 +173,9 @@ def _logged(value: Message) -> tuple[str, dict[str, Any]]:
         elif number == _HISTOGRAM:
             logged["histogram"] = [_histogram(_message(each)) for each in held]
         elif number == _METADATA:
-            logged["metadata"] = [_with_time(tag, _told(each)) for each in held]
+            logged["metadata"] = [_with_time(tag, _plain_field(each)) for each in held]
         else:
-            logged[f"field {number}"] = [_told(each) for each in held]
+            logged[f"field {number}"] = [_plain_field(each) for each in held]
     return tag, logged
 
 
@@ -195,7 +195,7 @@ def _tensor(tensor: Message) -> dict[str, Any]:
     numbers = {_FLOATS: "f", _DOUBLES: "d"}
     return {
         str(number): _numbers(held, numbers[number]) if number in numbers
-        else [_text(each) if number == _TEXTS else _told(each) for each in held]
+        else [_as_text(each) if number == _TEXTS else _plain_field(each) for each in held]
         for number, held in tensor.items()
     }
 
@@ -224,14 +224,14 @@ def _numbers(held: list[Any], form: str) -> list[Any]:
     return found
 
 
-def _text(value: Any) -> Any:
+def _as_text(value: Any) -> Any:
     return value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else value
 
 
-def _told(value: Any, depth: int = 0) -> Any:
+def _plain_field(value: Any, depth: int = 0) -> Any:
     """A field as plain data: text, a message, or bytes by their hash."""
     if isinstance(value, dict):
-        return {str(number): _mapped([_told(each, depth + 1) for each in held])
+        return {str(number): _mapped([_plain_field(each, depth + 1) for each in held])
                 for number, held in value.items()}
     if not isinstance(value, bytes):
         return value
@@ -240,7 +240,7 @@ def _told(value: Any, depth: int = 0) -> Any:
         return text
     try:
         if depth < _DEEPEST:
-            return _told(_message(value), depth)
+            return _plain_field(_message(value), depth)
     except UnreadableError:
         pass
     return f"{len(value)} bytes, md5 {hashlib.md5(value, usedforsecurity=False).hexdigest()}"

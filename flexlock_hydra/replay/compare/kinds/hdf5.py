@@ -10,13 +10,13 @@ from typing import Any
 
 from flexlock_hydra.record.codec import Json
 from flexlock_hydra.replay.compare.judge import Judge, UnreadableError
+from flexlock_hydra.replay.compare.kinds.limits import MOST_UNPACKED, unreadable
 from flexlock_hydra.replay.compare.kinds.plain import compare_values
 from flexlock_hydra.replay.compare.outcome import ABSENT
 
 _PIECE = 1 << 20
 """Elements that are read at once."""
 _LARGEST_CHUNK = 256 * 1024**2
-_MOST_UNPACKED = 8 * 1024**3
 _MOST_MEMBERS = 100_000
 _BROKEN = (ValueError, TypeError, OSError, LookupError, RuntimeError, NotImplementedError,
            MemoryError, OverflowError)
@@ -28,28 +28,27 @@ def compare_hdf5(old: Path, new: Path, judge: Judge) -> None:
 
     Raises:
         UnreadableError: no such file, or one with values that lie elsewhere or cannot be
-            told; h5py is missing.
+            told.
     """
-    try:
-        import h5py
-    except ImportError as error:
-        raise UnreadableError("h5py is not installed here") from error
-    try:
-        with h5py.File(old, "r") as one, h5py.File(new, "r") as other:
-            before, after = _members(one), _members(other)
-            for name in dict.fromkeys((*before, *after)):
-                kind, kind_now = (
-                    _kind(found[name]) if name in found else ABSENT for found in (before, after)
-                )
-                if kind != kind_now:
-                    judge.differs(name, kind, kind_now)
-                else:
-                    _compare(before[name], after[name], name.strip("/"), judge)
-    except _BROKEN as error:
-        raise UnreadableError("no HDF5 file") from error
+    import h5py
+
+    with (
+        unreadable("no HDF5 file", _BROKEN),
+        h5py.File(old, "r") as one,
+        h5py.File(new, "r") as other,
+    ):
+        before, after = _groups_and_datasets(one), _groups_and_datasets(other)
+        for name in dict.fromkeys((*before, *after)):
+            kind, kind_now = (
+                _kind(found[name]) if name in found else ABSENT for found in (before, after)
+            )
+            if kind != kind_now:
+                judge.differs(name, kind, kind_now)
+            else:
+                _compare_member(before[name], after[name], name.strip("/"), judge)
 
 
-def _members(file: Any) -> dict[str, Any]:
+def _groups_and_datasets(file: Any) -> dict[str, Any]:
     """Every group and dataset, each once, without following links to other files."""
     names: list[str] = []
 
@@ -69,13 +68,13 @@ def _kind(member: Any) -> str:
     return f"{member.dtype.newbyteorder('=')} {member.shape}"
 
 
-def _compare(old: Any, new: Any, name: str, judge: Judge) -> None:
-    notes = [{key: _plain(value) for key, value in each.attrs.items()} for each in (old, new)]
+def _compare_member(old: Any, new: Any, name: str, judge: Judge) -> None:
+    notes = [{key: _plain_value(value) for key, value in each.attrs.items()} for each in (old, new)]
     compare_values(notes[0], notes[1], judge, (f"{name}@",))
     if not hasattr(old, "dtype") or old.shape is None:
         return
-    _check(old)
-    _check(new)
+    _check_dataset(old)
+    _check_dataset(new)
     with judge.part(name, judge.rule(name.replace("/", "."))) as inner:
         _compare_elements(old, new, name, inner)
 
@@ -92,10 +91,10 @@ def _compare_elements(old: Any, new: Any, name: str, judge: Judge) -> None:
     for one, other in pieces:
         judge.spend(len(one))
         for before, after in zip(one, other):
-            compare_values(_plain(before), _plain(after), judge, (name,))
+            compare_values(_plain_value(before), _plain_value(after), judge, (name,))
 
 
-def _check(dataset: Any) -> None:
+def _check_dataset(dataset: Any) -> None:
     """Refuse what lies elsewhere, is no plain value, or is larger than its file looks."""
     import h5py
 
@@ -106,8 +105,8 @@ def _check(dataset: Any) -> None:
     itemsize = dataset.dtype.itemsize
     if math.prod(dataset.chunks or (0,)) * itemsize > _LARGEST_CHUNK:
         raise UnreadableError(f"{dataset.name} is stored in pieces that are too large")
-    if dataset.size * itemsize > _MOST_UNPACKED:
-        raise UnreadableError(f"{dataset.name} is larger than {_MOST_UNPACKED // 1024**3} GiB")
+    if dataset.size * itemsize > MOST_UNPACKED:
+        raise UnreadableError(f"{dataset.name} is larger than {MOST_UNPACKED // 1024**3} GiB")
 
 
 def _places(shape: Sequence[int]) -> Iterator[tuple[Any, ...]]:
@@ -121,12 +120,12 @@ def _places(shape: Sequence[int]) -> Iterator[tuple[Any, ...]]:
             yield (*above, slice(start, min(start + step, shape[axis])))
 
 
-def _plain(value: Any) -> Json:
+def _plain_value(value: Any) -> Json:
     """An attribute or a text as plain data; what refers to elsewhere is not followed."""
     if isinstance(value, bytes):
         return value.decode("utf-8", "backslashreplace")
     if hasattr(value, "tolist"):
-        return _plain(value.tolist())
+        return _plain_value(value.tolist())
     if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
+        return [_plain_value(item) for item in value]
     return value if isinstance(value, (str, int, float)) else type(value).__name__

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from flexlock_hydra.replay.compare.judge import UnreadableError
+from flexlock_hydra.replay.compare.kinds.limits import check_size, unreadable
 from flexlock_hydra.replay.compare.kinds.pickled import CALL, STATE, Known, Plain, item_size
 
 _WRAPPER = "joblib.numpy_pickle NumpyArrayWrapper"
@@ -35,12 +36,9 @@ def unpacked(content: bytes, largest: int) -> bytes:
     opened = next((_PACKED[begin] for begin in _PACKED if content.startswith(begin)), None)
     if opened is None:
         return content
-    try:
+    with unreadable("no pickle", (zlib.error, lzma.LZMAError, OSError)):
         found: bytes = opened().decompress(content, largest + 1)
-    except (zlib.error, lzma.LZMAError, OSError) as error:
-        raise UnreadableError("no pickle") from error
-    if len(found) > largest:
-        raise UnreadableError(f"larger than {largest // 1024**2} MiB")
+    check_size(len(found), largest)
     return found
 
 
@@ -69,7 +67,7 @@ def take_array(wrapper: Plain, file: io.BytesIO, known: Known, inner: Callable[[
     else:
         if state.get(_ALIGNMENT) is not None:
             file.seek(int.from_bytes(file.read(1), "little"), io.SEEK_CUR)
-        content = _bytes(file, shape, size)
+        content = _array_bytes(file, shape, size)
         plain = known.told(dtype, shape, order == "F", content) or {
             "type": dtype, "shape": shape, "order": order, "bytes": content
         }
@@ -77,7 +75,7 @@ def take_array(wrapper: Plain, file: io.BytesIO, known: Known, inner: Callable[[
     wrapper.update(plain)
 
 
-def _bytes(file: io.BytesIO, shape: tuple[Any, ...], size: int) -> bytes:
+def _array_bytes(file: io.BytesIO, shape: tuple[Any, ...], size: int) -> bytes:
     if not all(type(length) is int and 0 <= length < 1 << 48 for length in shape):
         raise UnreadableError("no array of joblib")
     wanted = math.prod(shape) * size

@@ -16,6 +16,7 @@ from typing import Any
 
 from flexlock_hydra.replay.compare.judge import Judge, UnreadableError
 from flexlock_hydra.replay.compare.kinds.joblibs import is_wrapper, take_array, unpacked
+from flexlock_hydra.replay.compare.kinds.limits import unreadable
 from flexlock_hydra.replay.compare.kinds.pickled import CALL, ID, ITEMS, STATE, Known
 from flexlock_hydra.replay.compare.kinds.plain import LARGEST, compare_values, content_of
 
@@ -60,16 +61,14 @@ def pickle_contents(content: bytes) -> Any:
         UnreadableError: it is none, too large, or something stands behind it.
     """
     file, known = io.BytesIO(content), Known()
-    try:
-        found = _read(file, known)
-    except _BROKEN as error:
-        raise UnreadableError("no pickle") from error
+    with unreadable("no pickle", _BROKEN):
+        found = _read_pickle(file, known)
     if file.tell() < len(content):
         raise UnreadableError("more than one pickle")
     return found
 
 
-def _read(file: io.BytesIO, known: Known, depth: int = 0) -> Any:
+def _read_pickle(file: io.BytesIO, known: Known, depth: int = 0) -> Any:
     """What the next pickle in a file holds."""
     if depth > _DEEPEST:
         raise UnreadableError("pickles in pickles")
@@ -79,7 +78,7 @@ def _read(file: io.BytesIO, known: Known, depth: int = 0) -> Any:
             raise UnreadableError(f"more than {_MOST_OPCODES:,} opcodes")
         stack.take(opcode.name, argument)
         if opcode.name == "BUILD" and is_wrapper(stack.values[-1]):
-            take_array(stack.values[-1], file, known, lambda: _read(file, known, depth + 1))
+            take_array(stack.values[-1], file, known, lambda: _read_pickle(file, known, depth + 1))
     stack.sort_sets()
     return stack.pop()
 
@@ -147,7 +146,7 @@ class _Stack:
         """Give keys and values to the mapping on top."""
         mapping = self.values[-1]
         for key, value in zip(flat[::2], flat[1::2]):
-            _put(mapping, _key(key), value)
+            _put(mapping, _plain_key(key), value)
 
     def append(self, items: list[Any]) -> None:
         """Give items to the list, the set or the object on top."""
@@ -173,7 +172,7 @@ def _put(mapping: dict[str, Any], key: str, value: Any) -> None:
     mapping[key] = value
 
 
-def _key(key: Any) -> str:
+def _plain_key(key: Any) -> str:
     """A key as text; keys of several parts only where each of these is plain."""
     if isinstance(key, str):
         return key

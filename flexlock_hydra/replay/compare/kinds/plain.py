@@ -13,6 +13,7 @@ import yaml
 
 from flexlock_hydra.record.codec import Json
 from flexlock_hydra.replay.compare.judge import Judge, UnreadableError
+from flexlock_hydra.replay.compare.kinds.limits import check_size, unreadable
 from flexlock_hydra.replay.compare.kinds.raw import compare_streams
 from flexlock_hydra.replay.compare.kinds.text import text_lines
 from flexlock_hydra.replay.compare.outcome import ABSENT, PATHS
@@ -83,8 +84,7 @@ def content_of(path: Path, largest: int) -> bytes:
     """
     with path.open("rb") as file:
         content = file.read(largest + 1)
-    if len(content) > largest:
-        raise UnreadableError(f"larger than {largest // 1024**2} MiB")
+    check_size(len(content), largest)
     return content
 
 
@@ -124,11 +124,9 @@ class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[mi
 
 
 def _load_yaml(content: bytes) -> Json:
-    try:
+    with unreadable("no plain YAML", _NO_YAML):
         _check_events(yaml.parse(content, Loader=_Loader))
         return yaml.load(content, Loader=_Loader)
-    except _NO_YAML as error:
-        raise UnreadableError("no plain YAML") from error
 
 
 def _check_events(events: Iterable[yaml.Event]) -> None:

@@ -33,7 +33,7 @@ def compare_streams(old: Stream, new: Stream, where: str, judge: Judge) -> None:
             at += first_difference(one, other)
             start = at % _BLOCK
             place = f"{where}, byte {at}" if where else f"byte {at}"
-            judge.differs(place, _told(one[start:][:_TOLD]), _told(other[start:][:_TOLD]))
+            judge.differs(place, _hex(one[start:][:_TOLD]), _hex(other[start:][:_TOLD]))
             return
         if not one:
             return
@@ -73,5 +73,5 @@ def first_difference(old: bytes, new: bytes) -> int:
     return low
 
 
-def _told(piece: bytes) -> str:
+def _hex(piece: bytes) -> str:
     return piece.hex(" ") or "the end"

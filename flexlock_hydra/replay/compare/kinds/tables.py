@@ -29,7 +29,7 @@ def compare_tables(old: Path, new: Path, judge: Judge) -> None:
     if any(number_of(cell) is not None for head in heads for cell in head):
         one, other = chain([heads[0]], one), chain([heads[1]], other)
         heads = ([""] * len(heads[0])), ([""] * len(heads[1]))
-    names, names_now = map(_names, heads)
+    names, names_now = map(_column_names, heads)
     if names == names_now:
         _compare_rows(one, other, names, judge)
     else:
@@ -56,7 +56,7 @@ def _separator(path: Path, first: bytes) -> str:
     return max(_SEPARATORS, key=lambda each: first.count(each.encode()))
 
 
-def _names(head: Row) -> Row:
+def _column_names(head: Row) -> Row:
     """The columns' names; those without one, or with another's too, by number."""
     bare = [cell.removeprefix("\ufeff").strip() for cell in head]
     often = Counter(bare)

@@ -8,6 +8,7 @@ from itertools import zip_longest
 from pathlib import Path
 
 from flexlock_hydra.replay.compare.judge import Judge, UnreadableError
+from flexlock_hydra.replay.compare.kinds.limits import check_size
 from flexlock_hydra.replay.compare.outcome import ABSENT
 
 LARGEST_READ = 256 * 1024**2
@@ -59,8 +60,7 @@ def text_lines(path: Path) -> Iterator[bytes]:
     Raises:
         UnreadableError: it or one of them is too large, or it has NUL bytes.
     """
-    if path.stat().st_size > LARGEST_READ:
-        raise UnreadableError(f"larger than {LARGEST_READ // 1024**2} MiB")
+    check_size(path.stat().st_size, LARGEST_READ)
     with path.open("rb") as file:
         while line := file.readline(LONGEST_LINE + 1):
             if len(line) > LONGEST_LINE:
