@@ -13,6 +13,7 @@ from functools import lru_cache
 
 from flexlock_hydra.errors import LockError
 from flexlock_hydra.record import lockfile, summary
+from flexlock_hydra.record.brief_fields import WORLD_SECTIONS, ShownRun
 from flexlock_hydra.record.codec import Json, Node
 from flexlock_hydra.record.model import (
     MAIN,
@@ -65,11 +66,10 @@ class Brief:
     """A lock in texts, each JSON: what every list shows, and what it may be asked for."""
 
     shown: str
-    """``{id, job, status, started, duration, overrides, result, num, sweep, process, root}``;
-    ``root`` is the repository's where the run was recorded."""
+    """A :class:`ShownRun`."""
     config: str
     world: str
-    """``{data, environment}``."""
+    """The sections of :data:`WORLD_SECTIONS` by their names."""
 
 
 def parse_brief(content: bytes, where: str = "run.lock") -> Brief:
@@ -96,7 +96,7 @@ def _of_pieces(pieces: Mapping[str, bytes]) -> Brief:
     run = summary.with_keys(pieces["run"], keys)
     job = summary.with_keys(pieces["job"], _JOB_KEYS)
     plain = lockfile.load_plain(b"".join((pieces["format"], run, job)))
-    world = [_section(pieces[key]) for key in ("data", "environment")]
+    world = (f'"{key}":{_section(pieces[key])}' for key in WORLD_SECTIONS)
     return Brief(
         shown=_shown(
             RunBrief.parse(plain["run"], "run"),
@@ -104,7 +104,7 @@ def _of_pieces(pieces: Mapping[str, bytes]) -> Brief:
             _main_path(pieces["repos"]),
         ),
         config=_section(pieces.get("config", b"")),
-        world=f'{{"data":{world[0]},"environment":{world[1]}}}',
+        world=f"{{{','.join(world)}}}",
     )
 
 
@@ -117,25 +117,25 @@ def _of_lock(lock: RunLock) -> Brief:
             lock.code.path if lock.code else None,
         ),
         config=_text(plain.get("config")),
-        world=_text({"data": plain["data"], "environment": plain["environment"]}),
+        world=_text({key: plain[key] for key in WORLD_SECTIONS}),
     )
 
 
 def _shown(run: RunBrief, job: JobBrief, path: str | None) -> str:
     cwd = job.command.cwd
-    shown = {
-        "id": run.id,
-        "job": job.name,
-        "status": run.status,
-        "started": run.started,
-        "duration": run.duration,
-        "overrides": job.overrides.task,
-        "result": run.result,
-        "num": job.num,
-        "sweep": job.sweep.id if job.sweep else None,
-        "process": run.process.to_dict() if run.process and run.status == RUNNING else None,
-        "root": None if path is None else posixpath.normpath(posixpath.join(cwd, path)),
-    }
+    shown = ShownRun(
+        id=run.id,
+        job=job.name,
+        status=run.status,
+        started=run.started,
+        duration=run.duration,
+        overrides=[*job.overrides.task],
+        result=run.result,
+        num=job.num,
+        sweep=job.sweep.id if job.sweep else None,
+        process=run.process.to_dict() if run.process and run.status == RUNNING else None,
+        root=None if path is None else posixpath.normpath(posixpath.join(cwd, path)),
+    )
     return _text(shown)
 
 

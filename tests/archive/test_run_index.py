@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import shutil
@@ -19,7 +20,9 @@ from hypothesis import strategies as st
 from flexlock_hydra.archive.query import catalog as catalogs
 from flexlock_hydra.archive.query import columns, run_index
 from flexlock_hydra.archive.query.catalog import Catalog, catalog
+from flexlock_hydra.archive.query.run_index import RunIndex, content_version
 from flexlock_hydra.record import brief, lockfile, summary
+from flexlock_hydra.record.brief_fields import ShownRun
 from flexlock_hydra.record.model import RunLock
 from tests.conftest import Project
 from tests.support.listings import age, put, run
@@ -208,7 +211,7 @@ def test_a_locked_index(
     tmp_path: Path, cache: Path, settled: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """While another process writes without end, locks are read without the index."""
-    monkeypatch.setattr("flexlock_hydra.capture.data.hash_index._WAIT", 0.05)
+    monkeypatch.setattr("flexlock_hydra.ports.sqlite_index.WAIT", 0.05)
     put(tmp_path / "p", run(1))
     catalog([tmp_path / "p"])
     put(tmp_path / "p", run(2))
@@ -216,6 +219,56 @@ def test_a_locked_index(
         db.execute("BEGIN EXCLUSIVE")
         assert len(catalog([tmp_path / "p"]).runs) == 2
         db.execute("ROLLBACK")
+
+
+@pytest.mark.parametrize("fields", [ShownRun._fields[:-1], (*ShownRun._fields, "more")])
+def test_an_index_with_other_fields(
+    fields: tuple[str, ...],
+    tmp_path: Path,
+    cache: Path,
+    settled: None,
+    reads: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What an older or a newer program keeps of runs is made anew without a word."""
+    root = tmp_path / "p"
+    for number in range(3):
+        put(root, run(number, config={"n": number}))
+    expected = told(catalog([root], parts=PARTS))
+    with RunIndex.open(run_index.runs_path()) as index:
+        ours = index.known(str(root), run_index.PARTS)
+    rows = {
+        path: row._replace(shown=json.dumps([*json.loads(row.shown), None][: len(fields)]))
+        for path, row in ours.items()
+    }
+    other = content_version(type("Other", (), {"__annotations__": dict.fromkeys(fields, "str")}))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(RunIndex, "version", other)
+        theirs = RunIndex.open(run_index.runs_path())
+        assert theirs.known(str(root)) == {}
+        theirs.keep(rows, [])
+        assert theirs.known(str(root), run_index.PARTS) == rows
+    assert told(catalog([root], parts=PARTS)) == expected
+    with monkeypatch.context() as patched:
+        patched.setattr(RunIndex, "version", other)
+        theirs.keep(rows, [])  # it had the file open all the time
+        theirs.close()
+    assert told(catalog([root], parts=PARTS)) == expected
+
+    reads.clear()
+    assert told(catalog([root], parts=PARTS)) == expected and not reads
+
+
+def test_the_version_follows_the_fields() -> None:
+    """A field more, one less, another name, order or type: each has a version of its own."""
+    lists = [
+        {"a": "str"}, {"a": "str", "b": "int"}, {"a": "str", "c": "int"}, {"b": "int", "a": "str"},
+        {"a": "str", "b": "int | None"},
+    ]  # fmt: skip
+    kinds = [type("Kind", (), {"__annotations__": fields}) for fields in lists]
+    assert len({content_version(kind) for kind in kinds}) == len(lists)
+    assert RunIndex.version == content_version(ShownRun, run_index.Row)
 
 
 def test_an_index_that_cannot_be_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,10 +18,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flexlock_hydra.capture.data import hash_index as index_module
 from flexlock_hydra.capture.data import walk
 from flexlock_hydra.capture.data.digest import digest, summarize
 from flexlock_hydra.capture.data.hash_index import HashIndex, index_path
+from flexlock_hydra.ports import sqlite_index
 
 TICK_NS = 30_000_000
 """Above one tick of the clock of any file system that these tests run on."""
@@ -378,7 +378,7 @@ def test_a_locked_index_stays(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Behind another writer a folder that is new to it is hashed without it; no row is lost."""
-    monkeypatch.setattr(index_module, "_WAIT", 0.05)
+    monkeypatch.setattr(sqlite_index, "WAIT", 0.05)
     index = tmp_path / "i"
     indexed(data, index)
     known = rows(index)

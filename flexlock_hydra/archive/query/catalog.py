@@ -18,6 +18,7 @@ from flexlock_hydra.capture.lineage.find_files import look_below, repo_above
 from flexlock_hydra.errors import GitError, LockError
 from flexlock_hydra.ports.git.command import git
 from flexlock_hydra.record import layout
+from flexlock_hydra.record.brief_fields import ShownRun
 
 if TYPE_CHECKING:
     from flexlock_hydra.record.brief import Brief
@@ -120,7 +121,7 @@ def catalog(
     around = _Around()
     texts = ",".join(row.shown for row in rows.values())  # one parse: half the time
     runs = tuple(
-        _listed(found[path], row, shown, around)
+        _listed(found[path], row, ShownRun(*shown), around)
         for (path, row), shown in zip(rows.items(), json.loads(f"[{texts}]"))
     )
     return Catalog(runs, (*warnings, *around.warnings))
@@ -190,24 +191,24 @@ def _read(path: str) -> _Read:
 
 
 def _listed(
-    found: _Found, row: Row, shown: Mapping[str, Json], around: _Around
+    found: _Found, row: Row, shown: ShownRun, around: _Around
 ) -> ListedRun:
     folder, name = os.path.split(found.path)
-    status = shown["status"]
+    status = shown.status
     if status == "running":
-        status = around.status(shown["process"], found.repo or folder)
+        status = around.status(shown.process, found.repo or folder)
     return ListedRun(
-        id=shown["id"],
+        id=shown.id,
         path=folder if name == layout.LOCK else found.path,
-        job=shown["job"],
+        job=shown.job,
         status=status,
-        started=shown["started"],
-        duration=shown["duration"],
-        overrides=shown["overrides"],
-        result=shown["result"],
+        started=shown.started,
+        duration=shown.duration,
+        overrides=shown.overrides,
+        result=shown.result,
         tag=around.tag(shown, found.repo),
-        num=shown["num"],
-        sweep=shown["sweep"],
+        num=shown.num,
+        sweep=shown.sweep,
         row=row,
     )
 
@@ -229,14 +230,14 @@ class _Around:
             return INTERRUPTED  # only runs that have ended are pushed
         return {True: RUNNING, False: INTERRUPTED, None: process.UNKNOWN}[alive]
 
-    def tag(self, shown: Mapping[str, Json], repo: str | None) -> str | None:
+    def tag(self, shown: ShownRun, repo: str | None) -> str | None:
         """The tag of a run or else of its sweep, where there is one."""
-        repo = repo or _recorded_repo(shown["root"])
+        repo = repo or _recorded_repo(shown.root)
         tags = self._tags_of(repo) if repo else None
         if not tags:
             return None
-        ids = (shown["id"], shown["sweep"] or "")
-        names = (layout.tag_name(shown["job"], each) for each in ids)
+        ids = (shown.id, shown.sweep or "")
+        names = (layout.tag_name(shown.job, each) for each in ids)
         return next((name for name in names if name in tags), None)
 
     def _tags_of(self, repo: str) -> frozenset[str]:

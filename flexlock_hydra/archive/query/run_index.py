@@ -7,18 +7,18 @@ whatever is wrong with it, locks are read without it.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import sqlite3
 import zlib
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from flexlock_hydra.capture.data.hash_index import cache_file, connect, remove
+from flexlock_hydra.ports.cache_folder import database_file
+from flexlock_hydra.ports.sqlite_index import SqliteIndex
+from flexlock_hydra.record.brief_fields import WORLD_SECTIONS, ShownRun
 
 if TYPE_CHECKING:
     from flexlock_hydra.record.brief import Brief
@@ -45,83 +45,56 @@ class Row(NamedTuple):
 
 def runs_path() -> Path:
     """This machine's index of runs."""
-    return cache_file("runs-1")
+    return database_file("runs-1")
 
 
-@dataclass
-class RunIndex:
-    """An open index; with ``db`` None it knows nothing and keeps nothing."""
+def content_version(*rows: type) -> int:
+    """A number that another one takes the place of when a row, a section or a column changes."""
+    # Annotations by their text: how a type is printed differs between versions of Python.
+    fields = [
+        f"{name}: {getattr(hint, '__forward_arg__', hint)}"
+        for row in rows
+        for name, hint in row.__annotations__.items()
+    ]
+    return zlib.crc32(repr((fields, WORLD_SECTIONS, _SCHEMA)).encode()) & 0x7FFF_FFFF
 
-    db: sqlite3.Connection | None
-    path: Path
 
-    @classmethod
-    def open(cls, path: Path) -> RunIndex:
-        """The index at ``path``, made where it is missing or damaged.
+class RunIndex(SqliteIndex):
+    """An open index of runs."""
 
-        Windows tells no change time that a program could not set back: no index there.
-        """
-        for _ in range(2 if os.name != "nt" else 0):
-            index = cls(None, path)
-            with index._guard():
-                path.parent.mkdir(parents=True, exist_ok=True)
-                index.db = connect(path, _SCHEMA)
-            if index.db is not None:
-                return index
-        return cls(None, path)
-
-    def __enter__(self) -> RunIndex:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        if self.db is not None:
-            with self._guard():
-                self.db.close()
-        self.db = None
+    schema = _SCHEMA
+    version = content_version(ShownRun, Row)
 
     def known(self, folder: str, parts: Collection[str] = ()) -> dict[str, Row]:
         """The locks below a folder by their paths, with those of the parts that are needed."""
         below = os.fsencode(os.path.join(folder, ""))
         columns = ", ".join(name if name in parts else "NULL" for name in PARTS)
-        found: dict[str, Row] = {}
-        with self._guard():
-            if self.db is not None:
-                rows = self.db.execute(
-                    f"SELECT path, stamp, shown, {columns}, sum FROM locks "
-                    "WHERE path >= ? AND path < ?",
-                    (below, below[:-1] + bytes([below[-1] + 1])),
-                )
-                for path, stamp, shown, config, world, total in rows:
-                    if _sum(path, stamp, shown) == total:
-                        row = Row(stamp, shown, _opened(config, total), _opened(world, total))
-                        if all(getattr(row, part) for part in parts):
-                            found[os.fsdecode(path)] = row
-        return found
+
+        def collect(db: sqlite3.Connection) -> dict[str, Row]:
+            found = {}
+            rows = db.execute(
+                f"SELECT path, stamp, shown, {columns}, sum FROM locks "
+                "WHERE path >= ? AND path < ?",
+                (below, below[:-1] + bytes([below[-1] + 1])),
+            )
+            for path, stamp, shown, config, world, total in rows:
+                if _sum(path, stamp, shown) == total:
+                    row = Row(stamp, shown, _opened(config, total), _opened(world, total))
+                    if all(getattr(row, part) for part in parts):
+                        found[os.fsdecode(path)] = row
+            return found
+
+        return self.ask(collect, {})
 
     def keep(self, rows: Mapping[str, Row], gone: Iterable[str]) -> None:
-        """Write rows and drop others; lost where others write for too long."""
-        changed = [_values(os.fsencode(path), row) for path, row in rows.items()]
-        dropped = [(os.fsencode(path),) for path in gone]
-        if not (changed or dropped):
-            return
-        with self._guard():
-            if self.db is not None:
-                _write(self.db, changed, dropped)
-
-    @contextlib.contextmanager
-    def _guard(self) -> Iterator[None]:
-        """Go on without the index whatever happens to it; begin anew where it is damaged."""
-        try:
-            yield
-        except (sqlite3.Error, OSError, TypeError, ValueError) as error:
-            db, self.db = self.db, None
-            if db is not None:
-                with contextlib.suppress(sqlite3.Error):
-                    db.close()
-            if isinstance(error, sqlite3.DatabaseError) and not isinstance(
-                error, (sqlite3.OperationalError, sqlite3.ProgrammingError)
-            ):
-                remove(self.path)
+        """Write rows and drop others."""
+        self.write(
+            (
+                "INSERT OR REPLACE INTO locks VALUES (?, ?, ?, ?, ?, ?)",
+                [_values(os.fsencode(path), row) for path, row in rows.items()],
+            ),
+            ("DELETE FROM locks WHERE path = ?", [(os.fsencode(path),) for path in gone]),
+        )
 
 
 def pack(stamp: bytes, brief: Brief) -> Row:
@@ -166,18 +139,9 @@ def _opened(sealed: bytes | None, seed: int) -> bytes | None:
 
 
 def _sum(path: bytes, stamp: bytes, shown: str) -> int:
-    return zlib.crc32(shown.encode(), zlib.crc32(stamp, zlib.crc32(path)))
+    """The checksum of a row, which that of another version or another path does not have.
 
-
-def _write(
-    db: sqlite3.Connection, rows: list[tuple[object, ...]], gone: list[tuple[bytes]]
-) -> None:
-    db.execute("BEGIN IMMEDIATE")
-    try:
-        db.executemany("INSERT OR REPLACE INTO locks VALUES (?, ?, ?, ?, ?, ?)", rows)
-        db.executemany("DELETE FROM locks WHERE path = ?", gone)
-        db.execute("COMMIT")
-    except sqlite3.Error:
-        with contextlib.suppress(sqlite3.Error):
-            db.execute("ROLLBACK")
-        raise
+    A program of another version may have the file open and write to it after we began anew.
+    """
+    seed = zlib.crc32(path, RunIndex.version)
+    return zlib.crc32(shown.encode(), zlib.crc32(stamp, seed))

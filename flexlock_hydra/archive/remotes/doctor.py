@@ -20,8 +20,9 @@ from pathlib import Path
 from flexlock_hydra.archive.remotes.choose import embedded_store
 from flexlock_hydra.archive.remotes.probe import DATA, GIT, Probe, ProbeAnswer
 from flexlock_hydra.archive.runs.find import run_locks_below
-from flexlock_hydra.capture.data.hash_index import CACHE_VARIABLE, index_path, look_through
+from flexlock_hydra.capture.data.hash_index import index_path, look_through
 from flexlock_hydra.errors import FlexlockError
+from flexlock_hydra.ports.cache_folder import CACHE_VARIABLE
 from flexlock_hydra.ports.git.command import git, require_version, run_git
 from flexlock_hydra.ports.git.repo import GitRepo
 from flexlock_hydra.ports.store.open_store import open_store

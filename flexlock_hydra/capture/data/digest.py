@@ -32,7 +32,7 @@ from flexlock_hydra.capture.data.walk import (
 from flexlock_hydra.errors import DataError
 
 if TYPE_CHECKING:  # SQLite is loaded where there is much to hash
-    from flexlock_hydra.capture.data.hash_index import Folder, HashIndex
+    from flexlock_hydra.capture.data.hash_index import HashedFolder, HashIndex
 
 _BLOCK = 1024 * 1024
 _CHUNK = 64
@@ -444,7 +444,7 @@ class _Known:
     """The md5s of a batch: from the index, and what is read is put into it."""
 
     def __init__(
-        self, folder: Folder | None, names: Sequence[str], batch: Batch, after: str
+        self, folder: HashedFolder | None, names: Sequence[str], batch: Batch, after: str
     ) -> None:
         self.folder, self.names = folder, names
         self.stamps, self.sizes = batch.stamps, batch.sizes

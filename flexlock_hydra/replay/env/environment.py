@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from flexlock_hydra.archive.runs.recorded_run import RecordedRun
-from flexlock_hydra.capture.data.hash_index import cache_folder
 from flexlock_hydra.capture.environment import packages
 from flexlock_hydra.errors import RerunError
+from flexlock_hydra.ports.cache_folder import cache_folder
 from flexlock_hydra.record.model import Environment as Recorded
 from flexlock_hydra.record.wording import some_of
 from flexlock_hydra.replay.env.build import ELSEWHERE, Build, Say, missing, whole
