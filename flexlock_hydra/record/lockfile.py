@@ -19,6 +19,7 @@ except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
 from flexlock_hydra.errors import LockError, RunNotFoundError
+from flexlock_hydra.record import layout
 from flexlock_hydra.record.codec import Json, Node, NodeT
 from flexlock_hydra.record.emitter import emit
 from flexlock_hydra.record.model import FORMAT, RunLock
@@ -117,13 +118,19 @@ def check_format(plain: Json) -> None:
         )
 
 
-def read_lock(path: Path) -> RunLock:
-    """The lock in a file.
+def read_lock(path: str | os.PathLike[str]) -> RunLock:
+    """The lock of a run, as it was written.
+
+    Args:
+        path: the run's output directory, or the lock file itself.
 
     Raises:
         RunNotFoundError: no such file. LockError: see :func:`parse_lock`.
     """
-    return parse_lock(read_content(path), where=str(path))
+    place = Path(path)
+    if place.is_dir() and place.name != layout.LOCK:
+        place /= layout.LOCK
+    return parse_lock(read_content(place), where=str(place))
 
 
 def read_content(path: Path) -> bytes:
@@ -135,7 +142,11 @@ def read_content(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except FileNotFoundError as error:
-        raise RunNotFoundError(f"no run.lock at {path}") from error
+        raise RunNotFoundError(
+            f"no run.lock at {path}",
+            hint="Name an output directory or a lock file; of a run by its id or tag: "
+            "flexlock_hydra.find_run(NAME).lock",
+        ) from error
     except OSError as error:
         raise LockError(f"{path} cannot be read: {error.strerror}") from error
 

@@ -15,10 +15,11 @@ from rich.console import Console
 from rich.pretty import Pretty
 
 import flexlock_hydra
-from flexlock_hydra.archive.query.columns import SHOWN, ColumnError
-from flexlock_hydra.errors import ExtraError
+from flexlock_hydra.archive.query.columns import ColumnError
+from flexlock_hydra.archive.query.dataframe import COLUMNS
+from flexlock_hydra.errors import ExtraError, LockError, RunNotFoundError
 from flexlock_hydra.record import lockfile
-from flexlock_hydra.record.model import DataEntry, Failure, RunLock
+from flexlock_hydra.record.model import DataEntry, Failure, RunLock, Sweep
 from tests.conftest import Project
 from tests.support.listings import put, run
 from tests.support.locks import BOTH, FULL
@@ -41,7 +42,8 @@ def test_a_frame(tmp_path: Path) -> None:
     put(tmp_path, run(2, config={"lr": 0.2, "layers": [1, 2]}, result=7, overrides=("lr=0.2",)))
     frame = flexlock_hydra.runs(tmp_path)
     assert [*frame.columns] == [
-        *SHOWN, "config.lr", "config.layers", "config.model.name", "config.model.no", "result.acc",
+        *COLUMNS, "config.lr", "config.layers", "config.model.name", "config.model.no",
+        "result.acc", "data.raw.path", "data.raw.hash.md5", "data.raw.size", "data.raw.nfiles",
     ]  # fmt: skip
     assert frame["config.lr"].tolist() == [0.2, 0.1]
     assert frame["config.layers"][0] == [1, 2] and frame["overrides"][0] == ["lr=0.2"]
@@ -49,6 +51,75 @@ def test_a_frame(tmp_path: Path) -> None:
     assert frame["result.acc"][1] == 1 and pandas.isna(frame["result.acc"][0])
     assert frame["started"][0] == pandas.Timestamp("2026-11-22T10:00:02.5", tz="UTC")
     assert frame["duration"].sum() == 3.0
+
+
+def test_a_sweep(tmp_path: Path) -> None:
+    """The sweep's id and the job's number, a whole one; both are missing of a run alone."""
+    for number, sweep in ((1, None), (2, Sweep(id="20261122T100000Z-00000001", dir="s"))):
+        lock = run(number)
+        job = replace(lock.job, sweep=sweep, num=7 if sweep else None)
+        put(tmp_path, replace(lock, job=job))
+    frame = flexlock_hydra.runs(tmp_path)
+    assert frame["sweep"][0] == "20261122T100000Z-00000001" and pandas.isna(frame["sweep"][1])
+    assert frame["num"].dtype == "Int64" and frame["num"][0] == 7 and pandas.isna(frame["num"][1])
+    alone = flexlock_hydra.runs(tmp_path, where="sweep == null")
+    assert len(alone) == 1 and alone["num"].isna().all()
+
+
+def test_a_number_beyond_64_bits(tmp_path: Path) -> None:
+    """A lock with a number that no column of whole numbers holds is a row all the same."""
+    lock = run(1)
+    put(tmp_path, replace(lock, job=replace(lock.job, num=10**30)))
+    assert flexlock_hydra.runs(tmp_path)["num"].tolist() == [10**30]
+
+
+def test_inputs(tmp_path: Path) -> None:
+    """Of an input where it was and what it was, under the names that ls has for it."""
+    md5 = "0123456789abcdef0123456789abcdef"
+    links = {str(number): "x" for number in range(100)}
+    data = {
+        "table": DataEntry(path="d/t", hash={"md5": f"{md5}.dir"}, size=3, nfiles=2, links=links),
+        "page": DataEntry(path="https://a.b/c", remote={"etag": "x"}),
+        "gone": DataEntry(path="e", error="e is missing"),
+    }
+    put(tmp_path, replace(run(1), data=data))
+    put(tmp_path, replace(run(2), data={}))
+    frame = flexlock_hydra.runs(tmp_path)
+    assert [*frame.columns][len(COLUMNS):] == [
+        "data.table.path", "data.table.hash.md5", "data.table.size", "data.table.nfiles",
+        "data.page.path", "data.page.remote.etag", "data.gone.path",
+    ]  # fmt: skip
+    assert frame["data.table.hash.md5"][1] == f"{md5}.dir"
+    assert pandas.isna(frame["data.table.hash.md5"][0])
+    same = flexlock_hydra.runs(tmp_path, where=f'data.table.hash.md5 == "{md5}.dir"')
+    assert same["id"].tolist() == [frame["id"][1]]
+
+
+def test_a_lock_of_a_frame_is_read(tmp_path: Path) -> None:
+    """What a frame has as a run's path is its lock's to read; so are a folder and a lock file."""
+    lock = run(1)
+    path = put(tmp_path, lock)
+    kept = path.with_name("run.20261122T100000Z-00000002.lock")
+    path.with_name("other").write_bytes(lockfile.dumps(replace(lock, config={"a": 1})))
+    (place,) = flexlock_hydra.runs(tmp_path)["path"]
+    for name in (place, str(path), path, path.parent):
+        assert flexlock_hydra.read_lock(name) == lock
+    path.replace(kept)
+    for each in flexlock_hydra.runs(tmp_path)["path"]:
+        assert flexlock_hydra.read_lock(each) == lock
+
+
+def test_what_is_no_lock(tmp_path: Path) -> None:
+    """Each says what it is: no file, a folder without a lock, another file, a run's id, NaN."""
+    (tmp_path / "notes").write_text("no lock")
+    for name in (tmp_path / "nowhere", tmp_path, "20261122T100000Z-00000001"):
+        with pytest.raises(RunNotFoundError, match="no run.lock at") as caught:
+            flexlock_hydra.read_lock(name)
+        assert "find_run" in caught.value.hint
+    with pytest.raises(LockError, match="notes"):
+        flexlock_hydra.read_lock(str(tmp_path / "notes"))
+    with pytest.raises(TypeError, match="float"):
+        flexlock_hydra.read_lock(float("nan"))  # type: ignore[arg-type]
 
 
 @pytest.mark.hydra
@@ -64,7 +135,7 @@ def test_a_condition(tmp_path: Path) -> None:
         put(tmp_path, run(number, config={"lr": number}))
     assert flexlock_hydra.runs(tmp_path, where="config.lr > 1")["config.lr"].tolist() == [2]
     nothing = flexlock_hydra.runs(str(tmp_path), where="config.lr > 2")
-    assert len(nothing) == 0 and [*nothing.columns] == [*SHOWN]
+    assert len(nothing) == 0 and [*nothing.columns] == [*COLUMNS]
     with pytest.raises(ColumnError):
         flexlock_hydra.runs(tmp_path, where="lr > 2")
     with pytest.raises(LookupError):

@@ -215,8 +215,10 @@ def test_a_missing_file_is_no_damage(tmp_path: Path) -> None:
 
 def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
     """A lock path that is a folder is LockError with the path."""
-    with pytest.raises(LockError, match="cannot be read: Is a directory"):
-        lockfile.read_lock(tmp_path)
+    (tmp_path / "run.lock").mkdir()
+    for path in (tmp_path, tmp_path / "run.lock"):
+        with pytest.raises(LockError, match="run.lock cannot be read: Is a directory"):
+            lockfile.read_lock(path)
 
 
 # Hypothesis: nothing but LockError

@@ -2,25 +2,36 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import warnings
 from collections.abc import Iterator, Mapping
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flexlock_hydra.archive.query import columns
+from flexlock_hydra.archive.query.catalog import ListedRun
+from flexlock_hydra.archive.query.columns import SHOWN
 from flexlock_hydra.archive.query.search import search
 from flexlock_hydra.errors import ExtraError
 
 if TYPE_CHECKING:
     import pandas
 
+COLUMNS = (*SHOWN, "num", "sweep")
+"""The columns of every data frame."""
+_NESTED = ("config", "result", "data")
+_OF_AN_INPUT = ("path", "hash", "remote", "size", "nfiles")
+"""What of an input becomes columns: a list of links, say, could become thousands."""
+
 
 def runs(dir: str | os.PathLike[str] = ".", where: str | None = None) -> pandas.DataFrame:
     """Every run below a folder, a row each, the newest first.
 
-    The columns are those of ``ls``, ``started`` as a time, and ``config.<key>`` and
-    ``result.<key>`` for each key, those of nested mappings joined by dots.
+    The columns are named as those of ``ls``: ``started`` is a time, ``num`` a whole number or
+    NA, ``sweep`` an id. ``config.<key>`` and ``result.<key>`` stand for each key, those of
+    nested mappings joined by dots; of each input ``data.<name>.path``, ``.hash.md5``,
+    ``.size`` and ``.nfiles``, of a URL ``.remote.<key>`` in place of the hash.
 
     Args:
         dir: a folder.
@@ -35,21 +46,33 @@ def runs(dir: str | os.PathLike[str] = ".", where: str | None = None) -> pandas.
     except ImportError as error:
         install = "pip install 'flexlock-hydra[notebook]'"
         raise ExtraError(f"runs() needs pandas: {install}", hint=install) from error
-    found = search([Path(dir)], where=where, columns=[("config", ())])
+    found = search([Path(dir)], where=where, columns=[("config", ()), ("data", ())])
     for text in found.warnings:
         warnings.warn(text, stacklevel=2)
-    rows = [_row(columns.plain(run), run.config) for run in found.runs]
-    names = dict.fromkeys((*columns.SHOWN, *(name for row in rows for name in row)))
-    frame = pandas.DataFrame(rows, columns=[*names])
+    rows = [_row(run) for run in found.runs]
+    keys = dict.fromkeys(chain(*rows))
+    nested = (key for name in _NESTED for key in keys if key.startswith(f"{name}."))
+    frame = pandas.DataFrame(rows, columns=[*COLUMNS, *nested])
     frame["started"] = pandas.to_datetime(
         frame["started"], utc=True, errors="coerce", format="ISO8601"
     )
+    with contextlib.suppress(OverflowError):  # a lock may hold a number of any size
+        frame["num"] = frame["num"].astype("Int64")
     return frame
 
 
-def _row(shown: dict[str, Any], config: Any) -> dict[str, Any]:
-    result = shown["result"]
-    return {**shown, **dict(_flat("config", config)), **dict(_flat("result", result))}
+def _row(run: ListedRun) -> dict[str, Any]:
+    row = {name: getattr(run, name) for name in COLUMNS}
+    inputs = run.data if isinstance(run.data, Mapping) else {}
+    data = {name: _of_an_input(entry) for name, entry in inputs.items()}
+    for name, value in zip(_NESTED, (run.config, run.result, data)):
+        row |= _flat(name, value)
+    return row
+
+
+def _of_an_input(entry: Any) -> dict[str, Any]:
+    plain = entry if isinstance(entry, Mapping) else {}
+    return {key: plain[key] for key in _OF_AN_INPUT if plain.get(key) is not None}
 
 
 def _flat(name: str, value: Any) -> Iterator[tuple[str, Any]]:
