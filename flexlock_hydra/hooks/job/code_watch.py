@@ -19,6 +19,7 @@ from flexlock_hydra.errors import FlexlockError
 from flexlock_hydra.hooks.job.active_run import ActiveRun
 from flexlock_hydra.ports.git.ask import WorkingTreeRequest
 from flexlock_hydra.ports.git.command import Started
+from flexlock_hydra.ports.git.ignored import ignored_paths
 from flexlock_hydra.ports.git.repo import GitRepo
 from flexlock_hydra.ports.git.status import Status, read_status
 from flexlock_hydra.record.model import DRIFTED, MAIN, CodeState
@@ -29,9 +30,6 @@ _BOOT_NS = 20_000_000
 """Nanoseconds after which a Python that starts imports a module of its user's, at the earliest."""
 
 _NOTHING: Mapping[Path, WorkingTreeRequest] = {}
-
-_ignored: dict[str, bool] = {}
-"""File -> whether git ignores it, of all that this process asked about."""
 
 
 def take_snapshots(
@@ -225,16 +223,12 @@ def _left_out_of(snapshots: Mapping[str, Snapshot], read: Iterable[str]) -> drif
     """
     found = {}
     for name, files in drift.by_repo(snapshots, [*read, *_loaded_dotenv(snapshots)]).items():
-        repo = snapshots[name].repo
-        prefix = f"{repo.root}{os.sep}"
-        new = [path for path in files if prefix + path not in _ignored]
-        ignored = set(repo.ignored(new)) if new else set()
-        _ignored.update((prefix + path, path in ignored) for path in new)
+        ignored = ignored_paths(snapshots[name].repo, files)
         left_out = snapshots[name].left_out
         found[name] = [
-            _reason("ignored" if _ignored[prefix + path] else "untracked", path)
+            _reason("ignored" if path in ignored else "untracked", path)
             for path in sorted(files)
-            if _ignored[prefix + path] or path in left_out
+            if path in ignored or path in left_out
         ]
     return found
 

@@ -11,7 +11,7 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 
 from flexlock_hydra.capture.code import drift
@@ -21,6 +21,7 @@ from flexlock_hydra.capture.data.walk import Few
 from flexlock_hydra.errors import GitError
 from flexlock_hydra.hooks.config.survey import Survey
 from flexlock_hydra.hooks.job.active_run import ActiveRun
+from flexlock_hydra.ports.git.ignored import ignored_paths
 from flexlock_hydra.record.codec import Json
 from flexlock_hydra.record.model import MAIN
 
@@ -46,9 +47,6 @@ _MOST = 1000
 """Names in a folder that are looked at."""
 _FOLDERS = 20
 """Folders that are read for them."""
-
-_ignored: dict[str, bool] = {}
-"""Path -> whether git ignores it, of all that this process asked about."""
 
 Test = Callable[[str], bool]
 
@@ -162,15 +160,12 @@ def _known(run: ActiveRun, main: Snapshot) -> Test:
 def _unrecorded(main: Snapshot, candidates: list[Named]) -> list[Named]:
     """Those that git ignores, or that the snapshot says are left out; one question to git."""
     asked = {each.path: _probes(main.repo.root, each.path) for each in candidates}
-    prefix = f"{main.repo.root}{os.sep}"
-    new = [path for paths in asked.values() for path in paths if prefix + path not in _ignored]
-    ignored = set(main.repo.ignored(new)) if new else set()
-    _ignored.update((prefix + path, path in ignored) for path in new)
+    ignored = ignored_paths(main.repo, [*chain(*asked.values())])
     left_out = [text.removeprefix("untracked ") for text in main.state.reasons]
     return [
         each
         for each in candidates
-        if _mostly(_ignored[prefix + path] for path in asked[each.path])
+        if _mostly(path in ignored for path in asked[each.path])
         or any(text.startswith((f"{each.path} ", f"{each.path}/")) for text in left_out)
     ]
 

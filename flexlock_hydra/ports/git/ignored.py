@@ -1,0 +1,30 @@
+"""What git ignores, asked once."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection
+
+from flexlock_hydra.ports.git.repo import GitRepo
+
+_answers: dict[str, bool] = {}
+"""Path -> whether git ignores it, of all that this process asked about."""
+
+
+def ignored_paths(repo: GitRepo, paths: Collection[str]) -> set[str]:
+    """Those of the paths that git ignores and does not track.
+
+    The jobs of a sweep share a process and ask about the same files at their ends: git is
+    asked about each file once in the life of a process, whatever changes meanwhile.
+
+    Args:
+        paths: relative to the repository's root.
+
+    Raises:
+        GitError: git refused.
+    """
+    prefix = f"{repo.root}{os.sep}"
+    if new := [path for path in paths if prefix + path not in _answers]:
+        ignored = set(repo.ignored(new))
+        _answers.update((prefix + path, path in ignored) for path in new)
+    return {path for path in paths if _answers[prefix + path]}
