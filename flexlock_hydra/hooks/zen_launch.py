@@ -19,6 +19,7 @@ from typing import Any
 
 from hydra.core.utils import JobReturn
 
+from flexlock_hydra.hooks.hydra_internals.app_start import launch_module
 from flexlock_hydra.hooks.job.start import task_name
 from flexlock_hydra.hooks.rerun.config_check import OtherConfigError
 from flexlock_hydra.hooks.rerun.notes import read_notes
@@ -67,9 +68,9 @@ class Launch:
 def run_script(words: list[str]) -> int:
     """Run the script that the command line names; its exit code, where it ends by itself."""
     import hydra_zen
-    import hydra_zen._launch as module
 
     every_call = words[0] == _EVERY_CALL
+    module = launch_module()
     launch = Launch(module.launch, read_notes(), every_call=every_call)
     hydra_zen.launch = module.launch = launch
     try:

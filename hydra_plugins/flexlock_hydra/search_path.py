@@ -8,7 +8,8 @@ from hydra.plugins.search_path_plugin import SearchPathPlugin
 
 from flexlock_hydra.hooks.config.resolver import register_resolver
 from flexlock_hydra.hooks.config.options import register_options
-from flexlock_hydra.hooks.config_source import run_path
+from flexlock_hydra.hooks.config_source.run_path import is_run_url
+from flexlock_hydra.hooks.hydra_internals.app_start import SearchPathCall
 
 _UNLISTED = (
     r"hydra\.utils\.instantiate\(\) resolved "
@@ -29,5 +30,9 @@ class FlexlockSearchPath(SearchPathPlugin):
         chosen by its name and is code that the user installed: a good run prints nothing.
         """
         register_resolver()
-        run_path.repair(search_path)
+        call = SearchPathCall.in_progress()
+        if call is not None and is_run_url(call.config_path):
+            from flexlock_hydra.hooks.config_source import run_source
+
+            run_source.put(search_path, call)
         warnings.filterwarnings("ignore", message=_UNLISTED)

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-import omegaconf
 from omegaconf import Node, OmegaConf
+
+from flexlock_hydra.hooks.hydra_internals import config_nodes
 
 NAME = "snapshot"
 
 
 def register_resolver() -> None:
     """Make the resolver known to OmegaConf; again after ``clear_resolvers()``."""
-    if omegaconf.__version__.startswith("2.3."):
-        OmegaConf.register_new_resolver(NAME, snapshot_resolver, replace=True)
-    else:
-        new_register: Any = OmegaConf.register_resolver  # 2.3 has an unrelated one
-        new_register(NAME, snapshot_resolver, replace=True, annotation_validation="off")
+    config_nodes.add_resolver(NAME, snapshot_resolver)
 
 
 def snapshot_resolver(*path_and_key: Any, _node_: Node | None = None) -> Any:
@@ -37,7 +34,7 @@ def snapshot_resolver(*path_and_key: Any, _node_: Node | None = None) -> Any:
     sink = tracking.current()
     if sink is None or path is None:
         return path
-    config_key = _node_._get_full_key(None) if _node_ is not None else ""
+    config_key = config_nodes.full_key(_node_) if _node_ is not None else ""
     name = None if key is None else str(key)
     if OmegaConf.is_list(path) or isinstance(path, (list, tuple)):
         for i, item in enumerate(path):

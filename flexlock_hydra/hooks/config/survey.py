@@ -13,20 +13,29 @@ import sys
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from functools import lru_cache
 from pathlib import PurePath
 from typing import Any
 
-from omegaconf import AnyNode, Container, DictConfig, Node, OmegaConf, UnionNode, ValueNode
-from omegaconf.grammar_parser import parse
+from omegaconf import AnyNode, Container, DictConfig, OmegaConf
 
 from flexlock_hydra.hooks.config.resolver import NAME
+from flexlock_hydra.hooks.hydra_internals.config_nodes import (
+    ABSENT,
+    SCALARS,
+    children,
+    evaluate,
+    full_key,
+    node_at,
+    parsed,
+    raw_value,
+    resolver_calls,
+    root_of,
+    scalar,
+)
 from flexlock_hydra.record.codec import Json
 
 _CALL = re.compile(rf"\$\{{\s*{NAME}\s*:")
 _REFERENCE = re.compile(r"\$\{([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*)\}")
-_SCALARS = frozenset((type(None), bool, int, float, str))
-_ABSENT = object()
 _GENERATORS = (
     ("random", "getstate", "setstate"),
     ("numpy.random", "get_state", "set_state"),
@@ -50,7 +59,7 @@ class Interpolation:
     @property
     def full_key(self) -> str:
         """The config key, ``data.train`` or ``data.list[1]``."""
-        return str(self.node._get_full_key(None))
+        return full_key(self.node)
 
 
 @dataclass
@@ -101,7 +110,7 @@ def undisturbed() -> Iterator[None]:
 def survey(config: Container | None, without: Collection[str] = ()) -> Survey:
     """Walk a config; ``without`` names keys at its root that are passed over."""
     found = Survey()
-    value = None if config is None else _value_of(config)
+    value = None if config is None else raw_value(config)
     if isinstance(value, Container):
         found.unresolved, found._resolved = _walk(value, found.interpolations, without)
     else:
@@ -125,11 +134,11 @@ def value_at(config: Any, path: str) -> Json:
 
     A scalar is resolved, a container is not. OmegaConf itself takes 30 us a key.
     """
-    node = _node_at(config, path)
+    node = node_at(config, path)
     if isinstance(node, Container):
         return survey(node).unresolved
-    value = _scalar(node)
-    if value is _ABSENT:
+    value = scalar(node)
+    if value is ABSENT:
         value = OmegaConf.select(config, path)
     return to_plain(value) if isinstance(value, Container) else _plain(value)
 
@@ -146,12 +155,12 @@ def _walk(
     own = []
     before = len(found)
     is_list = not isinstance(container, DictConfig)
-    for key, node in _children(container):
+    for key, node in children(container):
         if key in without:
             continue
-        value = _value_of(node)
+        value = raw_value(node)
         name = key if is_list or type(key) is str else str(_plain(key))
-        if type(value) in _SCALARS:
+        if type(value) in SCALARS:
             raw[name] = value
             if type(value) is str and "${" in value:
                 own.append(Interpolation(container, key, node, value, name))
@@ -173,9 +182,7 @@ def _failures(strings: Iterable[Interpolation]) -> Iterator[str]:
     for found in strings:
         for expression in _expressions(found.text):
             try:
-                found.container.resolve_parse_tree(
-                    expression, node=found.node, key=found.node._key()
-                )
+                evaluate(found.container, found.node, expression)
             except (Exception, SystemExit) as error:  # the user's own resolvers run here
                 found.has_failed = True
                 reason = _first_line(error)
@@ -184,38 +191,21 @@ def _failures(strings: Iterable[Interpolation]) -> Iterator[str]:
 
 def _calls(container: Container, without: Collection[str] = ()) -> Iterator[Interpolation]:
     """The strings of a config that hold a snapshot expression."""
-    for key, node in _children(container):
-        value = _value_of(node)
+    for key, node in children(container):
+        value = raw_value(node)
         if type(value) is str and "${" in value and _CALL.search(value):
             yield Interpolation(container, key, node, value, "")
         elif isinstance(value, Container) and key not in without:
             yield from _calls(value)
 
 
-def _children(container: Any) -> Iterator[tuple[Any, Any]]:
-    """The nodes of a mapping or list with their keys, as they stand."""
-    content = container._content
-    yield from content.items() if isinstance(content, dict) else enumerate(content)
-
-
-def _value_of(node: Any) -> Any:
-    """What a node holds: a container with nodes itself, else its raw value."""
-    if type(node) is AnyNode:  # nearly all are: mind the time
-        return node._value()
-    if isinstance(node, UnionNode):
-        node = node._content
-    if isinstance(node, Container):
-        return node if isinstance(node._content, (dict, list, tuple)) else node._content
-    return node._value() if isinstance(node, Node) else node
-
-
 def _resolved(found: Interpolation, failed: list[str]) -> Json:
     if isinstance(found.node, AnyNode):
-        value = _references(found.container._get_root(), found.text)
-        if value is not _ABSENT:
+        value = _references(root_of(found.container), found.text)
+        if value is not ABSENT:
             return value
     try:
-        value = _value_of(_value_at(found))
+        value = raw_value(_value_at(found))
         if not isinstance(value, Container):
             return _plain(value)
         inner = survey(value)
@@ -232,9 +222,7 @@ def _value_at(found: Interpolation) -> Any:
     """The node or value that a string stands for; a typed one converts what it gets."""
     if not isinstance(found.node, AnyNode):
         return found.container[found.key]
-    return found.container.resolve_parse_tree(
-        _parsed(found.text), node=found.node, key=found.node._key()
-    )
+    return evaluate(found.container, found.node, parsed(found.text))
 
 
 def _references(root: Any, text: str) -> Json:
@@ -244,53 +232,22 @@ def _references(root: Any, text: str) -> Json:
     """
     literals, paths = (_REFERENCE.split(text)[start::2] for start in (0, 1))
     if any("$" in literal or "\\" in literal for literal in literals):
-        return _ABSENT
-    values = [_scalar(_node_at(root, path)) for path in paths]
+        return ABSENT
+    values = [scalar(node_at(root, path)) for path in paths]
     if len(values) == 1 and literals == ["", ""]:
         return values[0]
     if not all(type(value) in (str, int) for value in values):
-        return _ABSENT
+        return ABSENT
     return "".join(f"{literal}{value}" for literal, value in zip(literals, [*values, ""]))
-
-
-def _node_at(root: Any, path: str) -> Any:
-    """The node at a dotted path; absent where it takes more than a look."""
-    node = root
-    for key in path.split("."):
-        content = node._content if isinstance(node, DictConfig) else None
-        node = content.get(key, _ABSENT) if isinstance(content, dict) else _ABSENT
-    return node
-
-
-def _scalar(node: Any) -> Json:
-    """The plain value of a node; absent where OmegaConf would have to find it."""
-    value = node._value() if isinstance(node, ValueNode) else _ABSENT
-    if type(value) is not str:
-        return value if type(value) in _SCALARS else _ABSENT
-    return value if "$" not in value and value != "???" else _ABSENT
-
-
-_parsed = lru_cache(maxsize=1024)(parse)
-"""The parse tree of a string; to make one takes 0.3 ms."""
 
 
 def _expressions(text: str) -> Iterator[Any]:
     """The snapshot expressions of a string, as parse trees."""
-    return _snapshots_in(_parsed(text)) if _CALL.search(text) else iter(())
-
-
-def _snapshots_in(tree: Any) -> Iterator[Any]:
-    """The resolver calls named ``snapshot`` in a parse tree, the outermost of a nest."""
-    if type(tree).__name__ == "InterpolationResolverContext":
-        if tree.resolverName().getText() == NAME:
-            yield tree
-            return
-    for child in tree.getChildren() if hasattr(tree, "getChildren") else ():
-        yield from _snapshots_in(child)
+    return resolver_calls(parsed(text), NAME) if _CALL.search(text) else iter(())
 
 
 def _plain(value: Any) -> Json:
-    if type(value) in _SCALARS:
+    if type(value) in SCALARS:
         return value
     if isinstance(value, Enum):
         return value.name

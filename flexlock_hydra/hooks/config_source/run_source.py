@@ -1,6 +1,6 @@
 """``--config-path flexlock://RUN``: the run opened, beside what the app itself declares.
 
-What the app's config would be without the URL is read from Hydra's own frames.
+What the app's config would be without the URL, Hydra's own frames tell.
 """
 
 from __future__ import annotations
@@ -10,29 +10,25 @@ import warnings
 from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, replace
-from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from hydra.core.config_search_path import ConfigSearchPath, SearchPathElement
+from hydra.errors import ConfigCompositionException
 from hydra.plugins.config_source import ConfigResult
+from omegaconf import DictConfig, OmegaConf
 
+from flexlock_hydra.archive.runs import run_url
 from flexlock_hydra.errors import FlexlockError
-from flexlock_hydra.hooks.config_source import run_path
-
-if TYPE_CHECKING:
-    from flexlock_hydra.hooks.config_source.run_as_configs import App, RunConfigs
+from flexlock_hydra.hooks.config_source.run_as_configs import App, RunConfigs, masked_keys, serve
+from flexlock_hydra.hooks.config_source.run_path import is_run_url
+from flexlock_hydra.hooks.hydra_internals.app_start import (
+    AppRequest,
+    SearchPathCall,
+    config_repository,
+)
+from flexlock_hydra.hooks.hydra_internals.config_nodes import node_at
 
 _KEY = re.compile(r"[+~]*([^=@]+)")
-
-
-@dataclass(frozen=True)
-class AppRequest:
-    """What an app was started with: its own config folder, its config name, its overrides."""
-
-    folder: str | None = None
-    config_name: str | None = None
-    overrides: tuple[str, ...] = ()
-
 
 _asked: dict[str, AppRequest] = {}
 """URL of a run -> the app that was started with it as its config path."""
@@ -49,8 +45,6 @@ class OpenedRun:
 
     def load(self, path: str, provider: str, url: str) -> ConfigResult:
         """One config, anew each time: Hydra takes its defaults list out of it."""
-        from omegaconf import OmegaConf
-
         config = self.configs[path]
         content = OmegaConf.create(deepcopy(dict(config.content)))
         return _Unmatched(provider, f"{url}/{path}", content, {"package": config.package})
@@ -80,16 +74,15 @@ class _Unmatched(ConfigResult):
         """Hydra sets it for every config."""
 
 
-def put(search_path: ConfigSearchPath, url: str, frame: FrameType) -> None:
+def put(search_path: ConfigSearchPath, call: SearchPathCall) -> None:
     """Put the URL back into Hydra's search path, and the app's own folder behind it.
 
-    ``frame`` is where Hydra makes the search path.
+    Args:
+        call: Hydra's call that makes the path, with the URL as its config path.
     """
-    from flexlock_hydra.archive.runs import run_url
-
     path = search_path.get_path()
-    pinned = run_url.pinned(url)
-    asked = _asked[pinned] = _what_was_asked(frame)
+    pinned = run_url.pinned(call.config_path)
+    asked = _asked[pinned] = call.request(is_run_url)
     own = [SearchPathElement("app", asked.folder)] if asked.folder else []
     for i, element in enumerate(path):
         if element.provider == "main":
@@ -103,21 +96,16 @@ def open_run(url: str) -> OpenedRun:
     Raises:
         hydra.errors.ConfigCompositionException: there is no such run, or it has no config.
     """
-    from hydra.errors import ConfigCompositionException
-
-    from flexlock_hydra.archive.runs import run_url
-    from flexlock_hydra.hooks.config_source import run_as_configs
-
     asked = _asked.get(url, AppRequest())
     try:
         run = run_url.named_run(url)
-        configs = run_as_configs.serve(run, _app(asked))
+        configs = serve(run, _app(asked))
     except FlexlockError as error:
         said = f"{url}: {error}\n{error.hint}"
         raise ConfigCompositionException(said.rstrip()) from error
     if url in _asked:
         given = {key[1] for word in asked.overrides if (key := _KEY.match(word))}
-        _warn_of_secrets(url, [key for key in run_as_configs.masked_keys(run) if key not in given])
+        _warn_of_secrets(url, [key for key in masked_keys(run) if key not in given])
     return OpenedRun(configs)
 
 
@@ -127,50 +115,24 @@ def _warn_of_secrets(url: str, keys: list[str]) -> None:
         warnings.warn(f"{url}: secrets are not recorded; give them again: {again}", stacklevel=2)
 
 
-def _what_was_asked(frame: FrameType) -> AppRequest:
-    """What the app itself says, where Hydra was started by one."""
-    from hydra._internal.utils import compute_search_path_dir
-
-    started = frame.f_back
-    if started is None or started.f_code.co_name != "_run_hydra":
-        return AppRequest()
-    main = run_path.frame_of("decorated_main", started)
-    own = main.f_locals["config_path"] if main else None
-    return AppRequest(
-        folder=None if run_path.is_run_url(own) else compute_search_path_dir(
-            frame.f_locals["calling_file"], frame.f_locals["calling_module"], own
-        ),
-        config_name=started.f_locals["config_name"],
-        overrides=tuple(started.f_locals["args"].overrides),
-    )
-
-
 def _app(asked: AppRequest) -> App:
     """The app's own Hydra settings, and what its options say of their packages."""
-    from hydra._internal.config_repository import ConfigRepository
-    from hydra._internal.config_search_path_impl import ConfigSearchPathImpl
     from hydra.core.default_element import GroupDefault
-    from omegaconf import DictConfig, OmegaConf
 
-    from flexlock_hydra.hooks.config_source.run_as_configs import App
-
-    path = ConfigSearchPathImpl()
-    if asked.folder:
-        path.append("app", asked.folder)
-    path.append("schema", "structured://")
-    own = ConfigRepository(path)
+    own = config_repository(asked.folder)
 
     def package(option: str) -> str | None:
         found = own.load_config(option)
         if found is None:
             raise LookupError(option)
-        return found.header["package"]
+        stated: str | None = found.header["package"]
+        return stated
 
     app = App(asked.config_name, package=package)
     found = own.load_config(asked.config_name) if asked.config_name else None
     if found is None or not isinstance(found.config, DictConfig):
         return app
-    settings = found.config._get_node("hydra", validate_access=False)
+    settings = node_at(found.config, "hydra")
     plain: Any = OmegaConf.to_container(settings) if isinstance(settings, DictConfig) else {}
     chosen = [
         default.value

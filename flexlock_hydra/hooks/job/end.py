@@ -1,10 +1,9 @@
 """How a job ends, whatever ends it.
 
-Callbacks hear of a task's return and of its exceptions; of SystemExit and KeyboardInterrupt
-Hydra 1.3 tells them nothing. But Hydra's ``run_job`` puts the HydraConfig singleton back in a
-``finally``: in the process and thread of the job, with the exception still in flight. That
-assignment is watched while a job runs. A signal that would kill the process is caught where
-nobody else catches it. What is left, a kill, is judged by whoever reads the lock.
+Callbacks hear of a task's return and of its exceptions; what else ends it is heard of from
+Hydra's own frame (:mod:`flexlock_hydra.hooks.hydra_internals.job_frames`). A signal that would
+kill the process is caught where nobody else catches it. What is left, a kill, is judged by
+whoever reads the lock.
 """
 
 from __future__ import annotations
@@ -16,7 +15,6 @@ import math
 import os
 import reprlib
 import signal
-import sys
 import threading
 import traceback
 from collections.abc import Callable
@@ -25,9 +23,9 @@ from pathlib import PurePath
 from types import FrameType
 from typing import Any
 
-from hydra.core.hydra_config import HydraConfig
-
 from flexlock_hydra.capture.secrets.masker import Masker
+from flexlock_hydra.hooks.hydra_internals import job_frames
+from flexlock_hydra.hooks.hydra_internals.job_frames import JobOver
 from flexlock_hydra.hooks.job import active_run
 from flexlock_hydra.record.codec import Json
 from flexlock_hydra.record.model import COMPLETED, FAILED, INTERRUPTED, Failure
@@ -44,9 +42,6 @@ _short.maxstring = _short.maxother = _short.maxlong = _RESULT_LIMIT
 
 _SIGNALS = ("SIGTERM", "SIGHUP")
 
-Told = Callable[["BaseException | None"], None]
-_jobs: dict[FrameType, Told] = {}
-_mutex = threading.Lock()
 _held = threading.local()
 _forks_are_noticed = False
 
@@ -76,61 +71,23 @@ class End:
         return cls(FAILED, error=_failure(error, masker))
 
 
-class _WatchedConfig(HydraConfig):
-    """HydraConfig while a job runs: it notices who assigns it."""
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        super().__setattr__(name, value)
-        if name == "cfg":
-            _notice(sys._getframe(1), sys.exc_info()[1])
-
-
-def watch(told: Told) -> None:
+def watch(told: JobOver) -> None:
     """Call ``told`` at the end of the Hydra job that this is called from.
 
     It gets the exception that ends the job, None where none is in flight. To be called from
     a callback of the job; anywhere else nothing is watched.
     """
-    frame = _frame_of_job()
-    if frame is not None:
-        with _mutex:
-            _jobs[frame] = told
-            HydraConfig.instance().__class__ = _WatchedConfig
+
+    def end(error: BaseException | None) -> None:
+        try:
+            told(error)
+        except Exception as problem:  # as for Hydra's callbacks: what ends the job gets through
+            log.warning("the end of a job could not be recorded: %s", problem)
+        if not job_frames.jobs_run():
+            _release_signals()
+
+    if job_frames.call_when_job_is_over(end):
         _catch_signals()
-
-
-def config_of_task() -> Any:
-    """The config that the task will get, a copy of the callbacks'; None where it is not known."""
-    frame = _frame_of_job()
-    return frame and frame.f_locals.get("task_cfg")
-
-
-def _frame_of_job() -> FrameType | None:
-    """The nearest call of Hydra's run_job, which 1.4 splits in two."""
-    frame: FrameType | None = sys._getframe(1)
-    while frame is not None:
-        if frame.f_globals.get("__name__") == "hydra.core.utils" and (
-            frame.f_code.co_name in ("run_job", "_run_job")
-        ):
-            return frame
-        frame = frame.f_back
-    return None
-
-
-def _notice(frame: FrameType, error: BaseException | None) -> None:
-    """A job's own frame assigns the config once: at the end (the start is set_config's)."""
-    with _mutex:
-        told = _jobs.pop(frame, None)
-        if not _jobs:
-            HydraConfig.instance().__class__ = HydraConfig
-    if told is None:
-        return
-    try:
-        told(error)
-    except Exception as problem:  # as for Hydra's callbacks: what ends the job must get through
-        log.warning("the end of a job could not be recorded: %s", problem)
-    if not _jobs:
-        _release_signals()
 
 
 def _catch_signals() -> None:
@@ -174,7 +131,7 @@ def _release() -> None:
 
 def _forget() -> None:
     """In a forked child: its parent's jobs and handlers are none of its own."""
-    _jobs.clear()
+    job_frames.forget_jobs()
     _release_signals()
     _release()
 

@@ -20,9 +20,10 @@ from flexlock_hydra.hooks.config import tracking
 from flexlock_hydra.hooks.config.options import CallbackOptions, Strict
 from flexlock_hydra.hooks.config.survey import survey, value_at
 from flexlock_hydra.hooks.config_source import run_path
+from flexlock_hydra.hooks.hydra_internals.job_frames import config_of_task, returned_or_raised
 from flexlock_hydra.hooks.job import active_run, auto_push, code_watch
 from flexlock_hydra.hooks.job.active_run import MISSING_DATA_HINT, ActiveRun, Bystander
-from flexlock_hydra.hooks.job.end import End, config_of_task, watch
+from flexlock_hydra.hooks.job.end import End, watch
 from flexlock_hydra.hooks.job.start import (
     Start,
     begin_run,
@@ -135,7 +136,7 @@ class Recorder:
         run = active_run.active(_output_dir(config))
         if run is None:
             return
-        value = job_return._return_value
+        value = returned_or_raised(job_return)
         failed = isinstance(value, BaseException) and job_return.status.name == FAILED.upper()
         self._finish(
             run,

@@ -26,6 +26,7 @@ from flexlock_hydra.errors import FlexlockError, LockError
 from flexlock_hydra.hooks.config import tracking
 from flexlock_hydra.hooks.config.options import SaveConfig
 from flexlock_hydra.hooks.config.survey import Survey, resolve_snapshots, survey, undisturbed
+from flexlock_hydra.hooks.hydra_internals.app_start import is_in_launch
 from flexlock_hydra.hooks.job import active_run, code_watch, extra_repos
 from flexlock_hydra.hooks.job.active_run import ActiveRun
 from flexlock_hydra.hooks.job.masking import masked_code, masked_entry, masked_job
@@ -45,9 +46,6 @@ from flexlock_hydra.record.model import (
     Run,
     RunLock,
 )
-
-_LAUNCH = "hydra_zen._launch"
-"""The module of hydra-zen's launch."""
 
 
 @dataclass(frozen=True)
@@ -327,19 +325,9 @@ def _command(cwd: Path, main: Path | None, root: Path) -> Command:
         cwd=str(cwd),
         module=spec.name if spec else None,
         file=record_path(main, root) if main else None,
-        call=_launch_call(),
+        call="hydra_zen.launch" if is_in_launch() else None,
         import_paths=tuple(imports.import_paths(root)),
     )
-
-
-def _launch_call() -> str | None:
-    """hydra-zen's launch, where the job was started by a call of it."""
-    frame = sys._getframe() if _LAUNCH in sys.modules else None
-    while frame is not None:
-        if frame.f_globals.get("__name__") == _LAUNCH and frame.f_code.co_name == "launch":
-            return "hydra_zen.launch"
-        frame = frame.f_back
-    return None
 
 
 def _main_file() -> Path | None:

@@ -7,16 +7,17 @@ import re
 import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any, NoReturn
 
-from omegaconf import DictConfig, Node, flag_override
+from omegaconf import DictConfig, flag_override
 
 from flexlock_hydra.capture.secrets.shapes import MASK
 from flexlock_hydra.hooks.config.survey import survey, value_at
+from flexlock_hydra.hooks.hydra_internals.config_nodes import ABSENT, child, key_path
 from flexlock_hydra.hooks.rerun.notes import Rerun, covers
 from flexlock_hydra.record.codec import Json, same
 
-_ABSENT = object()
 _NAMED = 20
 """Differences that are printed with both values."""
 
@@ -77,14 +78,14 @@ def fix(rerun: Rerun, config: DictConfig, without: Collection[str]) -> list[str]
         for found in survey(config, without).interpolations:
             if ":" not in found.text or covers(rerun.given, found.full_key):
                 continue
-            value = _at(rerun.resolved, _path(found.node))
+            value = _at(rerun.resolved, key_path(found.node))
             if isinstance(value, str) and MASK in value:
                 masked.append(found.full_key)
-            elif value is not _ABSENT and value != found.text:
+            elif value is not ABSENT and value != found.text:
                 found.container[found.key] = _here(rerun, value)
         for each in changed:  # plain values that are others by now, as a random default is
             *above, key = each.path
-            _node_at(config, above)[key] = _here(rerun, _at(rerun.resolved, each.path))
+            reduce(child, above, config)[key] = _here(rerun, _at(rerun.resolved, each.path))
     return masked
 
 
@@ -95,7 +96,7 @@ def differences(
     if isinstance(recorded, Mapping) and isinstance(now, Mapping):
         old, new = _by_name(recorded), _by_name(now)
         for key in sorted({*old, *new}):
-            yield from differences(old.get(key, _ABSENT), new.get(key, _ABSENT), (*path, key))
+            yield from differences(old.get(key, ABSENT), new.get(key, ABSENT), (*path, key))
     elif isinstance(recorded, list) and isinstance(now, list) and len(recorded) == len(now):
         for i, (one, other) in enumerate(zip(recorded, now, strict=True)):
             yield from differences(one, other, (*path, i))
@@ -150,7 +151,7 @@ def _tell(found: Sequence[ConfigDifference], *, stops: bool) -> None:
 
 def _is_value(each: ConfigDifference) -> bool:
     """Whether a key has one plain value and had another: no key came or went."""
-    return not any(isinstance(v, (Mapping, list)) or v is _ABSENT for v in (each.old, each.new))
+    return not any(isinstance(v, (Mapping, list)) or v is ABSENT for v in (each.old, each.new))
 
 
 def _by_name(mapping: Mapping[Any, Json]) -> dict[str, Json]:
@@ -165,7 +166,7 @@ def _is_plain(value: Any) -> bool:
 
 
 def _shown(value: Any) -> str:
-    if value is _ABSENT:
+    if value is ABSENT:
         return "absent"
     text = value if isinstance(value, str) else json.dumps(value, default=str)
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text[:200])
@@ -182,28 +183,12 @@ def _here(rerun: Rerun, value: Json) -> Json:
     return rerun.relocation(value).replace("${", "\\${") if isinstance(value, str) else value
 
 
-def _path(node: Node) -> list[Any]:
-    """The keys that lead to a node from the config's root."""
-    keys: list[Any] = []
-    here: Node | None = node
-    while here is not None and (parent := here._get_parent()) is not None:
-        keys.insert(0, here._key())
-        here = parent
-    return keys
-
-
-def _node_at(config: Any, path: Sequence[Any]) -> Any:
-    for key in path:
-        config = config._get_node(key)
-    return config
-
-
 def _at(plain: Json, path: Sequence[Any]) -> Json:
     for key in path:
         if isinstance(plain, Mapping):
-            plain = _by_name(plain).get(key if isinstance(key, str) else json.dumps(key), _ABSENT)
+            plain = _by_name(plain).get(key if isinstance(key, str) else json.dumps(key), ABSENT)
         elif isinstance(plain, list) and isinstance(key, int) and key < len(plain):
             plain = plain[key]
         else:
-            return _ABSENT
+            return ABSENT
     return plain

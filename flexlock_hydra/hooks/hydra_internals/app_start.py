@@ -1,0 +1,118 @@
+"""How an app was started: Hydra's search path and main, and hydra-zen's launch, by their frames.
+
+Every Hydra app imports this module, and pays for what it imports.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import FrameType, ModuleType
+from typing import Any
+
+_FRAMES = 6
+"""How far up a frame of Hydra's is looked for: it is near, and the app's own stack may be deep."""
+_LAUNCH = "hydra_zen._launch"
+
+
+@dataclass(frozen=True)
+class AppRequest:
+    """What an app was started with: its own config folder, its config name, its overrides."""
+
+    folder: str | None = None
+    config_name: str | None = None
+    overrides: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class SearchPathCall:
+    """The call of Hydra's in which it makes the search path of an app.
+
+    Seen on both; a SearchPathPlugin is given the path after Hydra has joined the config path to
+    the app's folder or package, and a URL is none any more.
+    """
+
+    frame: FrameType
+
+    @classmethod
+    def in_progress(cls) -> SearchPathCall | None:
+        """The call that the caller's plugin is called by; None where Hydra makes none."""
+        frame = _frame_of("create_automatic_config_search_path", sys._getframe(1))
+        return frame and cls(frame)
+
+    @property
+    def config_path(self) -> Any:
+        """The config path as it was given."""
+        return self.frame.f_locals.get("config_path")
+
+    def request(self, is_foreign: Callable[[Any], bool]) -> AppRequest:
+        """What the app itself says, where Hydra was started by one; nothing elsewhere.
+
+        Args:
+            is_foreign: whether a config path is no folder of the app's.
+        """
+        from hydra._internal.utils import compute_search_path_dir
+
+        started = self.frame.f_back
+        if started is None or started.f_code.co_name != "_run_hydra":
+            return AppRequest()
+        main = _frame_of("decorated_main", started)
+        own = main.f_locals["config_path"] if main else None
+        return AppRequest(
+            folder=None if is_foreign(own) else compute_search_path_dir(
+                self.frame.f_locals["calling_file"], self.frame.f_locals["calling_module"], own
+            ),
+            config_name=started.f_locals["config_name"],
+            overrides=tuple(started.f_locals["args"].overrides),
+        )
+
+
+def config_repository(folder: str | None) -> Any:
+    """Hydra's own reader of the configs in a folder, and of those in the ConfigStore.
+
+    Seen on both; ``compose`` merges what is wanted here as it stands in its file.
+    """
+    from hydra._internal.config_repository import ConfigRepository
+    from hydra._internal.config_search_path_impl import ConfigSearchPathImpl
+
+    path = ConfigSearchPathImpl()
+    if folder:
+        path.append("app", folder)
+    path.append("schema", "structured://")
+    return ConfigRepository(path)
+
+
+def is_in_launch() -> bool:
+    """Whether a call of hydra-zen's launch is in progress in this thread.
+
+    Seen on 0.17; neither Hydra nor hydra-zen says who composed a config.
+    """
+    frame = sys._getframe() if _LAUNCH in sys.modules else None
+    while frame is not None:
+        if frame.f_globals.get("__name__") == _LAUNCH and frame.f_code.co_name == "launch":
+            return True
+        frame = frame.f_back
+    return False
+
+
+def launch_module() -> ModuleType:
+    """The module that hydra-zen's launch is defined in, to put another one there.
+
+    Seen on 0.17; some import launch from here and not from the package.
+    """
+    import hydra_zen._launch
+
+    return hydra_zen._launch
+
+
+def _frame_of(function: str, below: FrameType) -> FrameType | None:
+    """The nearest frame above of a function of Hydra's with this name."""
+    frame = below.f_back
+    for _ in range(_FRAMES):
+        if frame is None:
+            break
+        if frame.f_code.co_name == function and frame.f_globals["__name__"].startswith("hydra."):
+            return frame
+        frame = frame.f_back
+    return None
