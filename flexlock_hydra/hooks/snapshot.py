@@ -15,11 +15,11 @@ from flexlock_hydra.capture.secrets.masker import Masker
 from flexlock_hydra.errors import CodeError, DataError, FlexlockError
 from flexlock_hydra.hooks.config import tracking
 from flexlock_hydra.hooks.config.options import PathLike, Paths, SaveConfig, named
-from flexlock_hydra.hooks.config.survey import survey, to_plain
+from flexlock_hydra.hooks.config.survey import named_data, survey, to_plain
 from flexlock_hydra.hooks.job import code_watch
 from flexlock_hydra.hooks.job.active_run import ActiveRun
-from flexlock_hydra.hooks.job.masking import masked_code
-from flexlock_hydra.hooks.job.start import begin_run, named_data, observe_start
+from flexlock_hydra.hooks.job.lock_writer import masked_code
+from flexlock_hydra.hooks.job.start import begin_run, observe_start
 from flexlock_hydra.record.codec import Json
 from flexlock_hydra.record.lockfile import write_bytes
 from flexlock_hydra.record.model import COMPLETED, MAIN, Job, RunLock

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from flexlock_hydra.hooks.job.start import task_name
+from flexlock_hydra.hooks.job.job_view import task_name
 from tests.conftest import Project, read_lock
 
 pytestmark = pytest.mark.hydra

@@ -13,11 +13,13 @@ import sys
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Any
 
 from omegaconf import AnyNode, Container, DictConfig, OmegaConf
 
+from flexlock_hydra.capture.data.paths import Places
+from flexlock_hydra.hooks.config import tracking
 from flexlock_hydra.hooks.config.resolver import NAME
 from flexlock_hydra.hooks.hydra_internals.config_nodes import (
     ABSENT,
@@ -118,10 +120,20 @@ def survey(config: Container | None, without: Collection[str] = ()) -> Survey:
     return found
 
 
-def resolve_snapshots(config: Container, without: Collection[str] = ()) -> None:
-    """Resolve the snapshot expressions of a config alone, whatever fails."""
-    for _ in _failures(_calls(config, without)):
-        pass
+def named_data(config: Container, without: Collection[str] = ()) -> tuple[Path, ...]:
+    """The paths that a config's snapshot expressions name, from where the job starts.
+
+    An expression that cannot be resolved names none; what is wrong with it is said of the job.
+    """
+    collector = tracking.PathCollector()
+    tracking.enter_sink(collector)
+    try:
+        for _ in _failures(_calls(config, without)):
+            pass
+    finally:
+        tracking.leave_sink(collector)
+    cwd = Path.cwd()
+    return tuple(Places(cwd, cwd, cwd).locate(given) for given in collector.given)
 
 
 def to_plain(config: Container | None) -> Json:

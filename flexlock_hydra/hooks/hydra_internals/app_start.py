@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from types import FrameType, ModuleType
+from types import FrameType
 from typing import Any
 
 _FRAMES = 6
@@ -96,7 +96,7 @@ def is_in_launch() -> bool:
     return False
 
 
-def launch_module() -> ModuleType:
+def launch_module() -> Any:
     """The module that hydra-zen's launch is defined in, to put another one there.
 
     Seen on 0.17; some import launch from here and not from the package.

@@ -169,6 +169,19 @@ def foreign_script(script: Path | None, snapshots: Mapping[str, Snapshot]) -> li
     return [f"the script {script} is in no recorded repository"]
 
 
+def foreign_code(root: Path, sources: Iterable[Any], task: Path | None = None) -> list[str]:
+    """What the job reads as code from outside the repository: config folders, an installed task."""
+    folders = [Path(source["path"]) for source in sources if source["schema"] == "file"]
+    reasons = [
+        f"config folder {folder} is outside the repository"
+        for folder in folders
+        if folder.is_dir() and not folder.resolve().is_relative_to(root)
+    ]
+    if task is not None and "site-packages" in task.parts:
+        reasons.append(f"the task is installed code, {task}")
+    return reasons
+
+
 def early_imports(snapshots: Mapping[str, Snapshot]) -> dict[str, list[str]]:
     """Files, by repository, that may have been imported as they were before their snapshot.
 

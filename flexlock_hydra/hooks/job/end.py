@@ -12,23 +12,26 @@ import contextlib
 import json
 import logging
 import math
-import os
 import reprlib
-import signal
-import threading
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import PurePath
-from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flexlock_hydra.capture.secrets.masker import Masker
+from flexlock_hydra.hooks.config.options import CallbackOptions, Strict
 from flexlock_hydra.hooks.hydra_internals import job_frames
 from flexlock_hydra.hooks.hydra_internals.job_frames import JobOver
-from flexlock_hydra.hooks.job import active_run
+from flexlock_hydra.hooks.job import auto_push, code_watch
+from flexlock_hydra.hooks.job.active_run import ActiveRun
+from flexlock_hydra.hooks.job.job_view import JobView, runs_in_output_dir
+from flexlock_hydra.hooks.job.process_exit import catch_signals, release_signals
 from flexlock_hydra.record.codec import Json
 from flexlock_hydra.record.model import COMPLETED, FAILED, INTERRUPTED, Failure
+
+if TYPE_CHECKING:  # loaded where there is something to hash
+    from flexlock_hydra.hooks.job.outputs import OutputFolder
 
 _RESULT_LIMIT = 100_000
 """Characters of JSON above which a result is kept as the beginning of its repr."""
@@ -39,11 +42,6 @@ _short = reprlib.Repr()
 """Shows the first items of what is long, and all of a text: a part of a secret looks like none."""
 _short.maxlist = _short.maxtuple = _short.maxdict = _short.maxset = _short.maxfrozenset = 50
 _short.maxstring = _short.maxother = _short.maxlong = _RESULT_LIMIT
-
-_SIGNALS = ("SIGTERM", "SIGHUP")
-
-_held = threading.local()
-_forks_are_noticed = False
 
 log = logging.getLogger("flexlock_hydra")
 
@@ -84,60 +82,52 @@ def watch(told: JobOver) -> None:
         except Exception as problem:  # as for Hydra's callbacks: what ends the job gets through
             log.warning("the end of a job could not be recorded: %s", problem)
         if not job_frames.jobs_run():
-            _release_signals()
+            release_signals()
 
     if job_frames.call_when_job_is_over(end):
-        _catch_signals()
+        catch_signals()
 
 
-def _catch_signals() -> None:
-    """Handle what would end the process now, only where it does and Python lets us."""
-    global _forks_are_noticed
-    if threading.current_thread() is not threading.main_thread():
-        return
-    if not _forks_are_noticed and hasattr(os, "register_at_fork"):
-        os.register_at_fork(before=_hold, after_in_parent=_release, after_in_child=_forget)
-        _forks_are_noticed = True
-    for number in _numbers():
-        if signal.getsignal(number) is signal.SIG_DFL:
-            signal.signal(number, _on_signal)
+def finish_job(run: ActiveRun, end: End, options: CallbackOptions, *, closely: bool) -> None:
+    """Write a job's end, then push it where the user wants that.
 
+    The outputs of a run that was cut off are not hashed: whoever pressed Ctrl-C waits.
 
-def _release_signals() -> None:
-    """Give back the handlers that are still ours."""
-    if threading.current_thread() is threading.main_thread():
-        for number in _numbers():
-            if signal.getsignal(number) is _on_signal:
-                signal.signal(number, signal.SIG_DFL)
+    Args:
+        closely: whether git looks at every file once more, not only at those that were read.
 
-
-def _on_signal(number: int, _: FrameType | None) -> None:
-    """Write the end of every run, then die of the signal as if it had not been caught."""
-    signal.signal(number, signal.SIG_DFL)
+    Raises:
+        KeyboardInterrupt: it came while hashes were waited for; the lock is written.
+    """
+    warned = len(run.lock.warnings)
+    run.take_up()
     try:
-        active_run.interrupt()
+        # Git looks at the code while what is not hashed yet is waited for.
+        with code_watch.asked_again(run, closely=closely) as asked:
+            run.stop(end.status)
+            if (view := run.view) is not None:
+                if options.outputs.enabled and end.status != INTERRUPTED:
+                    run.record_outputs(_output_folder(view, options))
+                chdir = runs_in_output_dir(view.config)
+                code_watch.look_again(run, view.sources, view.choices, asked, chdir=chdir)
     finally:
-        os.kill(os.getpid(), number)
+        run.finish(end.status, error=end.error, result=end.result)
+    log_warnings(run, options.strict, after=warned)
+    if options.push and end.status != INTERRUPTED and type(run) is ActiveRun:
+        auto_push.push_ended_run(run)
 
 
-def _hold() -> None:
-    """Before a fork: let signals wait, for a child loses one that Python has not handled yet."""
-    _held.mask = signal.pthread_sigmask(signal.SIG_BLOCK, _numbers())
+def log_warnings(run: ActiveRun, strict: Strict, after: int = 0) -> None:
+    """Log the warnings of a lock from one on, unless the user wants them in the lock alone."""
+    if strict is not Strict.off:
+        for text in run.lock.warnings[after:]:
+            log.warning(text)
 
 
-def _release() -> None:
-    signal.pthread_sigmask(signal.SIG_SETMASK, _held.mask)
+def _output_folder(view: JobView, options: CallbackOptions) -> OutputFolder:
+    from flexlock_hydra.hooks.job.outputs import OutputFolder
 
-
-def _forget() -> None:
-    """In a forked child: its parent's jobs and handlers are none of its own."""
-    job_frames.forget_jobs()
-    _release_signals()
-    _release()
-
-
-def _numbers() -> list[signal.Signals]:
-    return [getattr(signal, name) for name in _SIGNALS if hasattr(signal, name)]
+    return OutputFolder(view.output_dir, options.outputs, view.log_files())
 
 
 def _failure(error: BaseException, masker: Masker) -> Failure:

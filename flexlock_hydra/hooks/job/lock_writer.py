@@ -1,4 +1,4 @@
-"""The lock of a run in progress, and the file that it is written to."""
+"""The lock of a run in progress, the file that it is written to, and its parts without secrets."""
 
 from __future__ import annotations
 
@@ -10,9 +10,8 @@ from pathlib import Path
 
 from flexlock_hydra.capture.secrets.masker import Masker
 from flexlock_hydra.errors import LockError
-from flexlock_hydra.hooks.job.masking import masked_code
 from flexlock_hydra.record import layout, lockfile
-from flexlock_hydra.record.model import PARTIAL, RunLock
+from flexlock_hydra.record.model import PARTIAL, CodeState, DataEntry, Job, RunLock
 
 
 @dataclass(eq=False, kw_only=True)
@@ -87,3 +86,33 @@ class WrittenLock:
         aside = self.folder / layout.superseded_lock(old)
         os.replace(self.path, aside)
         self.warn(f"an earlier run wrote here: its lock is now {aside.name}")
+
+
+def masked_code(code: CodeState, masker: Masker) -> CodeState:
+    """A repository's state without secrets in its remote's URL or in what is said of it."""
+    remote = code.remote and masker.text(code.remote)
+    return replace(code, remote=remote, reasons=tuple(map(masker.text, code.reasons)))
+
+
+def masked_entry(entry: DataEntry, masker: Masker) -> DataEntry:
+    """An input without secrets, where it could not be recorded; else its path is needed."""
+    if entry.error is None:
+        return entry
+    return replace(entry, path=masker.text(entry.path), error=masker.text(entry.error))
+
+
+def masked_job(job: Job, masker: Masker) -> Job:
+    """A job without secrets in what it was asked for."""
+    overrides, command = job.overrides, job.command
+    return replace(
+        job,
+        overrides=replace(
+            overrides,
+            task=tuple(map(masker.assignment, overrides.task)),
+            hydra=tuple(map(masker.assignment, overrides.hydra)),
+        ),
+        choices=masker.mask(job.choices),
+        config_sources=tuple(masker.mask(list(job.config_sources))),
+        command=replace(command, argv=tuple(masker.arguments(command.argv))),
+        volatile=job.volatile and tuple(map(masker.text, job.volatile)),
+    )

@@ -1,15 +1,13 @@
-"""What the callback does: observe at the start, write each job's lock, end it."""
+"""What the callback does: observe the code, begin each job's lock, and have it ended."""
 
 from __future__ import annotations
 
-import logging
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
-import hydra
 from hydra.core.utils import JobReturn
 from omegaconf import DictConfig, OmegaConf
 
@@ -18,46 +16,34 @@ from flexlock_hydra.capture.secrets.masker import Masker
 from flexlock_hydra.errors import DataError
 from flexlock_hydra.hooks.config import tracking
 from flexlock_hydra.hooks.config.options import CallbackOptions, Strict
-from flexlock_hydra.hooks.config.survey import survey, value_at
-from flexlock_hydra.hooks.config_source import run_path
+from flexlock_hydra.hooks.config.survey import named_data
 from flexlock_hydra.hooks.hydra_internals.job_frames import config_of_task, returned_or_raised
-from flexlock_hydra.hooks.job import active_run, auto_push, code_watch
-from flexlock_hydra.hooks.job.active_run import MISSING_DATA_HINT, ActiveRun, Bystander
-from flexlock_hydra.hooks.job.end import End, watch
+from flexlock_hydra.hooks.job import code_watch
+from flexlock_hydra.hooks.job.active_run import ActiveRun, Bystander, active
+from flexlock_hydra.hooks.job.end import End, finish_job, log_warnings, watch
+from flexlock_hydra.hooks.job.job_view import (
+    JobView,
+    config_sources,
+    output_dir_of,
+    runs_in_output_dir,
+)
+from flexlock_hydra.hooks.job.recorded_inputs import MISSING_DATA_HINT
 from flexlock_hydra.hooks.job.start import (
     Start,
     begin_run,
     bystander_start,
-    foreign_code,
     is_bystander,
-    named_data,
     observe_start,
     observe_task,
-    task_name,
 )
 from flexlock_hydra.hooks.rerun import config_check
 from flexlock_hydra.hooks.rerun.notes import Rerun
 from flexlock_hydra.ports.git.ask import Ahead
 from flexlock_hydra.record import layout
-from flexlock_hydra.record.model import (
-    COMPLETED,
-    EXACT,
-    FAILED,
-    INTERRUPTED,
-    MAIN,
-    Command,
-    Job,
-    Overrides,
-    Sweep,
-)
-
-if TYPE_CHECKING:
-    from flexlock_hydra.hooks.job.outputs import OutputFolder
+from flexlock_hydra.record.model import COMPLETED, EXACT, FAILED, INTERRUPTED, MAIN, Sweep
 
 _NOT_THE_TASKS = ("hydra",)
 """Keys of the config that the task gets it without."""
-
-log = logging.getLogger("flexlock_hydra")
 
 
 class Recorder:
@@ -74,22 +60,37 @@ class Recorder:
         self.sweep: Sweep | None = None
 
     def run_start(self, config: DictConfig, ahead: Ahead | None) -> None:
-        """Observe the code, once, in the main process; ``ahead`` is a look begun before."""
-        rerun = Rerun.of(config.hydra.run.dir)
+        """Observe the code of a single run, in the main process.
+
+        Args:
+            ahead: what git was asked of the working tree before this was loaded.
+
+        Raises:
+            SystemExit: the code or the config is none that the user's options let run.
+        """
+        folder = config.hydra.run.dir
+        rerun = Rerun.of(folder)
         if rerun.resolved is None:
             config_check.require(rerun, config, _NOT_THE_TASKS)
-        self.start = self._observe(config, config.hydra.run.dir, ahead)
+        self.start = self._observe(config, folder, config_sources(config), rerun, ahead)
         self._refuse_inexact_code()
         if rerun.resolved is not None:
             self._fix(rerun, config)
 
     def multirun_start(self, config: DictConfig, ahead: Ahead | None) -> None:
-        """The same for a sweep."""
+        """Observe the code of a sweep, in the main process, and write the sweep's lock.
+
+        Args:
+            ahead: what git was asked of the working tree before this was loaded.
+
+        Raises:
+            SystemExit: the code is none that the user's options let run.
+        """
         from flexlock_hydra.hooks.job import sweep
 
         folder = Path(config.hydra.sweep.dir).absolute()
         self.sweep = Sweep(id=layout.new_run_id(), dir=str(folder))
-        self.start = self._observe(config, folder, ahead)
+        self.start = self._observe(config, folder, config_sources(config), Rerun(), ahead)
         self._refuse_inexact_code()
         try:
             sweep.begin_sweep(self.sweep, config, self.masker)
@@ -109,68 +110,49 @@ class Recorder:
             error = sys.exc_info()[1]
             failed = FAILED if isinstance(error, Exception) else INTERRUPTED
             code = self.start.code if self.start else {}
-            folder, chdir = Path(self.sweep.dir), _changes_folder(config)
+            folder, chdir = Path(self.sweep.dir), runs_in_output_dir(config)
             strays = code_watch.strays_of_sweep(code, folder, chdir=chdir)
             sweep.end_sweep(
                 self.sweep, failed if error else COMPLETED, map(self.masker.text, strays)
             )
 
     def job_start(self, config: DictConfig, task_function: Any) -> None:
-        """Write the lock with status ``running``.
+        """Write a job's lock with status ``running``, in the process of the job.
 
-        The job's own config says where: HydraConfig is one for all threads of a process.
+        Raises:
+            SystemExit: an input or the lock itself cannot be recorded, and ``strict=all``.
         """
-        folder = _output_dir(config)
-        watch(lambda error: self._notice(folder, config, error))
-        if is_bystander(folder):
-            self._begin(config, task_function, bystander_start(), Bystander)
+        job = JobView.of(config, task_function)
+        # First: a job that is cut off while it is observed has an end to be written, too.
+        watch(lambda error: self._end_by(error, job.output_dir))
+        if is_bystander(job.output_dir):
+            self._begin(job, bystander_start(), Bystander)
             return
-        run = self._begin(config, task_function, self._start(config, task_function), ActiveRun)
+        run = self._begin(job, self._start_of(job), ActiveRun)
         _hand_on_draws(config)
         self._publish(run)
-        self._refuse_missing_data(run, config)
-        self._log_warnings(run)
+        self._refuse_missing_data(run)
+        log_warnings(run, self.options.strict)
 
     def job_end(self, config: DictConfig, job_return: JobReturn) -> None:
-        """Write the lock with the job's end, result and outputs."""
-        run = active_run.active(_output_dir(config))
+        """Write the lock of a job whose task returned or failed, with its result and outputs."""
+        run = active(output_dir_of(config))
         if run is None:
             return
         value = returned_or_raised(job_return)
         failed = isinstance(value, BaseException) and job_return.status.name == FAILED.upper()
         self._finish(
-            run,
-            config,
-            End.by_error(value, run.masker) if failed else End.by_return(value, run.masker),
+            run, End.by_error(value, run.masker) if failed else End.by_return(value, run.masker)
         )
 
-    def _notice(self, folder: Path, config: DictConfig, error: BaseException | None) -> None:
-        """The job is over: write its end where Hydra did not tell the callback."""
-        run = active_run.active(folder)
+    def _end_by(self, error: BaseException | None, output_dir: Path) -> None:
+        """The job is over: write its end where Hydra did not call :meth:`job_end`."""
+        run = active(output_dir)
         if run is not None and error is not None:
-            self._finish(run, config, End.by_error(error, run.masker))
+            self._finish(run, End.by_error(error, run.masker))
 
-    def _finish(self, run: ActiveRun, config: DictConfig, end: End) -> None:
-        """Write the end; the outputs of a run that was cut off are not hashed.
-
-        Git looks at the code meanwhile.
-        """
-        known = len(run.lock.warnings)
-        run.take_up()
-        try:
-            with code_watch.asked_again(run, closely=self.sweep is None) as asked:
-                run.stop(end.status)
-                if self.options.outputs.enabled and end.status != INTERRUPTED:
-                    run.record_outputs(self._outputs(run, config))
-                choices = value_at(config, "hydra.runtime.choices")
-                code_watch.look_again(
-                    run, _sources(config), choices, asked, chdir=_changes_folder(config)
-                )
-        finally:
-            run.finish(end.status, error=end.error, result=end.result)
-        self._log_warnings(run, after=known)
-        if self.options.push and end.status != INTERRUPTED and type(run) is ActiveRun:
-            auto_push.push_ended_run(run)
+    def _finish(self, run: ActiveRun, end: End) -> None:
+        finish_job(run, end, self.options, closely=self.sweep is None)
 
     def _fix(self, rerun: Rerun, config: DictConfig) -> None:
         """Run from the recorded values: no resolver says anything else."""
@@ -180,38 +162,24 @@ class Recorder:
         if self.start is not None:
             self.start = replace(self.start, warnings=(*self.start.warnings, reason))
 
-    def _outputs(self, run: ActiveRun, config: DictConfig) -> OutputFolder:
-        from flexlock_hydra.hooks.job.outputs import OutputFolder
-
-        return OutputFolder(run.folder, self.options.outputs, _log_files(config, run.folder))
-
-    def _start(self, config: DictConfig, task_function: Any) -> Start:
+    def _start_of(self, job: JobView) -> Start:
         """What the main process saw, or where no hook ran there, what is here now."""
-        folder = _output_dir(config)
-        source = task_name(task_function)[1]
-        start = self.start or self._observe(config, folder)
-        if MAIN not in start.repos and source is not None:
-            start = observe_task(start, source, self._scope([folder], ()))
-        return self._with_gaps(start, config, source)
+        folder = job.output_dir
+        start = self.start or self._observe(job.config, folder, job.sources, job.rerun)
+        if MAIN not in start.repos and job.task_file is not None:
+            start = observe_task(start, job.task_file, self._scope(folder, ()))
+        return _with_gaps(start, job.sources, job.task_file)
 
-    def _begin(
-        self, config: DictConfig, task_function: Any, start: Start, kind: type[ActiveRun]
-    ) -> ActiveRun:
-        command = replace(start.command, task=task_name(task_function)[0])
-        folder = _output_dir(config)
-        rerun = Rerun.of(folder)
-        if rerun.parent is None:
-            rerun = replace(rerun, parent=run_path.parent_id(_sources(config)))
+    def _begin(self, job: JobView, start: Start, kind: type[ActiveRun]) -> ActiveRun:
         return begin_run(
             start,
-            _job(config, command, self._sweep_of(start), self.options.volatile),
-            folder,
-            config if kind is ActiveRun else None,
+            job.record(start.command, self._sweep_of(start), self.options.volatile),
+            job.output_dir,
+            job.config if kind is ActiveRun else None,
+            view=job,
             without=_NOT_THE_TASKS,
             save_config=self.options.save_config,
             masker=self.masker,
-            variables=value_at(config, "hydra.job.env_set") or (),
-            rerun=rerun,
             raise_on_data=self.options.strict is Strict.all and kind is ActiveRun,
             kind=kind,
         )
@@ -231,30 +199,24 @@ class Recorder:
             run.warn(f"at the start of the job {reason}")
 
     def _observe(
-        self, config: DictConfig, folder: str | Path, ahead: Ahead | None = None
+        self,
+        config: DictConfig,
+        folder: str | Path,
+        sources: Iterable[Mapping[str, Any]],
+        rerun: Rerun,
+        ahead: Ahead | None = None,
     ) -> Start:
-        repeated = Rerun.of(folder).repos
         start = observe_start(
-            self._scope([folder], named_data(config, _NOT_THE_TASKS)),
-            repos=self.options.repos if repeated is None else repeated,
+            self._scope(folder, named_data(config, _NOT_THE_TASKS)),
+            repos=self.options.repos if rerun.repos is None else rerun.repos,
             editable=self.options.editable,
             ahead=ahead,
         )
-        return self._with_gaps(start, config, None)
+        return _with_gaps(start, sources, None)
 
-    def _with_gaps(self, start: Start, config: DictConfig, source: Path | None) -> Start:
-        """The start with code named that comes from outside the repository."""
-        main = start.repos.get(MAIN)
-        if main is None:
-            return start
-        reasons = foreign_code(Path(start.root), _sources(config), source)
-        return replace(
-            start, repos={**start.repos, MAIN: main.with_reasons(reasons)}
-        )
-
-    def _scope(self, folders: Iterable[str | Path], data: tuple[Path, ...]) -> Scope:
+    def _scope(self, folder: str | Path, data: tuple[Path, ...]) -> Scope:
         return Scope(
-            folders=tuple(Path(folder).absolute() for folder in folders),
+            folders=(Path(folder).absolute(),),
             data=data,
             ignore=self.options.ignore,
             size_limit=self.options.size_limit,
@@ -281,7 +243,7 @@ class Recorder:
                 "Commit or remove what is named, or run with hydra.callbacks.flexlock.strict=off",
             )
 
-    def _refuse_missing_data(self, run: ActiveRun, config: DictConfig) -> None:
+    def _refuse_missing_data(self, run: ActiveRun) -> None:
         """Under ``strict=all``, before a single job runs; in a sweep that job alone fails.
 
         There the resolver raises inside the task: an exit would end the whole sweep.
@@ -291,13 +253,17 @@ class Recorder:
         gaps = [f"data {key}: {entry.error}" for key, entry in run.lock.data.items() if entry.error]
         if gaps:
             reason = "; ".join(gaps)
-            self._finish(run, config, End.by_error(DataError(reason), run.masker))
+            self._finish(run, End.by_error(DataError(reason), run.masker))
             _refuse(reason, MISSING_DATA_HINT)
 
-    def _log_warnings(self, run: ActiveRun, after: int = 0) -> None:
-        if self.options.strict is not Strict.off:
-            for text in run.lock.warnings[after:]:
-                log.warning(text)
+
+def _with_gaps(start: Start, sources: Iterable[Mapping[str, Any]], task: Path | None) -> Start:
+    """The start with code named that comes from outside the repository."""
+    main = start.repos.get(MAIN)
+    if main is None:
+        return start
+    reasons = code_watch.foreign_code(Path(start.root), sources, task)
+    return replace(start, repos={**start.repos, MAIN: main.with_reasons(reasons)})
 
 
 def _hand_on_draws(config: DictConfig) -> None:
@@ -305,52 +271,6 @@ def _hand_on_draws(config: DictConfig) -> None:
     to_task = config_of_task()
     if isinstance(to_task, DictConfig):
         OmegaConf.copy_cache(config, to_task)
-
-
-def _output_dir(config: DictConfig) -> Path:
-    return Path(value_at(config, "hydra.runtime.output_dir"))
-
-
-def _changes_folder(config: DictConfig) -> bool:
-    """Whether jobs run in their output directories."""
-    return bool(value_at(config, "hydra.job.chdir"))
-
-
-def _sources(config: DictConfig) -> Any:
-    """Where Hydra looks for configs: provider, schema and path of each."""
-    return value_at(config, "hydra.runtime.config_sources")
-
-
-def _job(
-    config: DictConfig, command: Command, part_of: Sweep | None, volatile: tuple[str, ...]
-) -> Job:
-    overrides = value_at(config, "hydra.overrides")
-    number, job_id = (value_at(config, f"hydra.job.{name}") for name in ("num", "id"))
-    return Job(
-        name=value_at(config, "hydra.job.name"),
-        overrides=Overrides(
-            task=tuple(map(str, overrides["task"])), hydra=tuple(map(str, overrides["hydra"]))
-        ),
-        choices=value_at(config, "hydra.runtime.choices"),
-        config_name=value_at(config, "hydra.job.config_name"),
-        config_sources=tuple(_sources(config)),
-        id=None if job_id is None else str(job_id),
-        num=None if number is None else int(number),
-        sweep=part_of,
-        command=command,
-        hydra=hydra.__version__,
-        volatile=volatile or None,
-        output_dir=str(_output_dir(config)),
-    )
-
-
-def _log_files(config: DictConfig, folder: Path) -> list[str]:
-    """Files below the output directory that Hydra's job logging writes to."""
-    logging_config, _ = survey(config.hydra.job_logging).resolve()
-    handlers = logging_config.get("handlers") if isinstance(logging_config, dict) else None
-    named_files = (handler.get("filename") for handler in (handlers or {}).values() if handler)
-    names = [Path(folder, filename) for filename in named_files if filename]
-    return [path.relative_to(folder).as_posix() for path in names if path.is_relative_to(folder)]
 
 
 def _refuse(reason: str, hint: str) -> NoReturn:

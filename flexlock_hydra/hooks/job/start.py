@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import inspect
 import os
 import sys
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from omegaconf import Container
 
@@ -23,13 +21,14 @@ from flexlock_hydra.capture.environment.ranks import is_further_rank
 from flexlock_hydra.capture.secrets.config_values import env_names
 from flexlock_hydra.capture.secrets.masker import Masker
 from flexlock_hydra.errors import FlexlockError, LockError
-from flexlock_hydra.hooks.config import tracking
 from flexlock_hydra.hooks.config.options import SaveConfig
-from flexlock_hydra.hooks.config.survey import Survey, resolve_snapshots, survey, undisturbed
+from flexlock_hydra.hooks.config.survey import Survey, survey, undisturbed
 from flexlock_hydra.hooks.hydra_internals.app_start import is_in_launch
-from flexlock_hydra.hooks.job import active_run, code_watch, extra_repos
+from flexlock_hydra.hooks.job import code_watch, extra_repos
 from flexlock_hydra.hooks.job.active_run import ActiveRun
-from flexlock_hydra.hooks.job.masking import masked_code, masked_entry, masked_job
+from flexlock_hydra.hooks.job.lock_writer import masked_code, masked_entry, masked_job
+from flexlock_hydra.hooks.job.job_view import JobView
+from flexlock_hydra.hooks.job.process_exit import enter_run
 from flexlock_hydra.hooks.job.unmarked_inputs import warn_unmarked
 from flexlock_hydra.hooks.rerun.notes import Rerun
 from flexlock_hydra.ports.git.ask import Ahead
@@ -138,19 +137,6 @@ def is_bystander(folder: Path | None = None) -> bool:
     return found.status == RUNNING and process.is_above(found.process)
 
 
-def foreign_code(root: Path, sources: Iterable[Any], task: Path | None = None) -> list[str]:
-    """What the job reads as code from outside the repository: config folders, an installed task."""
-    folders = [Path(source["path"]) for source in sources if source["schema"] == "file"]
-    reasons = [
-        f"config folder {folder} is outside the repository"
-        for folder in folders
-        if folder.is_dir() and not folder.resolve().is_relative_to(root)
-    ]
-    if task is not None and "site-packages" in task.parts:
-        reasons.append(f"the task is installed code, {task}")
-    return reasons
-
-
 def observe_task(start: Start, source: Path, scope: Scope) -> Start:
     """The task's own repository, where neither the script nor the cwd lies in one."""
     if "site-packages" in source.parts:
@@ -181,8 +167,7 @@ def begin_run(
     without: Collection[str] = (),
     save_config: SaveConfig,
     masker: Masker,
-    variables: Iterable[str] = (),
-    rerun: Rerun = Rerun(),
+    view: JobView | None = None,
     raise_on_data: bool = False,
     status: str = RUNNING,
     kind: type[ActiveRun] = ActiveRun,
@@ -190,8 +175,10 @@ def begin_run(
     """Build the active run and record the data that the config names; write nothing yet.
 
     ``without`` names keys of the config that are not the task's: Hydra's own.
-    ``variables`` are environment variables to record beside those that the config reads.
+    ``view`` is the job's, where Hydra runs one.
     """
+    rerun = view.rerun if view else Rerun()
+    variables = view.variables if view else ()
     found = survey(config, without)
     read = env_names([each.text for each in found.interpolations])
     places = Places(cwd=Path.cwd(), original_cwd=Path(start.cwd), root=Path(start.root))
@@ -216,6 +203,7 @@ def begin_run(
     run = kind(
         folder=folder,
         lock=lock,
+        view=view,
         masker=masker,
         places=places,
         raise_on_data=raise_on_data,
@@ -223,41 +211,12 @@ def begin_run(
         code=start.code,
         idle={name: state for name, state in start.repos.items() if name not in lock.repos},
     )
-    active_run.enter_run(run)
+    enter_run(run)
     resolved = None if config is None else _record_config(run, found, save_config, rerun)
     run.masker = masker.learn(found.unresolved, resolved)
     _mask(run)
     warn_unmarked(run, found, resolved)
     return run
-
-
-def named_data(config: Container, without: Collection[str] = ()) -> tuple[Path, ...]:
-    """The paths that a config's snapshot expressions name, from where the job starts."""
-    collector = tracking.PathCollector()
-    tracking.enter_sink(collector)
-    try:
-        resolve_snapshots(config, without)
-    finally:
-        tracking.leave_sink(collector)
-    cwd = Path.cwd()
-    return tuple(Places(cwd, cwd, cwd).locate(given) for given in collector.given)
-
-
-def task_name(task: Callable[..., Any] | None) -> tuple[str | None, Path | None]:
-    """``module:qualified name`` of a task function and the file that it is in."""
-    task = getattr(task, "func", task)  # hydra-zen's wrapper, functools.partial
-    task = inspect.unwrap(task) if task is not None else None
-    if task is None or not hasattr(task, "__qualname__"):
-        return None, None
-    try:
-        source = inspect.getsourcefile(task)
-    except TypeError:
-        source = None
-    module = getattr(task, "__module__", None)
-    if module == "__main__" and source:
-        spec = getattr(sys.modules["__main__"], "__spec__", None)
-        module = spec.name if spec else Path(source).stem
-    return f"{module}:{task.__qualname__}", Path(source) if source else None
 
 
 def _record_config(

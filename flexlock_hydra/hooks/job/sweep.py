@@ -16,7 +16,7 @@ from flexlock_hydra.capture.lineage import sweep_jobs
 from flexlock_hydra.capture.secrets.masker import Masker
 from flexlock_hydra.errors import LockError
 from flexlock_hydra.hooks.config.survey import to_plain
-from flexlock_hydra.hooks.job import active_run
+from flexlock_hydra.hooks.job.process_exit import at_exit
 from flexlock_hydra.record import layout, lockfile
 from flexlock_hydra.record.model import COMPLETED, INTERRUPTED, RUNNING, Sweep
 from flexlock_hydra.record.sweep import SweepLock, read_sweep_lock
@@ -51,7 +51,7 @@ def begin_sweep(identity: Sweep, config: DictConfig, masker: Masker) -> None:
         _supersede(folder / layout.SWEEP_LOCK)
         lockfile.write(lock, folder / layout.SWEEP_LOCK)
     _open[identity.dir] = lock
-    active_run.at_exit(_cut_off)
+    at_exit(_cut_off)
 
 
 def end_sweep(identity: Sweep, status: str = COMPLETED, warnings: Iterable[str] = ()) -> None:

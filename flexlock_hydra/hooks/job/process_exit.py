@@ -1,0 +1,108 @@
+"""The process ends before its runs do: by exit or by a signal, and in children that it forks."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import signal
+import threading
+from collections.abc import Callable
+from types import FrameType
+
+from flexlock_hydra.hooks.config import tracking
+from flexlock_hydra.hooks.hydra_internals import job_frames
+from flexlock_hydra.hooks.job.active_run import ActiveRun, active_runs, late_writers
+from flexlock_hydra.record.model import INTERRUPTED
+
+_SIGNALS = ("SIGTERM", "SIGHUP")
+
+_last: list[Callable[[], None]] = []
+_exit_registered = False
+_held = threading.local()
+_forks_are_noticed = False
+
+
+def enter_run(run: ActiveRun) -> None:
+    """Make a run the one that is told of paths; should nobody end it, the process's exit does."""
+    _register_exit()
+    tracking.enter_sink(run)
+
+
+def at_exit(function: Callable[[], None]) -> None:
+    """Have a function called when the process ends, after every run's own end."""
+    _register_exit()
+    if function not in _last:
+        _last.append(function)
+
+
+def catch_signals() -> None:
+    """Handle what would end the process now, only where it does and Python lets us."""
+    global _forks_are_noticed
+    if threading.current_thread() is not threading.main_thread():
+        return
+    if not _forks_are_noticed and hasattr(os, "register_at_fork"):
+        os.register_at_fork(before=_hold, after_in_parent=_release, after_in_child=_forget_parent)
+        _forks_are_noticed = True
+    for number in _caught():
+        if signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, _on_signal)
+
+
+def release_signals() -> None:
+    """Give back the handlers that are still ours."""
+    if threading.current_thread() is threading.main_thread():
+        for number in _caught():
+            if signal.getsignal(number) is _on_signal:
+                signal.signal(number, signal.SIG_DFL)
+
+
+def _on_signal(number: int, _: FrameType | None) -> None:
+    """Write the end of every run, then die of the signal as if it had not been caught."""
+    signal.signal(number, signal.SIG_DFL)
+    try:
+        _interrupt()
+    finally:
+        os.kill(os.getpid(), number)
+
+
+def _hold() -> None:
+    """Before a fork: let signals wait, for a child loses one that Python has not handled yet."""
+    _held.mask = signal.pthread_sigmask(signal.SIG_BLOCK, _caught())
+
+
+def _release() -> None:
+    signal.pthread_sigmask(signal.SIG_SETMASK, _held.mask)
+
+
+def _forget_parent() -> None:
+    """In a forked child: its parent's jobs and handlers are none of its own."""
+    job_frames.forget_jobs()
+    release_signals()
+    _release()
+
+
+def _caught() -> list[signal.Signals]:
+    return [getattr(signal, name) for name in _SIGNALS if hasattr(signal, name)]
+
+
+def _register_exit() -> None:
+    global _exit_registered
+    if not _exit_registered:
+        atexit.register(_at_exit)
+        _exit_registered = True
+
+
+def _at_exit() -> None:
+    """A run that nobody ended was cut off; late writers may have added to an ended one."""
+    _interrupt()
+    for run in late_writers:
+        if run.owner.pid == os.getpid():
+            run.settle()
+    for function in _last:
+        function()
+
+
+def _interrupt() -> None:
+    """Every run in progress ends here and now."""
+    for run in active_runs():
+        run.finish(INTERRUPTED)

@@ -1,0 +1,218 @@
+"""The inputs in the lock of a run in progress: recorded, completed by hashes, dropped again."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from flexlock_hydra.capture.data.paths import Places
+from flexlock_hydra.errors import DataError
+from flexlock_hydra.hooks.job.lock_writer import WrittenLock, masked_entry
+from flexlock_hydra.hooks.rerun.notes import Relocation
+from flexlock_hydra.record.model import COMPLETED, FAILED, INTERRUPTED, RUNNING
+
+if TYPE_CHECKING:  # loaded where there is something to hash
+    from flexlock_hydra.capture.data.digest import Digest
+    from flexlock_hydra.capture.data.hash_worker import HashAnswer
+    from flexlock_hydra.hooks.job.inputs import Inputs
+
+MISSING_DATA_HINT = "Put it there, or run with hydra.callbacks.flexlock.strict=code"
+
+
+@dataclass(eq=False, kw_only=True)
+class RecordedInputs(WrittenLock):
+    """A lock whose inputs are recorded as the config, the task and the hash workers name them.
+
+    Args:
+        places: the folders that paths are relative to.
+        raise_on_data: whether an input that cannot be recorded is an error (``strict=all``).
+        relocate: in a rerun, where the paths of the original machine lie here.
+    """
+
+    places: Places
+    raise_on_data: bool = False
+    relocate: Relocation = field(default_factory=Relocation)
+    scanning: bool = False
+    """Whether the config is being walked: then no path is computed anew."""
+    looked: Inputs | None = None
+    """The inputs, where there are any."""
+    cut_off: bool = False
+    """Whether Ctrl-C ended the wait for hashes."""
+
+    @property
+    def inputs(self) -> Inputs:
+        """What is known of the inputs, and who finds out the rest."""
+        from flexlock_hydra.hooks.job.inputs import Inputs
+
+        self.looked = self.looked or Inputs()
+        return self.looked
+
+    def see(self, given: str, name: str | None, config_key: str, original: Any = None) -> Any:
+        """Record a path that the config names, once; then return it as given.
+
+        In a rerun elsewhere, a path of the original machine becomes its place here.
+
+        Raises:
+            DataError: it cannot be recorded, and ``strict=all``.
+        """
+        moved = self.relocate(given, config_key)
+        with self.mutex:
+            if not self._knows(moved, name, config_key):
+                self.add_data(self._free_key(moved, name, config_key), moved, config_key)
+                if not self.scanning:
+                    self.write()
+            self._raise_if_strict(moved)
+        if moved != given:
+            return moved
+        return given if original is None else original
+
+    def add_data(self, key: str, given: str, config_key: str | None = None) -> None:
+        """Put an input and its predecessors into the lock; what is large is hashed later."""
+        from flexlock_hydra.capture.data.entry import describe
+        from flexlock_hydra.capture.data.hash_worker import HashAnswer
+        from flexlock_hydra.hooks.job.inputs import lies_inside
+
+        with self.mutex:
+            self.drop_data(key)
+            recorded, task = describe(given, self.places, config_key, time.time_ns())
+            wait = self.lock.run.status != RUNNING or (self.raise_on_data and bool(task.parts))
+            try:
+                answer = self.inputs.look(key, task, wait=wait)
+                if not task.is_url:
+                    known = answer.summary.digest if answer and answer.summary else None
+                    self.add_prevs(task.path, via=key, found=known)
+            except DataError as error:
+                answer = HashAnswer(error=str(error))
+            self.lock = replace(self.lock, data={**self.lock.data, key: recorded})
+            if answer is not None:
+                self._record(key, answer)
+            if lies_inside(self.folder, task):
+                self.warn(f"data {key}: the job's own output directory lies inside of it")
+
+    def drop_data(self, key: str) -> None:
+        """Take an entry and what it alone led to out of the lock."""
+        with self.mutex:
+            if self.looked is not None:
+                self.looked.forget(key)
+            if key in self.lock.data:
+                from flexlock_hydra.capture.lineage import predecessors
+
+                data = {name: kept for name, kept in self.lock.data.items() if name != key}
+                prevs = predecessors.without_via(self.lock.prevs, key)
+                self.lock = replace(self.lock, data=data, prevs=prevs)
+
+    def add_prevs(self, given: str, via: str, found: Digest | None = None) -> bool:
+        """Put the runs that a path comes from into the graph; whether there are any."""
+        from flexlock_hydra.capture.lineage import find_locks
+
+        path = self.places.locate(given)
+        reader = find_locks.Reader(self.lock.run.id, self.path, self.places.root)
+        locks, left_out = find_locks.find_locks(path, reader, found)
+        self.warn(*(f"data {via}: {reason}" for reason in left_out))
+        if not locks:
+            return False
+        from flexlock_hydra.capture.lineage import predecessors
+
+        with self.mutex:
+            trace = predecessors.trace(self.lock.prevs, locks, path, via, reader, found)
+            self.warn(*trace.warnings)
+            self.lock = replace(self.lock, prevs=trace.prevs)
+        return trace.direct > 0
+
+    def write(self) -> None:
+        """Write the lock as it is now, and listen to what is hashed beside the job."""
+        with self.mutex:
+            super().write()
+            if self.looked is not None:
+                self.looked.listen(self._answered)
+
+    def _record(self, key: str, answer: HashAnswer) -> None:
+        """Complete an entry with what is known of it now."""
+        from flexlock_hydra.capture.data.entry import filled
+
+        entry = masked_entry(filled(self.lock.data[key], answer), self.masker)
+        self.lock = replace(self.lock, data={**self.lock.data, key: entry})
+        if entry.error:
+            self.warn(f"data {key}: {entry.error}")
+        if answer.summary:
+            self.warn(*answer.summary.warnings)
+            if answer.summary.late:
+                self.warn(
+                    f"data {key} changed after the job's start, before it was hashed: "
+                    f"{answer.summary.late}"
+                )
+
+    def _answered(self, answers: list[tuple[int, HashAnswer]]) -> None:
+        """Hashes came from beside the job: a job that is killed later still has them."""
+        with self.mutex:
+            for key, answer in self.inputs.current(answers):
+                self._record(key, answer)
+            with contextlib.suppress(OSError):  # the write at the job's end shows what is wrong
+                self.write()
+
+    def _end_inputs(self, status: str) -> None:
+        """Wait for hashes, and look for changes.
+
+        A completed job waits as long as it takes, a failed one not very long, and one
+        that was cut off not at all.
+        """
+        if self.looked is None:
+            return
+        from flexlock_hydra.hooks.job.inputs import FAILED_PATIENCE
+
+        patience = {COMPLETED: None, FAILED: FAILED_PATIENCE}.get(status, 0.0)
+        try:
+            late = self.looked.finish(patience)
+        except KeyboardInterrupt:
+            late, self.cut_off = self.looked.finish(0.0), True
+        for key, answer in late:
+            if answer is not None:
+                self._record(key, answer)
+            elif self.lock.data[key].is_url:
+                self.warn(f"data {key}: no answer in time from {self.lock.data[key].path}")
+            else:
+                self.warn(f"data {key}: not hashed: the job ended before")
+        if status != INTERRUPTED:
+            for key, names in self.looked.changed():
+                self.warn(f"data {key} changed during the job, its hash is of the start: {names}")
+
+    def _knows(self, given: str, name: str | None, config_key: str) -> bool:
+        """Whether a path stands under its key already, be it numbered."""
+        path = self.places.written(given)
+        return any(
+            kept.path == path
+            and key.split("#")[0] == (name or config_key)
+            and (name or kept.config_key == config_key)
+            for key, kept in self.lock.data.items()
+        )
+
+    def _free_key(self, given: str, name: str | None, config_key: str) -> str:
+        """The key for a path: a numbered one where the name means another path already.
+
+        A path that the config computes anew at each access (``${now:...}``) takes the
+        place of the one before it.
+        """
+        key = name or config_key
+        taken = self.lock.data.get(key)
+        if taken is None or (taken.config_key == config_key and not self.scanning):
+            return key
+        number = next(n for n in range(2, 1 << 30) if f"{key}#{n}" not in self.lock.data)
+        if name:
+            self.warn(
+                f"data key {key} names two paths: {taken.path} and {given}; "
+                f"the second is recorded as {key}#{number}"
+            )
+        return f"{key}#{number}"
+
+    def _raise_if_strict(self, given: str) -> None:
+        if not self.raise_on_data or self.scanning:
+            return
+        path = self.places.written(given)
+        for key, kept in self.lock.data.items():
+            if kept.path == path and kept.error:
+                raise DataError(
+                    f"data {key}: {kept.error}",
+                    hint=MISSING_DATA_HINT,
+                )
