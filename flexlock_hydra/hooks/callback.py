@@ -17,7 +17,7 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
 from flexlock_hydra.capture.environment.ranks import is_further_rank
-from flexlock_hydra.hooks.config.options import CallbackOptions, FlexlockConf
+from flexlock_hydra.hooks.config.options import CallbackOptions
 from flexlock_hydra.ports.git.ask import ask_working_tree_ahead
 
 if TYPE_CHECKING:
@@ -34,28 +34,24 @@ class FlexlockCallback(Callback):
     """
 
     def __init__(self, **options: Any) -> None:
-        self.options = CallbackOptions.parse(**FlexlockConf.checked(options))
+        self.options = CallbackOptions.parse(options)
         self._recorder: Recorder | None = None
 
     @property
     def recorder(self) -> Recorder:
-        """What writes the locks; Hydra carries it to every worker."""
+        """What writes the locks, made when first needed; Hydra pickles it into every worker."""
         from flexlock_hydra.hooks.job.recorder import Recorder
 
         self._recorder = self._recorder or Recorder(self.options)
         return self._recorder
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
-        """Observe the code, once, in the main process."""
-        if self.options.enabled and not is_further_rank():
-            with ask_working_tree_ahead(Path.cwd()) as ahead:
-                self.recorder.run_start(config, ahead)
+        """Observe the code of a single run, once, in the main process."""
+        self._observe(config, is_sweep=False)
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
-        """The same for a sweep."""
-        if self.options.enabled and not is_further_rank():
-            with ask_working_tree_ahead(Path.cwd()) as ahead:
-                self.recorder.multirun_start(config, ahead)
+        """Observe the code of a sweep, once, in the main process."""
+        self._observe(config, is_sweep=True)
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         """Write the sweep's own lock."""
@@ -63,7 +59,7 @@ class FlexlockCallback(Callback):
             self._recorder.multirun_end(config)
 
     def on_job_start(self, config: DictConfig, *, task_function: Any, **kwargs: Any) -> None:
-        """Write the job's lock with status ``running``."""
+        """Write the job's lock with status ``running``, in the process of the job."""
         if self.options.enabled:
             self.recorder.job_start(config, task_function)
 
@@ -71,3 +67,10 @@ class FlexlockCallback(Callback):
         """Write the job's lock with its end, result and outputs."""
         if self._recorder is not None:
             self._recorder.job_end(config, job_return)
+
+    def _observe(self, config: DictConfig, *, is_sweep: bool) -> None:
+        if self.options.enabled and not is_further_rank():
+            # Git looks at the working tree while the recorder's modules are loaded.
+            with ask_working_tree_ahead(Path.cwd()) as ahead:
+                start = self.recorder.multirun_start if is_sweep else self.recorder.run_start
+                start(config, ahead)

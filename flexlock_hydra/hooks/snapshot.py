@@ -14,7 +14,7 @@ from flexlock_hydra.capture.code.snapshot import find_repo, named_snapshots, tak
 from flexlock_hydra.capture.secrets.masker import Masker
 from flexlock_hydra.errors import CodeError, DataError, FlexlockError
 from flexlock_hydra.hooks.config import tracking
-from flexlock_hydra.hooks.config.options import PathLike, Paths, SaveConfig, named
+from flexlock_hydra.hooks.config.options import PathLike, Paths, SaveConfig, named_paths
 from flexlock_hydra.hooks.config.survey import named_data, survey, to_plain
 from flexlock_hydra.hooks.job import code_watch
 from flexlock_hydra.hooks.job.active_run import ActiveRun
@@ -61,8 +61,8 @@ def snapshot(
             an input that cannot be recorded. Else that becomes a warning in the lock.
         CodeError: a path in ``repos`` is in no git repository.
     """
-    kept = _save_config(save_config)
-    container = _container(config)
+    kept = _parse_save_config(save_config)
+    container = _as_container(config)
     run = _active_run()
     if run is None:
         run = _plain_run(container, kept, output_dir)
@@ -76,8 +76,8 @@ def snapshot(
         ):
             if given is not None:
                 if not merge:
-                    _clear(run, section)
-                for name, path in named(given).items():
+                    _drop_section(run, section)
+                for name, path in named_paths(given).items():
                     add(name, path)
                     if section == "data" and run.raise_on_data:
                         _raise_if_failed(run, name)
@@ -93,11 +93,11 @@ def _active_run() -> ActiveRun | None:
 def _plain_run(
     container: Container | None, kept: SaveConfig, output_dir: PathLike | None
 ) -> ActiveRun:
-    """The record of a folder outside of any job: begun, or gone on with.
+    """The run that records a folder outside of any job: a new one, or that of an earlier call.
 
     Another config is another run: the earlier lock is moved aside.
     """
-    folder = _folder(container, output_dir)
+    folder = _folder_of_record(container, output_dir)
     plain = to_plain(container)
     known, config = _recorded.get(folder, (None, None))
     if known is not None and known.path.exists() and (plain is None or plain == config):
@@ -126,7 +126,7 @@ def _plain_run(
     return run
 
 
-def _folder(config: Container | None, output_dir: PathLike | None) -> Path:
+def _folder_of_record(config: Container | None, output_dir: PathLike | None) -> Path:
     if output_dir is not None:
         return Path(output_dir).expanduser().absolute()
     if isinstance(config, DictConfig):
@@ -140,7 +140,7 @@ def _folder(config: Container | None, output_dir: PathLike | None) -> Path:
     )
 
 
-def _container(config: Any) -> Container | None:
+def _as_container(config: Any) -> Container | None:
     if config is None or isinstance(config, Container):
         return config
     if isinstance(config, Mapping):
@@ -179,7 +179,7 @@ def _add_repo(run: ActiveRun, name: str, path: str) -> None:
     )
 
 
-def _clear(run: ActiveRun, section: str) -> None:
+def _drop_section(run: ActiveRun, section: str) -> None:
     if section == "data":
         for name in list(run.lock.data):
             run.drop_data(name)
@@ -195,7 +195,7 @@ def _raise_if_failed(run: ActiveRun, name: str) -> None:
         raise DataError(f"data {name}: {error}", hint="Put it there, or leave it out.")
 
 
-def _save_config(text: str) -> SaveConfig:
+def _parse_save_config(text: str) -> SaveConfig:
     try:
         return SaveConfig[text]
     except KeyError as error:

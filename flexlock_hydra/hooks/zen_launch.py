@@ -34,7 +34,7 @@ _NOT_OVERRIDES = (
 
 
 class Launch:
-    """Stands for hydra-zen's ``launch`` until the recorded job was run."""
+    """Stands in for hydra-zen's ``launch``: runs the recorded job alone, with its overrides."""
 
     def __init__(self, launch: Any, notes: Any, *, every_call: bool) -> None:
         self.launch = launch
@@ -46,15 +46,15 @@ class Launch:
         functools.update_wrapper(self, launch)
 
     def __call__(self, config: Any, task_function: Any, *args: Any, **kwargs: Any) -> Any:
-        """Run the recorded job, if this is it, and end."""
+        """Run the recorded job and end the process, if this call launches it; else pass it over."""
         if task_name(task_function)[0] == self.notes["task"]:
-            self._try(config, task_function, kwargs)
+            self._try_recorded(config, task_function, kwargs)
         if self.every_call:
             return self.launch(config, task_function, *args, **kwargs)
         self.passed_over += 1
         return JobReturn()
 
-    def _try(self, config: Any, task_function: Any, kwargs: Any) -> None:
+    def _try_recorded(self, config: Any, task_function: Any, kwargs: Any) -> None:
         fixed = {key: kwargs[key] for key in _NOT_OVERRIDES if key in kwargs}
         self.found = True
         try:
@@ -66,7 +66,11 @@ class Launch:
 
 
 def run_script(words: list[str]) -> int:
-    """Run the script that the command line names; its exit code, where it ends by itself."""
+    """Run a script with its launch replaced; the exit code, where the recorded job was not found.
+
+    Args:
+        words: the command line behind the module's name.
+    """
     import hydra_zen
 
     every_call = words[0] == _EVERY_CALL
@@ -74,7 +78,7 @@ def run_script(words: list[str]) -> int:
     launch = Launch(module.launch, read_notes(), every_call=every_call)
     hydra_zen.launch = module.launch = launch
     try:
-        _run(words[every_call:])
+        _run_program(words[every_call:])
     except Exception:
         if launch.found or not launch.passed_over:
             raise
@@ -89,7 +93,7 @@ def run_script(words: list[str]) -> int:
     return 2
 
 
-def _run(words: list[str]) -> None:
+def _run_program(words: list[str]) -> None:
     if words[0] == "-m":
         sys.argv = words[1:]
         sys.path[0] = os.getcwd()

@@ -25,7 +25,7 @@ def when_imported(name: str, then: Callable[[], None]) -> None:
 
 
 class _Watch:
-    """Finds nothing itself: it asks the other finders, and hears of the module's end."""
+    """A finder of modules that asks the others, and calls a function once one module is there."""
 
     def __init__(self, name: str, then: Callable[[], None]) -> None:
         self.name, self.then = name, then
@@ -33,17 +33,17 @@ class _Watch:
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """The spec of the module that is waited for, its loader told to say when it is done."""
+        """The spec that the other finders have of the module, with a loader that calls back."""
         if name != self.name:
             return None
         others = [finder for finder in sys.meta_path if finder is not self]
         found = (finder.find_spec(name, path, target) for finder in others)
         spec = next((spec for spec in found if spec is not None), None)
         if spec is not None and spec.loader is not None:
-            self._tell(spec.loader)
+            self._call_after(spec.loader)
         return spec
 
-    def _tell(self, loader: Any) -> None:
+    def _call_after(self, loader: Any) -> None:
         execute = loader.exec_module
 
         def exec_module(module: ModuleType) -> None:

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from enum import Enum
-from typing import Any, Union
+from typing import Any, Union, cast
 
 from omegaconf import OmegaConf
 
@@ -17,7 +17,7 @@ Paths = Union[PathLike, Sequence[PathLike], Mapping[str, PathLike]]
 
 
 class Strict(Enum):
-    """What a thing that cannot be recorded does to the job."""
+    """What becomes of a job of which something cannot be recorded, from the mildest on."""
 
     off = 0
     warn = 1
@@ -94,42 +94,29 @@ class CallbackOptions:
     volatile: tuple[str, ...]
 
     @classmethod
-    def parse(
-        cls,
-        enabled: bool = True,
-        strict: Any = "off",
-        outputs: Any = True,
-        max_output_mb: float | None = None,
-        save_config: SaveConfig = SaveConfig.unresolved,
-        ignore: Iterable[str] = (),
-        secrets: Iterable[str] = (),
-        max_untracked_mb: int = 50,
-        repos: Any = None,
-        editable: bool = True,
-        push: bool = False,
-        volatile: Iterable[str] = (),
-    ) -> CallbackOptions:
-        """Options as a config gives them.
+    def parse(cls, given: Mapping[str, Any]) -> CallbackOptions:
+        """The options that a config gives, by their names in :class:`FlexlockConf`.
 
         Raises:
-            FlexlockError: one has a value that it cannot have.
+            FlexlockError, omegaconf.ValidationError: one has a value that it cannot have.
         """
+        conf = FlexlockConf.typed(given)
         return cls(
-            enabled=enabled,
-            strict=Strict.parse(strict),
-            outputs=OutputSelection.parse(outputs, max_output_mb),
-            save_config=save_config,
-            ignore=tuple(ignore),
-            secrets=tuple(secrets),
-            size_limit=max_untracked_mb * 1024**2,
-            repos=named(repos),
-            editable=editable,
-            push=push,
-            volatile=_patterns(volatile),
+            enabled=conf.enabled,
+            strict=Strict.parse(conf.strict),
+            outputs=OutputSelection.parse(conf.outputs, conf.max_output_mb),
+            save_config=conf.save_config,
+            ignore=tuple(conf.ignore),
+            secrets=tuple(conf.secrets),
+            size_limit=conf.max_untracked_mb * 1024**2,
+            repos=named_paths(conf.repos),
+            editable=conf.editable,
+            push=conf.push,
+            volatile=_checked_patterns(conf.volatile),
         )
 
 
-def _patterns(given: Iterable[str]) -> tuple[str, ...]:
+def _checked_patterns(given: Iterable[str]) -> tuple[str, ...]:
     patterns = tuple(given)
     if patterns:
         from flexlock_hydra.record import volatile
@@ -138,7 +125,7 @@ def _patterns(given: Iterable[str]) -> tuple[str, ...]:
     return patterns
 
 
-def named(paths: Paths | None) -> dict[str, str]:
+def named_paths(paths: Paths | None) -> dict[str, str]:
     """Names and paths of any accepted form; a path without a name is its own."""
     if paths is None:
         return {}
@@ -168,14 +155,14 @@ class FlexlockConf:
     volatile: list[str] = field(default_factory=list)
 
     @classmethod
-    def checked(cls, given: Mapping[str, Any]) -> dict[str, Any]:
+    def typed(cls, given: Mapping[str, Any]) -> FlexlockConf:
         """The arguments that a config gives, each of its field's type.
 
         Raises:
             omegaconf.ValidationError: one cannot be.
         """
-        typed = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(cls), dict(given)))
-        return {name: value for name, value in vars(typed).items() if name != "_target_"}
+        conf = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(cls), dict(given)))
+        return cast(FlexlockConf, conf)
 
 
 def register_options(store: Any) -> None:

@@ -12,7 +12,7 @@ NAME = "snapshot"
 
 
 def register_resolver() -> None:
-    """Make the resolver known to OmegaConf; again after ``clear_resolvers()``."""
+    """Make the resolver known to OmegaConf; to be called again after ``clear_resolvers()``."""
     config_nodes.add_resolver(NAME, snapshot_resolver)
 
 

@@ -21,19 +21,8 @@ from omegaconf import AnyNode, Container, DictConfig, OmegaConf
 from flexlock_hydra.capture.data.paths import Places
 from flexlock_hydra.hooks.config import tracking
 from flexlock_hydra.hooks.config.resolver import NAME
-from flexlock_hydra.hooks.hydra_internals.config_nodes import (
-    ABSENT,
-    SCALARS,
-    children,
-    evaluate,
-    full_key,
-    node_at,
-    parsed,
-    raw_value,
-    resolver_calls,
-    root_of,
-    scalar,
-)
+from flexlock_hydra.hooks.hydra_internals import config_nodes
+from flexlock_hydra.hooks.hydra_internals.config_nodes import ABSENT, SCALARS, children, raw_value
 from flexlock_hydra.record.codec import Json
 
 _CALL = re.compile(rf"\$\{{\s*{NAME}\s*:")
@@ -48,7 +37,7 @@ _GENERATORS = (
 
 @dataclass
 class Interpolation:
-    """A string of a config that is more than it says, and where its value belongs."""
+    """A string of a config with ``${...}`` in it, and where its resolved value belongs."""
 
     container: Any
     key: Any
@@ -61,30 +50,30 @@ class Interpolation:
     @property
     def full_key(self) -> str:
         """The config key, ``data.train`` or ``data.list[1]``."""
-        return full_key(self.node)
+        return config_nodes.full_key(self.node)
 
 
 @dataclass
 class Survey:
-    """A config as it stands, and its interpolations in the order of the config."""
+    """A config as plain data before resolution, and its interpolations in their order."""
 
     unresolved: Json = None
     interpolations: list[Interpolation] = field(default_factory=list)
     _resolved: Json = None
 
     def resolve_snapshots(self) -> list[str]:
-        """Resolve the snapshot expressions alone; what failed, in words.
+        """Resolve the snapshot expressions alone, which records their paths; what failed, in words.
 
         Of a string only the sub-expression ``${snapshot:...}`` is resolved, so no other
         resolver of the user's runs more often than it would.
         """
-        return list(_failures(self.interpolations))
+        return list(_resolve_calls(self.interpolations))
 
     def resolve(self) -> tuple[Json, list[str]]:
-        """The resolved config, and what failed in words: that keeps its interpolation."""
+        """The resolved config, and in words what failed: there the interpolation stays."""
         failed: list[str] = []
         for found in self.interpolations:
-            found.place[found.name] = _resolved(found, failed)
+            found.place[found.name] = _resolved_value(found, failed)
         return self._resolved, failed
 
 
@@ -95,6 +84,7 @@ def undisturbed() -> Iterator[None]:
     The user's own resolvers run where a config is resolved, and the task may count on
     being the only one that draws.
     """
+    # Only generators that the app has loaded can be disturbed; torch is not imported for this.
     states = [
         (getattr(sys.modules[name], put), getattr(sys.modules[name], get)())
         for name, get, put in _GENERATORS
@@ -110,13 +100,17 @@ def undisturbed() -> Iterator[None]:
 
 
 def survey(config: Container | None, without: Collection[str] = ()) -> Survey:
-    """Walk a config; ``without`` names keys at its root that are passed over."""
+    """A config as plain data, with its interpolations found; nothing is resolved.
+
+    Args:
+        without: keys at its root that are passed over.
+    """
     found = Survey()
     value = None if config is None else raw_value(config)
     if isinstance(value, Container):
         found.unresolved, found._resolved = _walk(value, found.interpolations, without)
     else:
-        found.unresolved = found._resolved = _plain(value)
+        found.unresolved = found._resolved = _plain_value(value)
     return found
 
 
@@ -128,7 +122,7 @@ def named_data(config: Container, without: Collection[str] = ()) -> tuple[Path, 
     collector = tracking.PathCollector()
     tracking.enter_sink(collector)
     try:
-        for _ in _failures(_calls(config, without)):
+        for _ in _resolve_calls(_strings_with_calls(config, without)):
             pass
     finally:
         tracking.leave_sink(collector)
@@ -146,13 +140,13 @@ def value_at(config: Any, path: str) -> Json:
 
     A scalar is resolved, a container is not. OmegaConf itself takes 30 us a key.
     """
-    node = node_at(config, path)
+    node = config_nodes.node_at(config, path)
     if isinstance(node, Container):
         return survey(node).unresolved
-    value = scalar(node)
+    value = config_nodes.scalar(node)
     if value is ABSENT:
         value = OmegaConf.select(config, path)
-    return to_plain(value) if isinstance(value, Container) else _plain(value)
+    return to_plain(value) if isinstance(value, Container) else _plain_value(value)
 
 
 def _walk(
@@ -171,7 +165,7 @@ def _walk(
         if key in without:
             continue
         value = raw_value(node)
-        name = key if is_list or type(key) is str else str(_plain(key))
+        name = key if is_list or type(key) is str else str(_plain_value(key))
         if type(value) in SCALARS:
             raw[name] = value
             if type(value) is str and "${" in value:
@@ -180,7 +174,7 @@ def _walk(
         elif isinstance(value, Container):
             raw[name], other[name] = _walk(value, found)
         else:
-            raw[name] = _plain(value)
+            raw[name] = _plain_value(value)
     kept, place = ([*raw.values()], [*(raw | other).values()]) if is_list else (raw, raw | other)
     if len(found) == before:
         return kept, kept
@@ -189,37 +183,42 @@ def _walk(
     return kept, place
 
 
-def _failures(strings: Iterable[Interpolation]) -> Iterator[str]:
-    """Resolve each snapshot expression in some strings; what failed, in words."""
+def _resolve_calls(strings: Iterable[Interpolation]) -> Iterator[str]:
+    """Resolve each snapshot expression in some strings; yield what failed, in words."""
     for found in strings:
-        for expression in _expressions(found.text):
+        if not _CALL.search(found.text):  # most are plain references: do not parse them
+            continue
+        for expression in config_nodes.resolver_calls(found.text, NAME):
             try:
-                evaluate(found.container, found.node, expression)
+                config_nodes.evaluate(found.container, found.node, expression)
             except (Exception, SystemExit) as error:  # the user's own resolvers run here
                 found.has_failed = True
                 reason = _first_line(error)
                 yield f"{found.full_key}: {found.text} cannot be resolved: {reason}"
 
 
-def _calls(container: Container, without: Collection[str] = ()) -> Iterator[Interpolation]:
+def _strings_with_calls(
+    container: Container, without: Collection[str] = ()
+) -> Iterator[Interpolation]:
     """The strings of a config that hold a snapshot expression."""
     for key, node in children(container):
         value = raw_value(node)
         if type(value) is str and "${" in value and _CALL.search(value):
             yield Interpolation(container, key, node, value, "")
         elif isinstance(value, Container) and key not in without:
-            yield from _calls(value)
+            yield from _strings_with_calls(value)
 
 
-def _resolved(found: Interpolation, failed: list[str]) -> Json:
+def _resolved_value(found: Interpolation, failed: list[str]) -> Json:
+    """The value of a string as plain data; the string itself, and why, where there is none."""
     if isinstance(found.node, AnyNode):
-        value = _references(root_of(found.container), found.text)
+        value = _references(config_nodes.root_of(found.container), found.text)
         if value is not ABSENT:
             return value
     try:
         value = raw_value(_value_at(found))
         if not isinstance(value, Container):
-            return _plain(value)
+            return _plain_value(value)
         inner = survey(value)
     except (Exception, SystemExit) as error:  # the user's own resolvers run here
         if not found.has_failed:
@@ -234,7 +233,7 @@ def _value_at(found: Interpolation) -> Any:
     """The node or value that a string stands for; a typed one converts what it gets."""
     if not isinstance(found.node, AnyNode):
         return found.container[found.key]
-    return evaluate(found.container, found.node, parsed(found.text))
+    return config_nodes.evaluate(found.container, found.node, config_nodes.parsed(found.text))
 
 
 def _references(root: Any, text: str) -> Json:
@@ -245,7 +244,7 @@ def _references(root: Any, text: str) -> Json:
     literals, paths = (_REFERENCE.split(text)[start::2] for start in (0, 1))
     if any("$" in literal or "\\" in literal for literal in literals):
         return ABSENT
-    values = [scalar(node_at(root, path)) for path in paths]
+    values = [config_nodes.scalar(config_nodes.node_at(root, path)) for path in paths]
     if len(values) == 1 and literals == ["", ""]:
         return values[0]
     if not all(type(value) in (str, int) for value in values):
@@ -253,12 +252,7 @@ def _references(root: Any, text: str) -> Json:
     return "".join(f"{literal}{value}" for literal, value in zip(literals, [*values, ""]))
 
 
-def _expressions(text: str) -> Iterator[Any]:
-    """The snapshot expressions of a string, as parse trees."""
-    return resolver_calls(parsed(text), NAME) if _CALL.search(text) else iter(())
-
-
-def _plain(value: Any) -> Json:
+def _plain_value(value: Any) -> Json:
     if type(value) in SCALARS:
         return value
     if isinstance(value, Enum):
@@ -266,9 +260,9 @@ def _plain(value: Any) -> Json:
     if isinstance(value, (str, PurePath)):
         return str(value)
     if isinstance(value, Mapping):
-        return {str(_plain(key)): _plain(item) for key, item in value.items()}
+        return {str(_plain_value(key)): _plain_value(item) for key, item in value.items()}
     if isinstance(value, (list, tuple, set, frozenset)):
-        return [_plain(item) for item in value]
+        return [_plain_value(item) for item in value]
     return repr(value)
 
 

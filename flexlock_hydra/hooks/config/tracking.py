@@ -1,4 +1,4 @@
-"""Who hears of the paths that a config names."""
+"""Sinks: what the resolver calls with each path that a config names, one per run in progress."""
 
 from __future__ import annotations
 
@@ -9,14 +9,21 @@ from typing import Any, Protocol
 
 
 class Sink(Protocol):
-    """What the resolver tells of each path that it is asked for."""
+    """Something that takes note of the paths that the resolver is asked for."""
 
     owner: Owner
 
     def see(
         self, given: str, name: str | None, config_key: str, original: Any = None
     ) -> Any:
-        """Take note of a path; return what the resolver returns."""
+        """Take note of a path; return what the resolver returns for it.
+
+        Args:
+            given: the path as text.
+            name: the key that the config gives it, if any.
+            config_key: where in the config it stands.
+            original: what to return where the path is not moved; the text if None.
+        """
 
 
 @dataclass(frozen=True)
@@ -29,13 +36,13 @@ class Owner:
 
 @dataclass
 class PathCollector:
-    """Notes paths and does nothing else: which data a config names, before any job."""
+    """A sink that collects the paths that a config names before any job runs."""
 
     given: list[str] = field(default_factory=list)
     owner: Owner = field(default_factory=Owner)
 
     def see(self, given: str, name: str | None, config_key: str, original: Any = None) -> Any:
-        """Take note of a path."""
+        """Collect a path, and return it."""
         self.given.append(given)
         return given if original is None else original
 

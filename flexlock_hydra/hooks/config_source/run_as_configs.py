@@ -33,16 +33,16 @@ _STARTING = re.compile(
 
 
 @dataclass(frozen=True)
-class RunConfigs:
-    """One config: its content, its defaults list included, and its package."""
+class ServedConfig:
+    """One config as Hydra is given it: its content with its defaults list, and its package."""
 
     content: Mapping[str, Any]
     package: str = GLOBAL
 
 
 @dataclass(frozen=True)
-class App:
-    """What is known of the app: its config name, its own Hydra settings, its options' packages.
+class AppSettings:
+    """The app's own config name and Hydra settings, and the packages that its options state.
 
     ``package`` is told the path of an option, ``model/resnet``, and answers with what its
     file says of its package: None if nothing, LookupError if the app has no such option.
@@ -84,41 +84,41 @@ class _Choice:
         return {f"/{self.group}@{GLOBAL}.{self.place}": self.option}
 
 
-def serve(run: RecordedRun, app: App) -> dict[str, RunConfigs]:
+def serve(run: RecordedRun, app: AppSettings) -> dict[str, ServedConfig]:
     """The configs of a run by their paths: ``config``, ``model/resnet``.
 
     Raises:
         LockError: the lock holds no config.
     """
-    config = _without_secrets(_config(run))
+    config = _without_secrets(_recorded_config(run))
     choices = list(_choices(run.lock.job.choices, config, app))
     filled = {choice.place: choice for choice in choices if choice.place and choice.option}
     served = {
-        choice.path: RunConfigs(_part(config, place, filled, choices), place)
+        choice.path: ServedConfig(_part_of_config(config, place, filled, choices), place)
         for place, choice in filled.items()
     }
     loose = [choice for choice in choices if not choice.place]
-    served |= {choice.path: RunConfigs({}) for choice in loose if choice.option}
+    served |= {choice.path: ServedConfig({}) for choice in loose if choice.option}
     primary = {
-        **_part(config, "", filled, choices, first=_own_group(run)),
+        **_part_of_config(config, "", filled, choices, first=_own_group(run)),
         "hydra": _hydra_settings(run, app),
     }
     primary["defaults"] += [*(choice.entry(None) for choice in loose), *_hydra_choices(run, app)]
     names = (run.lock.job.config_name, app.config_name, "config")
-    overlay = _without_secrets(_config(run), drop=True)
+    overlay = _without_secrets(_recorded_config(run), drop=True)
     return {
         **served,
-        **{name: RunConfigs(primary) for name in names if name},
-        OVERLAY: RunConfigs(overlay),
+        **{name: ServedConfig(primary) for name in names if name},
+        OVERLAY: ServedConfig(overlay),
     }
 
 
 def masked_keys(run: RecordedRun) -> list[str]:
-    """The config keys whose values were secrets, and are not recorded."""
-    return list(_masked(_config(run), ""))
+    """The config keys whose values were secrets: the lock has a mask in their place."""
+    return list(_keys_of_masked(_recorded_config(run), ""))
 
 
-def _config(run: RecordedRun) -> dict[str, Any]:
+def _recorded_config(run: RecordedRun) -> dict[str, Any]:
     lock = run.lock
     config = lock.unresolved if lock.unresolved is not None else _escaped(lock.config)
     if not isinstance(config, dict):
@@ -138,7 +138,7 @@ def _escaped(config: Json) -> Json:
     return config.replace("${", r"\${") if isinstance(config, str) else config
 
 
-def _choices(recorded: Mapping[str, Any], config: Json, app: App) -> Iterator[_Choice]:
+def _choices(recorded: Mapping[str, Any], config: Json, app: AppSettings) -> Iterator[_Choice]:
     """The choices of the app's own groups that can be made again, one by one.
 
     Left out are those whose option is used twice and those whose place is not known: of
@@ -151,13 +151,15 @@ def _choices(recorded: Mapping[str, Any], config: Json, app: App) -> Iterator[_C
         for key, option in own.items()
         for group, _, package in [key.partition("@")]
         if option is None or uses[group, option] == 1
-        if (place := _place(group, option, package, config, app)) is not None
+        if (place := _filled_key(group, option, package, config, app)) is not None
     ]
     places = Counter(choice.place for choice in known if choice.place and choice.option)
     yield from (choice for choice in known if places[choice.place] < 2)
 
 
-def _place(group: str, option: str | None, package: str, config: Json, app: App) -> str | None:
+def _filled_key(
+    group: str, option: str | None, package: str, config: Json, app: AppSettings
+) -> str | None:
     """The config key of the node that a choice filled; ``""``: keys anywhere, None: unknown."""
     usual = group.replace("/", ".")
     if option is None:
@@ -167,13 +169,13 @@ def _place(group: str, option: str | None, package: str, config: Json, app: App)
     except LookupError:
         place = usual
     place = place.removeprefix(f"{GLOBAL}.")
-    if place == GLOBAL or (place == usual and not package and _node(config, place) is None):
+    if place == GLOBAL or (place == usual and not package and _mapping_at(config, place) is None):
         return None if package else ""
-    node = _node(config, place)
+    node = _mapping_at(config, place)
     return place if node is not None and "defaults" not in node else None
 
 
-def _part(
+def _part_of_config(
     config: Json,
     place: str,
     filled: Mapping[str, _Choice],
@@ -186,10 +188,10 @@ def _part(
         for choice in choices
         if choice.place and choice.place != place and _owner(choice.place, filled) == place
     ]
-    content: dict[str, Any] = copy.deepcopy(_node(config, place) or {})
+    content: dict[str, Any] = copy.deepcopy(_mapping_at(config, place) or {})
     for choice in mine:
         if choice.option is not None:
-            _empty(content, choice.place[len(place) + 1 if place else 0:])
+            _leave_empty(content, choice.place[len(place) + 1 if place else 0:])
     mine.sort(key=lambda choice: choice.option is None)  # an option may override those above it
     entries = (choice.entry(filled.get(place)) for choice in mine)
     return {**content, "defaults": [*first, "_self_", *entries]}
@@ -203,28 +205,28 @@ def _owner(place: str, filled: Mapping[str, _Choice]) -> str:
     return ""
 
 
-def _node(config: Json, place: str) -> dict[str, Any] | None:
-    """The mapping at a dotted key, if it is one."""
+def _mapping_at(config: Json, place: str) -> dict[str, Any] | None:
+    """The mapping at a dotted key; None where something else stands there, or nothing."""
     for key in filter(None, place.split(".")):
         config = config.get(key) if isinstance(config, dict) else None
     return config if isinstance(config, dict) else None
 
 
-def _empty(content: dict[str, Any], place: str) -> None:
+def _leave_empty(content: dict[str, Any], place: str) -> None:
     """Leave an empty mapping at a dotted key, where it stood among its neighbours."""
     above, _, key = place.rpartition(".")
-    node = _node(content, above)
+    node = _mapping_at(content, above)
     if node is not None:
         node[key] = {}
 
 
 def _own_group(run: RecordedRun) -> list[dict[str, Any]]:
-    """An app's own group ``hydra``, as many templates have one; what is served comes after it."""
+    """The defaults entry of an app's own group ``hydra``, as many templates have one."""
     option = run.lock.job.choices.get("hydra")
     return [{"optional /hydra": option}] if option else []
 
 
-def _hydra_choices(run: RecordedRun, app: App) -> Iterator[dict[str, Any]]:
+def _hydra_choices(run: RecordedRun, app: AppSettings) -> Iterator[dict[str, Any]]:
     """Overrides of the groups of Hydra itself that differ from its own choices."""
     from hydra.conf import HydraConf
 
@@ -244,7 +246,7 @@ def _hydra_choices(run: RecordedRun, app: App) -> Iterator[dict[str, Any]]:
 
 
 def _listed(run: RecordedRun) -> list[str]:
-    """The callbacks that a command line gave as a list: Hydra knows no choice then."""
+    """The callbacks that a command line gave as a list: Hydra records no choice then."""
     prefix = "hydra/callbacks=["
     lines = [line for line in run.lock.job.overrides.hydra if line.startswith(prefix)]
     words = lines[-1][len(prefix):].rstrip("]").split(",") if lines else []
@@ -257,7 +259,7 @@ def _with_flexlock(callbacks: Any) -> Any:
     return names[0] if len(names) == 1 else names
 
 
-def _hydra_settings(run: RecordedRun, app: App) -> Any:
+def _hydra_settings(run: RecordedRun, app: AppSettings) -> Any:
     """The app's own settings of Hydra, and the recorded overrides of them."""
     from hydra.core.override_parser.overrides_parser import OverridesParser
 
@@ -274,7 +276,11 @@ def _hydra_settings(run: RecordedRun, app: App) -> Any:
 
 
 def _without_secrets(value: Any, *, drop: bool = False) -> Any:
-    """A config whose masked values are missing; ``drop``: not there, where a mapping has them."""
+    """A config with ``???`` in the place of masked values.
+
+    Args:
+        drop: leave keys with masked values out, so that a merge keeps what is there.
+    """
     if isinstance(value, dict):
         return {
             key: _without_secrets(item, drop=drop)
@@ -286,12 +292,12 @@ def _without_secrets(value: Any, *, drop: bool = False) -> Any:
     return _MISSING if isinstance(value, str) and MASK in value else value
 
 
-def _masked(value: Any, key: str) -> Iterator[str]:
+def _keys_of_masked(value: Any, key: str) -> Iterator[str]:
     if isinstance(value, dict):
         for name, item in value.items():
-            yield from _masked(item, f"{key}.{name}" if key else str(name))
+            yield from _keys_of_masked(item, f"{key}.{name}" if key else str(name))
     elif isinstance(value, list):
         for i, item in enumerate(value):
-            yield from _masked(item, f"{key}[{i}]")
+            yield from _keys_of_masked(item, f"{key}[{i}]")
     elif isinstance(value, str) and MASK in value:
         yield key

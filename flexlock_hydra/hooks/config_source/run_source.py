@@ -19,7 +19,12 @@ from omegaconf import DictConfig, OmegaConf
 
 from flexlock_hydra.archive.runs import run_url
 from flexlock_hydra.errors import FlexlockError
-from flexlock_hydra.hooks.config_source.run_as_configs import App, RunConfigs, masked_keys, serve
+from flexlock_hydra.hooks.config_source.run_as_configs import (
+    AppSettings,
+    ServedConfig,
+    masked_keys,
+    serve,
+)
 from flexlock_hydra.hooks.config_source.run_path import is_run_url
 from flexlock_hydra.hooks.hydra_internals.app_start import (
     AppRequest,
@@ -36,9 +41,9 @@ _asked: dict[str, AppRequest] = {}
 
 @dataclass(frozen=True)
 class OpenedRun:
-    """The configs of a run by their paths; the same object in every copy of a source."""
+    """The configs of a run by their paths; shared, for Hydra deep-copies its config sources."""
 
-    configs: Mapping[str, RunConfigs]
+    configs: Mapping[str, ServedConfig]
 
     def __deepcopy__(self, memo: Any) -> OpenedRun:
         return self
@@ -50,7 +55,7 @@ class OpenedRun:
         return _Unmatched(provider, f"{url}/{path}", content, {"package": config.package})
 
     def options(self, group: str) -> Iterator[tuple[str, bool]]:
-        """What lies in a group: a name, and whether it is a group itself."""
+        """Name by name what lies in a group, and whether it is a group itself."""
         above = f"{group}/" if group else ""
         for path in self.configs:
             if path.startswith(above):
@@ -71,7 +76,7 @@ class _Unmatched(ConfigResult):
 
     @is_schema_source.setter
     def is_schema_source(self, value: bool) -> None:
-        """Hydra sets it for every config."""
+        """Ignore what Hydra sets for every config."""
 
 
 def put(search_path: ConfigSearchPath, call: SearchPathCall) -> None:
@@ -99,7 +104,7 @@ def open_run(url: str) -> OpenedRun:
     asked = _asked.get(url, AppRequest())
     try:
         run = run_url.named_run(url)
-        configs = serve(run, _app(asked))
+        configs = serve(run, _app_settings(asked))
     except FlexlockError as error:
         said = f"{url}: {error}\n{error.hint}"
         raise ConfigCompositionException(said.rstrip()) from error
@@ -115,7 +120,7 @@ def _warn_of_secrets(url: str, keys: list[str]) -> None:
         warnings.warn(f"{url}: secrets are not recorded; give them again: {again}", stacklevel=2)
 
 
-def _app(asked: AppRequest) -> App:
+def _app_settings(asked: AppRequest) -> AppSettings:
     """The app's own Hydra settings, and what its options say of their packages."""
     from hydra.core.default_element import GroupDefault
 
@@ -128,7 +133,7 @@ def _app(asked: AppRequest) -> App:
         stated: str | None = found.header["package"]
         return stated
 
-    app = App(asked.config_name, package=package)
+    app = AppSettings(asked.config_name, package=package)
     found = own.load_config(asked.config_name) if asked.config_name else None
     if found is None or not isinstance(found.config, DictConfig):
         return app

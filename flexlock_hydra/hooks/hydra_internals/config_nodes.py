@@ -120,14 +120,16 @@ def evaluate(container: Any, node: Any, tree: Any) -> Any:
     return container.resolve_parse_tree(tree, node=node, key=node._key())
 
 
-def resolver_calls(tree: Any, name: str) -> Iterator[Any]:
-    """The calls of a resolver in a parse tree, as trees; of nested ones the outermost.
+def resolver_calls(text: str, name: str) -> Iterator[Any]:
+    """The calls of a resolver in a string, as parse trees; of nested ones the outermost.
 
     Seen on both; the class is told by its name, for the generated parser is no public module.
     """
-    if type(tree).__name__ == "InterpolationResolverContext":
-        if tree.resolverName().getText() == name:
+    waiting = [parsed(text)]
+    while waiting:
+        tree = waiting.pop()
+        is_call = type(tree).__name__ == "InterpolationResolverContext"
+        if is_call and tree.resolverName().getText() == name:
             yield tree
-            return
-    for below in tree.getChildren() if hasattr(tree, "getChildren") else ():
-        yield from resolver_calls(below, name)
+        elif hasattr(tree, "getChildren"):
+            waiting.extend(reversed([*tree.getChildren()]))

@@ -55,8 +55,8 @@ class ActiveRun(RecordedInputs):
         """The snapshots of the repositories that are recorded."""
         return {name: kept for name, kept in self.code.items() if name in self.lock.repos}
 
-    def take_up(self) -> None:
-        """Record those of the idle repositories that something was imported from meanwhile."""
+    def record_used_repos(self) -> None:
+        """Record the repositories of editable installs that something was imported from by now."""
         if not self.idle:
             return
         from flexlock_hydra.hooks.job import extra_repos
@@ -72,17 +72,17 @@ class ActiveRun(RecordedInputs):
             self.lock = replace(self.lock, repos={**self.lock.repos, **fresh})
 
     def stop(self, status: str) -> None:
-        """The task is over: what is not hashed yet is waited for.
+        """Note when the task was over, and wait for the inputs that are not hashed yet.
 
         Ctrl-C in that time ends the wait; :meth:`finish` passes it on.
         """
         if self.ended is None:
             seconds = round(time.monotonic() - self.started, 6)
             self.ended = utc_now().isoformat(), seconds
-            self._end_inputs(status)
+            self.end_inputs(status)
 
     def finish(self, status: str, *, error: Failure | None = None, result: Json = None) -> None:
-        """Write the end of the run.
+        """Write the end of the run with its status, its error or its result.
 
         What cannot be written now is tried once more at the exit of the process.
 
@@ -91,19 +91,12 @@ class ActiveRun(RecordedInputs):
         """
         tracking.leave_sink(self)
         late_writers.append(self)
-        self.take_up()
+        self.record_used_repos()
         self.stop(status)
         assert self.ended is not None
-        ended, duration = self.ended
-        run = replace(
-            self.lock.run,
-            status=status,
-            ended=ended,
-            duration=duration,
-            error=error,
-            result=result,
-        )
-        self.lock = replace(self.lock, run=run)
+        ended, seconds = self.ended
+        run = replace(self.lock.run, status=status, ended=ended, duration=seconds)
+        self.lock = replace(self.lock, run=replace(run, error=error, result=result))
         try:
             self.write()
         except OSError as problem:
@@ -115,7 +108,7 @@ class ActiveRun(RecordedInputs):
             raise KeyboardInterrupt
 
     def settle(self) -> None:
-        """At exit: write what could not be written; hash outputs that something wrote to since.
+        """Write at exit what could not be written; hash outputs anew that something wrote to since.
 
         Loggers and other callbacks do so until the process ends.
         """
@@ -144,22 +137,22 @@ class ActiveRun(RecordedInputs):
 
 
 class Bystander(ActiveRun):
-    """A job of one more process of a run that another process records: nothing is added."""
+    """A run in a process of it that does not record it: paths are moved as in a rerun, no more."""
 
     def see(self, given: str, name: str | None, config_key: str, original: Any = None) -> Any:
-        """Return the path, moved where a rerun moves it."""
+        """Return the path; in a rerun elsewhere, its place here."""
         moved = self.relocate(given, config_key)
         return moved if moved != given or original is None else original
 
     def add_data(self, key: str, given: str, config_key: str | None = None) -> None:
-        """The recording process does."""
+        """Add nothing: the recording process does."""
 
     def add_prevs(self, given: str, via: str, found: Digest | None = None) -> bool:
-        """The recording process does."""
+        """Add nothing, as if there were predecessors: the recording process looks for them."""
         return True
 
     def write(self) -> None:
-        """The lock is the recording process's."""
+        """Write nothing: the lock is the recording process's."""
         self.saved = self.lock
 
 

@@ -18,13 +18,13 @@ log = logging.getLogger("flexlock_hydra")
 
 
 def push_ended_run(run: ActiveRun) -> None:
-    """Push a run whose end is written; what goes wrong is logged, and named in its lock.
+    """Push a run whose end is written; a failure is logged, and becomes a warning in its lock.
 
     A rerun is not pushed: whoever wants that does it by hand.
     """
     if run.lock.run.parent is not None:
         return
-    wrong = _push(run)
+    wrong = _run_push(run)
     if wrong is None:
         run.outputs = None  # what is pushed is the record: nothing is hashed again at exit
         return
@@ -37,8 +37,8 @@ def push_ended_run(run: ActiveRun) -> None:
         log.warning("%s cannot be written: %s", run.path, error.strerror)
 
 
-def _push(run: ActiveRun) -> str | None:
-    """What went wrong, or None."""
+def _run_push(run: ActiveRun) -> str | None:
+    """Run ``flexlock push`` on a run; what went wrong in words, None where nothing did."""
     cwd = Path(run.lock.job.command.cwd)
     command = [sys.executable, "-c", _PROGRAM, "--quiet", "push", str(run.path.absolute())]
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONSAFEPATH"}

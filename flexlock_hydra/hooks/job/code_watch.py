@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -38,10 +38,10 @@ def take_snapshots(
     scope: Scope,
     begun: Mapping[Path, WorkingTreeRequest] = _NOTHING,
 ) -> tuple[dict[str, Snapshot], dict[str, str]]:
-    """Snapshots of all repositories and of those inside them, by name; what went wrong, too.
+    """Snapshots of repositories and of those inside them, by name; in words, of which none is.
 
     Args:
-        begun: looks that were asked for already, by the repositories' roots.
+        begun: what git was asked for already, by the repositories' roots.
     """
     snapshots: dict[str, Snapshot] = {}
     taken, failed = take_all(repos, cwd, scope, begun)
@@ -58,7 +58,7 @@ def take_snapshots(
 
 
 def states(snapshots: Mapping[str, Snapshot], main: Path) -> dict[str, CodeState]:
-    """The recorded states; those outside of the main repository with their import paths."""
+    """What a lock says of each snapshot; of those outside of the main one, the import paths too."""
     early = early_imports(snapshots)
     found = {}
     for name, kept in snapshots.items():
@@ -71,7 +71,11 @@ def states(snapshots: Mapping[str, Snapshot], main: Path) -> dict[str, CodeState
 
 @contextmanager
 def asked_again(run: ActiveRun, *, closely: bool) -> Iterator[Mapping[str, Started] | None]:
-    """Git looks at every file of what is recorded once more; closely or not at all."""
+    """Ask git for the status of the recorded repositories while the block runs, or do not.
+
+    Args:
+        closely: whether to ask; the jobs of a sweep do not, for each would read every file.
+    """
     with ExitStack() as begun:
         found = None
         if closely:
@@ -90,9 +94,10 @@ def look_again(
     *,
     chdir: bool = False,
 ) -> None:
-    """At a job's end, name what it read as code and no snapshot holds, and what changed.
+    """Name in the lock, at a job's end, what the recorded code lacks, and what the job left about.
 
-    Also what it wrote where nothing records it.
+    That is files that it read as code and that no snapshot holds, code that changed since its
+    snapshot, and what it wrote where nothing records it.
 
     Args:
         sources, choices: Hydra's config sources, and the groups of its choices.
@@ -113,7 +118,7 @@ def look_again(
         else:
             seen = {name: read_status(each) for name, each in asked.items()}
             drifted = drift.compare(snapshots, seen, read)
-            run.warn(*_strays(run, seen, read, chdir=chdir))
+            run.warn(*_warn_of_strays(run, seen, read, chdir=chdir))
         for name, reasons in drifted.items():
             run.code_differs(name, reasons, DRIFTED)
     except (FlexlockError, OSError) as error:
@@ -123,7 +128,7 @@ def look_again(
 def strays_of_sweep(
     snapshots: Mapping[str, Snapshot], folder: Path, *, chdir: bool
 ) -> list[str]:
-    """What a sweep's jobs wrote beside its folder, in words."""
+    """Warnings of files that a sweep's jobs wrote outside of the sweep's folder."""
     if MAIN not in snapshots:
         return []
     main = {MAIN: snapshots[MAIN]}
@@ -137,10 +142,10 @@ def strays_of_sweep(
     return stray_outputs.stray_warning(found, chdir=chdir)
 
 
-def _strays(
+def _warn_of_strays(
     run: ActiveRun, seen: Mapping[str, Status], read: Iterable[str], *, chdir: bool
 ) -> list[str]:
-    """What the job wrote beside its output directory, in words."""
+    """Warnings of files that the job wrote outside of its output directory."""
     if MAIN not in seen:
         return []
     main = run.code[MAIN]
@@ -158,7 +163,10 @@ def _not_compared(error: Exception) -> str:
 
 
 def foreign_script(script: Path | None, snapshots: Mapping[str, Snapshot]) -> list[str]:
-    """A script that nothing records; none where it is a program that was installed."""
+    """A reason why the code is not exact: the script lies in no recorded repository.
+
+    A program that was installed is none: the environment's packages record it.
+    """
     if script is None or imports.is_installed(str(script)):
         return []
     installed = (sys.prefix, sys.base_prefix, os.path.dirname(sys.executable), getuserbase())
@@ -170,7 +178,7 @@ def foreign_script(script: Path | None, snapshots: Mapping[str, Snapshot]) -> li
 
 
 def foreign_code(root: Path, sources: Iterable[Any], task: Path | None = None) -> list[str]:
-    """What the job reads as code from outside the repository: config folders, an installed task."""
+    """Reasons why the code is not exact: config folders and a task outside of the repository."""
     folders = [Path(source["path"]) for source in sources if source["schema"] == "file"]
     reasons = [
         f"config folder {folder} is outside the repository"
@@ -204,7 +212,7 @@ def early_imports(snapshots: Mapping[str, Snapshot]) -> dict[str, list[str]]:
 def config_files(
     sources: Iterable[Any], choices: Iterable[str], roots: Iterable[str]
 ) -> Iterator[str]:
-    """YAML files of the config folders that lie below a root.
+    """Yield the YAML files in config folders that lie below a repository's root.
 
     In a config folder that is a root itself, those of the groups that were chosen.
     """
@@ -253,7 +261,7 @@ def _reason(kind: str, path: str) -> str:
 
 
 def _loaded_dotenv(snapshots: Mapping[str, Snapshot]) -> list[str]:
-    """The main repository's ``.env``, where a variable has the value that it gives."""
+    """The main repository's ``.env``, if the process has a variable as it stands there."""
     if MAIN not in snapshots:
         return []
     path = snapshots[MAIN].repo.root / ".env"

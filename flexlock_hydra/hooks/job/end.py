@@ -69,8 +69,8 @@ class End:
         return cls(FAILED, error=_failure(error, masker))
 
 
-def watch(told: JobOver) -> None:
-    """Call ``told`` at the end of the Hydra job that this is called from.
+def watch(then: JobOver) -> None:
+    """Call a function at the end of the Hydra job that this is called from, and handle signals.
 
     It gets the exception that ends the job, None where none is in flight. To be called from
     a callback of the job; anywhere else nothing is watched.
@@ -78,7 +78,7 @@ def watch(told: JobOver) -> None:
 
     def end(error: BaseException | None) -> None:
         try:
-            told(error)
+            then(error)
         except Exception as problem:  # as for Hydra's callbacks: what ends the job gets through
             log.warning("the end of a job could not be recorded: %s", problem)
         if not job_frames.jobs_run():
@@ -100,7 +100,7 @@ def finish_job(run: ActiveRun, end: End, options: CallbackOptions, *, closely: b
         KeyboardInterrupt: it came while hashes were waited for; the lock is written.
     """
     warned = len(run.lock.warnings)
-    run.take_up()
+    run.record_used_repos()
     try:
         # Git looks at the code while what is not hashed yet is waited for.
         with code_watch.asked_again(run, closely=closely) as asked:
@@ -143,7 +143,7 @@ def _format_traceback(error: BaseException) -> str:
 
 
 def _safely(render: Callable[[Any], str], value: Any) -> str:
-    """What a user's own ``__str__`` or ``__repr__`` says, or that it raised."""
+    """A value as a user's own ``__str__`` or ``__repr__`` shows it, or that these raised."""
     try:
         return str(render(value))
     except Exception as error:  # the user's code runs here

@@ -22,7 +22,7 @@ from flexlock_hydra.record.model import MAIN, CodeState
 
 @dataclass
 class ExtraRepos:
-    """Repositories by name, and in words what was asked for and is in none."""
+    """Repositories beside the main one by name, and warnings of those that are not recorded."""
 
     repos: dict[str, GitRepo] = field(default_factory=dict)
     installed: set[str] = field(default_factory=set)
@@ -30,8 +30,8 @@ class ExtraRepos:
     warnings: list[str] = field(default_factory=list)
     main: Path | None = None
 
-    def told(self, failed: Mapping[str, str]) -> list[str]:
-        """What of the failures by repository is to be told, of those that anything reads."""
+    def failures_that_matter(self, failed: Mapping[str, str]) -> list[str]:
+        """Of failures by repository, those of repositories that were asked for or imported from."""
         return [
             text
             for name, text in failed.items()
@@ -92,7 +92,7 @@ def unused(snapshots: Mapping[str, Snapshot], installed: Collection[str]) -> set
 
 
 def with_imports(state: CodeState, kept: Snapshot) -> CodeState:
-    """The state with where modules are imported from by now; None is said of one inside main."""
+    """The state with the import paths as they are by now; of one inside main none are kept."""
     if state.import_paths is None:
         return state
     return replace(state, import_paths=tuple(imports.import_paths(kept.repo.root)))

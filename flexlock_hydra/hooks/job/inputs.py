@@ -23,7 +23,10 @@ _CHEAP = 64 * 1024**2
 
 @dataclass(frozen=True)
 class InputLook:
-    """One look at an input, by its number, and what came of it."""
+    """An input that is to be hashed, and its hash once that is known.
+
+    The number tells an answer to an earlier look at the same key from one to this.
+    """
 
     number: int
     key: str
@@ -33,7 +36,7 @@ class InputLook:
 
 @dataclass
 class Inputs:
-    """What is known of a run's inputs, and who finds out the rest.
+    """The inputs of a run and their hashes; what is large is hashed by worker processes.
 
     ``files`` and ``size`` (bytes) are what may still be hashed at once; all the inputs of
     a run share them, so that a thousand small ones do not add up.
@@ -42,38 +45,41 @@ class Inputs:
     files: int = 256
     size: int = 4 * 1024**2
     looks: dict[str, InputLook] = field(default_factory=dict)
-    helpers: dict[bool, HashWorker] = field(default_factory=dict)
+    workers: dict[bool, HashWorker] = field(default_factory=dict)
     number: int = 0
 
     def look(self, key: str, task: HashTask, *, wait: bool) -> HashAnswer | None:
-        """Identify an input; None where that goes on beside the job.
+        """Hash an input; None where that goes on beside the job.
+
+        Args:
+            wait: hash it here, however long that takes.
 
         Raises:
             DataError: it is missing or cannot be read.
         """
         self.number += 1
         look = InputLook(self.number, key, task)
-        answer = None if task.is_url and not wait else self._at_once(task)
+        answer = None if task.is_url and not wait else self._hash_at_once(task)
         if answer is None and wait:
-            answer = _identify_here(task)
+            answer = _identify_with_index(task)
         self.looks[key] = InputLook(look.number, key, task, answer)
         if answer is None:
-            self._helper(task.is_url).ask(look.number, task)
+            self._worker_for(task.is_url).ask(look.number, task)
         elif answer.error:
             raise DataError(answer.error)
         return answer
 
     def forget(self, key: str) -> None:
-        """Want no more of an input."""
+        """Drop an input; a hash of it that comes later is ignored."""
         self.looks.pop(key, None)
 
     def listen(self, found: Callable[[list[tuple[int, HashAnswer]]], None]) -> None:
-        """Call back, from another thread, with what is found beside the job."""
-        for helper in self.helpers.values():
-            helper.listen(found)
+        """Have a function called, from another thread, with each hash that the workers find."""
+        for worker in self.workers.values():
+            worker.listen(found)
 
     def current(self, answers: list[tuple[int, HashAnswer]]) -> list[tuple[str, HashAnswer]]:
-        """What answers say of inputs that still are what was asked for, by their keys."""
+        """Answers of the workers by the inputs' keys; of inputs that were dropped none."""
         by_number = {look.number: look for look in self.looks.values()}
         known = [
             replace(by_number[number], answer=answer)
@@ -84,24 +90,28 @@ class Inputs:
         return [(look.key, answer) for look in known if (answer := look.answer)]
 
     def finish(self, patience: float | None) -> list[tuple[str, HashAnswer | None]]:
-        """Wait some seconds, or as long as it takes, for what is left; then end the helpers.
+        """Wait for the hashes that are missing, then end the workers.
 
-        Returns what is known now and was not before; None for what nobody waited for.
+        Args:
+            patience: seconds to wait; None for as long as it takes.
+
+        Returns:
+            The inputs that had no answer yet by their keys, with None where there still is none.
         """
         try:
-            self._wait(patience)
+            self._wait_for_workers(patience)
         finally:
-            for helper in self.helpers.values():
-                helper.stop()
+            for worker in self.workers.values():
+                worker.stop()
         return [
-            # Where nobody was impatient, the helper must have died.
-            (key, None if patience is not None or task.is_url else self._again(key, task))
+            # Where nobody was impatient, the worker must have died.
+            (key, None if patience is not None or task.is_url else self._hash_here(key, task))
             for key, task in [(look.key, look.task) for look in self.looks.values()]
             if self.looks[key].answer is None
         ]
 
     def changed(self) -> Iterator[tuple[str, str]]:
-        """The inputs that are not what was hashed any more, each with files' names."""
+        """Yield the inputs that are not what was hashed any more, each with names of files."""
         for key, look in self.looks.items():
             found = look.answer and look.answer.summary
             if not found:
@@ -116,7 +126,7 @@ class Inputs:
             if now != found.fingerprint and not self._is_same(look.task, found):
                 yield key, late or "files are gone"
 
-    def _at_once(self, task: HashTask) -> HashAnswer | None:
+    def _hash_at_once(self, task: HashTask) -> HashAnswer | None:
         try:
             found = summarize(
                 Path(task.path),
@@ -130,21 +140,22 @@ class Inputs:
         self.size -= found.size
         return HashAnswer(found)
 
-    def _helper(self, with_packages: bool) -> HashWorker:
-        if with_packages not in self.helpers:
-            self.helpers[with_packages] = HashWorker(str(_index_path()), with_packages)
-        return self.helpers[with_packages]
+    def _worker_for(self, with_packages: bool) -> HashWorker:
+        if with_packages not in self.workers:
+            self.workers[with_packages] = HashWorker(str(_index_path()), with_packages)
+        return self.workers[with_packages]
 
-    def _wait(self, patience: float | None) -> None:
+    def _wait_for_workers(self, patience: float | None) -> None:
+        # The time that files take counts: servers answer meanwhile.
         end = time.monotonic() + URL_PATIENCE
-        if False in self.helpers:
-            self.helpers[False].wait(patience)
-        if True in self.helpers:
+        if False in self.workers:
+            self.workers[False].wait(patience)
+        if True in self.workers:
             left = max(0.0, end - time.monotonic())
-            self.helpers[True].wait(left if patience is None else min(left, patience))
+            self.workers[True].wait(left if patience is None else min(left, patience))
 
-    def _again(self, key: str, task: HashTask) -> HashAnswer:
-        answer = _identify_here(task)
+    def _hash_here(self, key: str, task: HashTask) -> HashAnswer:
+        answer = _identify_with_index(task)
         self.looks[key] = replace(self.looks[key], answer=answer)
         return answer
 
@@ -152,7 +163,7 @@ class Inputs:
         """Whether only stats changed (a new link to a file, its mode), as far as is cheap."""
         if found.size > _CHEAP:
             return False
-        again = _identify_here(task).summary
+        again = _identify_with_index(task).summary
         return again is not None and again.md5 == found.md5
 
 
@@ -171,7 +182,7 @@ def _index_path() -> Path:
     return index_path()
 
 
-def _identify_here(task: HashTask) -> HashAnswer:
+def _identify_with_index(task: HashTask) -> HashAnswer:
     from flexlock_hydra.capture.data.hash_index import HashIndex
 
     with HashIndex.open(_index_path()) as index:

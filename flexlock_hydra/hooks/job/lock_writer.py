@@ -1,10 +1,10 @@
-"""The lock of a run in progress, the file that it is written to, and its parts without secrets."""
+"""The lock of a run in progress, its file, and its parts without secrets."""
 
 from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -16,11 +16,11 @@ from flexlock_hydra.record.model import PARTIAL, CodeState, DataEntry, Job, RunL
 
 @dataclass(eq=False, kw_only=True)
 class WrittenLock:
-    """A lock as it is known so far; what others may write at the same time is left alone.
+    """A lock as far as it is known, and its file; safe to use from several threads.
 
     Args:
         folder: the output directory.
-        masker: takes secrets out of what is said.
+        masker: takes secrets out of the warnings.
     """
 
     folder: Path
@@ -36,7 +36,7 @@ class WrittenLock:
         return self.folder / layout.LOCK
 
     def warn(self, *texts: str) -> None:
-        """Name what could not be recorded, each thing once."""
+        """Add warnings to the lock, each text once, without secrets."""
         masked = [self.masker.text(text) for text in texts]
         with self.mutex:
             self.lock = replace(
@@ -46,7 +46,7 @@ class WrittenLock:
     def code_differs(
         self, name: str, reasons: Iterable[str], completeness: str = PARTIAL
     ) -> None:
-        """Name what the job read as code and the snapshot of a repository does not hold."""
+        """Add reasons why the recorded code of a repository is not all that the job read."""
         with self.mutex:
             state = self.lock.repos.get(name)
             if state is not None:
@@ -54,12 +54,16 @@ class WrittenLock:
                 self.lock = replace(self.lock, repos={**self.lock.repos, name: state})
 
     def write(self) -> None:
-        """Write the lock as it is now; aside, where a later run has taken the folder."""
+        """Write the lock; under another name, where a later run has taken the folder.
+
+        Raises:
+            OSError: the folder cannot be written to.
+        """
         with self.mutex:
             self.folder.mkdir(parents=True, exist_ok=True)  # the task may have removed it
             with lockfile.alone(self.folder):
-                place = self._place()  # first: it may add warnings to the lock
-                lockfile.write(self.lock, place)
+                path = self._path_to_write()  # first: it may add warnings to the lock
+                lockfile.write(self.lock, path)
             self.saved = self.lock
 
     def owns_folder(self) -> bool:
@@ -67,25 +71,41 @@ class WrittenLock:
         head = lockfile.read_head(self.path)
         return head[1] == self.lock.run.id if head else not self.path.exists()
 
-    def _place(self) -> Path:
-        """Where the lock goes; that of an earlier run is moved aside: nothing is overwritten."""
+    def _path_to_write(self) -> Path:
+        """Where the lock goes; a lock of another run that stands there is left whole."""
         if self.saved is None:
-            self._supersede()
+            aside = move_aside(
+                self.path, lambda path: lockfile.read_lock(path).run.id, layout.superseded_lock
+            )
+            if aside is not None:
+                self.warn(f"an earlier run wrote here: its lock is now {aside.name}")
         elif not self.owns_folder():
             self.warn("a later run writes to the same folder: the outputs are of both")
             return self.folder / layout.superseded_lock(self.lock.run.id)
         return self.path
 
-    def _supersede(self) -> None:
-        if not self.path.exists():
-            return
-        try:
-            old = lockfile.read_lock(self.path).run.id
-        except LockError:
-            old = layout.new_run_id()
-        aside = self.folder / layout.superseded_lock(old)
-        os.replace(self.path, aside)
-        self.warn(f"an earlier run wrote here: its lock is now {aside.name}")
+
+def move_aside(
+    path: Path, read_id: Callable[[Path], str], name_of: Callable[[str], str]
+) -> Path | None:
+    """Move the lock of an earlier run or sweep aside, so that nothing is overwritten.
+
+    Args:
+        read_id: reads the id from a lock; one that it cannot read gets a new id.
+        name_of: what a lock that is moved aside is called, by its id.
+
+    Returns:
+        Where the lock is now; None where there was none.
+    """
+    if not path.exists():
+        return None
+    try:
+        old = read_id(path)
+    except LockError:
+        old = layout.new_run_id()
+    aside = path.with_name(name_of(old))
+    os.replace(path, aside)
+    return aside
 
 
 def masked_code(code: CodeState, masker: Masker) -> CodeState:
@@ -95,14 +115,14 @@ def masked_code(code: CodeState, masker: Masker) -> CodeState:
 
 
 def masked_entry(entry: DataEntry, masker: Masker) -> DataEntry:
-    """An input without secrets, where it could not be recorded; else its path is needed."""
+    """An input without secrets, where it could not be recorded; else its path must stay true."""
     if entry.error is None:
         return entry
     return replace(entry, path=masker.text(entry.path), error=masker.text(entry.error))
 
 
 def masked_job(job: Job, masker: Masker) -> Job:
-    """A job without secrets in what it was asked for."""
+    """A job without secrets in its overrides, choices, config sources, arguments and patterns."""
     overrides, command = job.overrides, job.command
     return replace(
         job,

@@ -31,7 +31,7 @@ class OutputFolder:
     found: DataSummary | None = None
 
     def observe(self) -> tuple[Outputs, tuple[str, ...]]:
-        """Hash the files; the section of the lock, and what it does not hold in words.
+        """Hash the files; the lock's section of outputs, and warnings of what is not in it.
 
         Raises:
             DataError: something there cannot be read.

@@ -23,7 +23,7 @@ _forks_are_noticed = False
 
 
 def enter_run(run: ActiveRun) -> None:
-    """Make a run the one that is told of paths; should nobody end it, the process's exit does."""
+    """Make a run the one that paths are recorded in; the exit ends it, should nobody before."""
     _register_exit()
     tracking.enter_sink(run)
 
@@ -36,7 +36,10 @@ def at_exit(function: Callable[[], None]) -> None:
 
 
 def catch_signals() -> None:
-    """Handle what would end the process now, only where it does and Python lets us."""
+    """Handle the signals that would kill the process, for as long as a job runs.
+
+    Only where nobody else handles them, and in the main thread: elsewhere Python refuses.
+    """
     global _forks_are_noticed
     if threading.current_thread() is not threading.main_thread():
         return
@@ -49,7 +52,7 @@ def catch_signals() -> None:
 
 
 def release_signals() -> None:
-    """Give back the handlers that are still ours."""
+    """Put the default handlers back, where nobody put another in the place of ours since."""
     if threading.current_thread() is threading.main_thread():
         for number in _caught():
             if signal.getsignal(number) is _on_signal:
@@ -93,7 +96,7 @@ def _register_exit() -> None:
 
 
 def _at_exit() -> None:
-    """A run that nobody ended was cut off; late writers may have added to an ended one."""
+    """End the runs that nobody ended, and look again at those that something may have added to."""
     _interrupt()
     for run in late_writers:
         if run.owner.pid == os.getpid():
@@ -103,6 +106,6 @@ def _at_exit() -> None:
 
 
 def _interrupt() -> None:
-    """Every run in progress ends here and now."""
+    """End every run in progress as interrupted."""
     for run in active_runs():
         run.finish(INTERRUPTED)

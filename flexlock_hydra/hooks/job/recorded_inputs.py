@@ -11,7 +11,7 @@ from flexlock_hydra.capture.data.paths import Places
 from flexlock_hydra.errors import DataError
 from flexlock_hydra.hooks.job.lock_writer import WrittenLock, masked_entry
 from flexlock_hydra.hooks.rerun.notes import Relocation
-from flexlock_hydra.record.model import COMPLETED, FAILED, INTERRUPTED, RUNNING
+from flexlock_hydra.record.model import COMPLETED, FAILED, INTERRUPTED, RUNNING, DataEntry
 
 if TYPE_CHECKING:  # loaded where there is something to hash
     from flexlock_hydra.capture.data.digest import Digest
@@ -37,20 +37,20 @@ class RecordedInputs(WrittenLock):
     scanning: bool = False
     """Whether the config is being walked: then no path is computed anew."""
     looked: Inputs | None = None
-    """The inputs, where there are any."""
+    """:attr:`inputs`, None before the first one."""
     cut_off: bool = False
     """Whether Ctrl-C ended the wait for hashes."""
 
     @property
     def inputs(self) -> Inputs:
-        """What is known of the inputs, and who finds out the rest."""
+        """The inputs that are hashed now or beside the job, made where the first one is named."""
         from flexlock_hydra.hooks.job.inputs import Inputs
 
         self.looked = self.looked or Inputs()
         return self.looked
 
     def see(self, given: str, name: str | None, config_key: str, original: Any = None) -> Any:
-        """Record a path that the config names, once; then return it as given.
+        """Record a path that the config names, once; then return ``original``, else the path.
 
         In a rerun elsewhere, a path of the original machine becomes its place here.
 
@@ -59,17 +59,21 @@ class RecordedInputs(WrittenLock):
         """
         moved = self.relocate(given, config_key)
         with self.mutex:
-            if not self._knows(moved, name, config_key):
+            if not self._is_recorded(moved, name, config_key):
                 self.add_data(self._free_key(moved, name, config_key), moved, config_key)
                 if not self.scanning:
                     self.write()
             self._raise_if_strict(moved)
-        if moved != given:
-            return moved
-        return given if original is None else original
+        return moved if moved != given or original is None else original
 
     def add_data(self, key: str, given: str, config_key: str | None = None) -> None:
-        """Put an input and its predecessors into the lock; what is large is hashed later."""
+        """Put an input and its predecessors into the lock; what is large is hashed beside the job.
+
+        Args:
+            key: of the entry; one that stands there already is replaced.
+            given: the path as the user writes it.
+            config_key: the key of the config that names it.
+        """
         from flexlock_hydra.capture.data.entry import describe
         from flexlock_hydra.capture.data.hash_worker import HashAnswer
         from flexlock_hydra.hooks.job.inputs import lies_inside
@@ -77,6 +81,7 @@ class RecordedInputs(WrittenLock):
         with self.mutex:
             self.drop_data(key)
             recorded, task = describe(given, self.places, config_key, time.time_ns())
+            # Nobody ends a run that is recorded as completed, so there is no later to hash in.
             wait = self.lock.run.status != RUNNING or (self.raise_on_data and bool(task.parts))
             try:
                 answer = self.inputs.look(key, task, wait=wait)
@@ -85,14 +90,14 @@ class RecordedInputs(WrittenLock):
                     self.add_prevs(task.path, via=key, found=known)
             except DataError as error:
                 answer = HashAnswer(error=str(error))
-            self.lock = replace(self.lock, data={**self.lock.data, key: recorded})
+            self._set_entry(key, recorded)
             if answer is not None:
-                self._record(key, answer)
+                self._complete(key, answer)
             if lies_inside(self.folder, task):
                 self.warn(f"data {key}: the job's own output directory lies inside of it")
 
     def drop_data(self, key: str) -> None:
-        """Take an entry and what it alone led to out of the lock."""
+        """Take an input, and predecessors that no other input leads to, out of the lock."""
         with self.mutex:
             if self.looked is not None:
                 self.looked.forget(key)
@@ -104,7 +109,12 @@ class RecordedInputs(WrittenLock):
                 self.lock = replace(self.lock, data=data, prevs=prevs)
 
     def add_prevs(self, given: str, via: str, found: Digest | None = None) -> bool:
-        """Put the runs that a path comes from into the graph; whether there are any."""
+        """Record the runs that wrote a path as predecessors; whether there are any.
+
+        Args:
+            via: the key of the input that leads to them.
+            found: the hash of what lies there, where it is known already.
+        """
         from flexlock_hydra.capture.lineage import find_locks
 
         path = self.places.locate(given)
@@ -122,18 +132,18 @@ class RecordedInputs(WrittenLock):
         return trace.direct > 0
 
     def write(self) -> None:
-        """Write the lock as it is now, and listen to what is hashed beside the job."""
+        """Write the lock as it is now; from then on, whenever a hash comes from beside the job."""
         with self.mutex:
             super().write()
             if self.looked is not None:
-                self.looked.listen(self._answered)
+                self.looked.listen(self._on_answers)
 
-    def _record(self, key: str, answer: HashAnswer) -> None:
+    def _complete(self, key: str, answer: HashAnswer) -> None:
         """Complete an entry with what is known of it now."""
         from flexlock_hydra.capture.data.entry import filled
 
         entry = masked_entry(filled(self.lock.data[key], answer), self.masker)
-        self.lock = replace(self.lock, data={**self.lock.data, key: entry})
+        self._set_entry(key, entry)
         if entry.error:
             self.warn(f"data {key}: {entry.error}")
         if answer.summary:
@@ -144,16 +154,19 @@ class RecordedInputs(WrittenLock):
                     f"{answer.summary.late}"
                 )
 
-    def _answered(self, answers: list[tuple[int, HashAnswer]]) -> None:
-        """Hashes came from beside the job: a job that is killed later still has them."""
+    def _set_entry(self, key: str, entry: DataEntry) -> None:
+        self.lock = replace(self.lock, data={**self.lock.data, key: entry})
+
+    def _on_answers(self, answers: list[tuple[int, HashAnswer]]) -> None:
+        """Write hashes that a worker found: a job that is killed later still has them."""
         with self.mutex:
             for key, answer in self.inputs.current(answers):
-                self._record(key, answer)
+                self._complete(key, answer)
             with contextlib.suppress(OSError):  # the write at the job's end shows what is wrong
                 self.write()
 
-    def _end_inputs(self, status: str) -> None:
-        """Wait for hashes, and look for changes.
+    def end_inputs(self, status: str) -> None:
+        """Complete the entries that still lack a hash, and name inputs that changed meanwhile.
 
         A completed job waits as long as it takes, a failed one not very long, and one
         that was cut off not at all.
@@ -166,10 +179,11 @@ class RecordedInputs(WrittenLock):
         try:
             late = self.looked.finish(patience)
         except KeyboardInterrupt:
+            # What is not hashed by now is named as such: Ctrl-C ends the wait, not the record.
             late, self.cut_off = self.looked.finish(0.0), True
         for key, answer in late:
             if answer is not None:
-                self._record(key, answer)
+                self._complete(key, answer)
             elif self.lock.data[key].is_url:
                 self.warn(f"data {key}: no answer in time from {self.lock.data[key].path}")
             else:
@@ -178,8 +192,8 @@ class RecordedInputs(WrittenLock):
             for key, names in self.looked.changed():
                 self.warn(f"data {key} changed during the job, its hash is of the start: {names}")
 
-    def _knows(self, given: str, name: str | None, config_key: str) -> bool:
-        """Whether a path stands under its key already, be it numbered."""
+    def _is_recorded(self, given: str, name: str | None, config_key: str) -> bool:
+        """Whether the lock has a path under its key already, or under the key with a number."""
         path = self.places.written(given)
         return any(
             kept.path == path
@@ -212,7 +226,4 @@ class RecordedInputs(WrittenLock):
         path = self.places.written(given)
         for key, kept in self.lock.data.items():
             if kept.path == path and kept.error:
-                raise DataError(
-                    f"data {key}: {kept.error}",
-                    hint=MISSING_DATA_HINT,
-                )
+                raise DataError(f"data {key}: {kept.error}", hint=MISSING_DATA_HINT)

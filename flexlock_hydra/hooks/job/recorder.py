@@ -18,15 +18,10 @@ from flexlock_hydra.hooks.config import tracking
 from flexlock_hydra.hooks.config.options import CallbackOptions, Strict
 from flexlock_hydra.hooks.config.survey import named_data
 from flexlock_hydra.hooks.hydra_internals.job_frames import config_of_task, returned_or_raised
-from flexlock_hydra.hooks.job import code_watch
+from flexlock_hydra.hooks.job import code_watch, job_view
 from flexlock_hydra.hooks.job.active_run import ActiveRun, Bystander, active
 from flexlock_hydra.hooks.job.end import End, finish_job, log_warnings, watch
-from flexlock_hydra.hooks.job.job_view import (
-    JobView,
-    config_sources,
-    output_dir_of,
-    runs_in_output_dir,
-)
+from flexlock_hydra.hooks.job.job_view import JobView, config_sources, output_dir_of
 from flexlock_hydra.hooks.job.recorded_inputs import MISSING_DATA_HINT
 from flexlock_hydra.hooks.job.start import (
     Start,
@@ -95,8 +90,7 @@ class Recorder:
         try:
             sweep.begin_sweep(self.sweep, config, self.masker)
         except OSError as error:
-            reason = f"{layout.SWEEP_LOCK} not written: {error}"
-            self.start = replace(self.start, warnings=(*self.start.warnings, reason))
+            self.start = self.start.warned(f"{layout.SWEEP_LOCK} not written: {error}")
 
     def multirun_end(self, config: DictConfig) -> None:
         """Write the sweep's own lock, built from those of its jobs.
@@ -110,7 +104,7 @@ class Recorder:
             error = sys.exc_info()[1]
             failed = FAILED if isinstance(error, Exception) else INTERRUPTED
             code = self.start.code if self.start else {}
-            folder, chdir = Path(self.sweep.dir), runs_in_output_dir(config)
+            folder, chdir = Path(self.sweep.dir), job_view.runs_in_output_dir(config)
             strays = code_watch.strays_of_sweep(code, folder, chdir=chdir)
             sweep.end_sweep(
                 self.sweep, failed if error else COMPLETED, map(self.masker.text, strays)
@@ -155,15 +149,14 @@ class Recorder:
         finish_job(run, end, self.options, closely=self.sweep is None)
 
     def _fix(self, rerun: Rerun, config: DictConfig) -> None:
-        """Run from the recorded values: no resolver says anything else."""
+        """Put the recorded values into the config of a rerun that was asked to run from them."""
         masked = config_check.fix(rerun, config, _NOT_THE_TASKS)
         gaps = f", but for secrets: {', '.join(masked)}" if masked else ""
-        reason = f"run from the resolved config of {rerun.parent}{gaps}"
         if self.start is not None:
-            self.start = replace(self.start, warnings=(*self.start.warnings, reason))
+            self.start = self.start.warned(f"run from the resolved config of {rerun.parent}{gaps}")
 
     def _start_of(self, job: JobView) -> Start:
-        """What the main process saw, or where no hook ran there, what is here now."""
+        """What the main process saw; where no hook ran there, what is here now."""
         folder = job.output_dir
         start = self.start or self._observe(job.config, folder, job.sources, job.rerun)
         if MAIN not in start.repos and job.task_file is not None:
@@ -191,7 +184,7 @@ class Recorder:
             reason = f"{run.path} cannot be written: {error.strerror}"
             if self.options.strict is Strict.all:
                 tracking.leave_sink(run)
-                _refuse(
+                _stop_process(
                     reason,
                     "Free space or change its permissions, choose another hydra.run.dir or "
                     "hydra.sweep.dir, or run with hydra.callbacks.flexlock.strict=code",
@@ -238,13 +231,13 @@ class Recorder:
         reasons = [*self.start.warnings, *gaps]
         exact = all(each.completeness == EXACT for each in states.values())
         if self.start.warnings or MAIN not in states or not exact:
-            _refuse(
+            _stop_process(
                 f"the code cannot be recorded exactly: {'; '.join(reasons)}",
                 "Commit or remove what is named, or run with hydra.callbacks.flexlock.strict=off",
             )
 
     def _refuse_missing_data(self, run: ActiveRun) -> None:
-        """Under ``strict=all``, before a single job runs; in a sweep that job alone fails.
+        """Under ``strict=all``, end a single job before it runs; in a sweep that job alone fails.
 
         There the resolver raises inside the task: an exit would end the whole sweep.
         """
@@ -254,11 +247,11 @@ class Recorder:
         if gaps:
             reason = "; ".join(gaps)
             self._finish(run, End.by_error(DataError(reason), run.masker))
-            _refuse(reason, MISSING_DATA_HINT)
+            _stop_process(reason, MISSING_DATA_HINT)
 
 
 def _with_gaps(start: Start, sources: Iterable[Mapping[str, Any]], task: Path | None) -> Start:
-    """The start with code named that comes from outside the repository."""
+    """The start with reasons why its code is not exact: config folders, a task from elsewhere."""
     main = start.repos.get(MAIN)
     if main is None:
         return start
@@ -267,12 +260,12 @@ def _with_gaps(start: Start, sources: Iterable[Mapping[str, Any]], task: Path | 
 
 
 def _hand_on_draws(config: DictConfig) -> None:
-    """Let the task see the values that were recorded, of resolvers that are called but once."""
+    """Give the task's config the values of cached resolvers, so that it sees what was recorded."""
     to_task = config_of_task()
     if isinstance(to_task, DictConfig):
         OmegaConf.copy_cache(config, to_task)
 
 
-def _refuse(reason: str, hint: str) -> NoReturn:
+def _stop_process(reason: str, hint: str) -> NoReturn:
     sys.stderr.write(f"flexlock-hydra: {reason}\n{hint}\n")
-    raise SystemExit(2)
+    raise SystemExit(2)  # an Exception would become a warning of Hydra's, and the job would run

@@ -26,8 +26,8 @@ from flexlock_hydra.hooks.config.survey import Survey, survey, undisturbed
 from flexlock_hydra.hooks.hydra_internals.app_start import is_in_launch
 from flexlock_hydra.hooks.job import code_watch, extra_repos
 from flexlock_hydra.hooks.job.active_run import ActiveRun
-from flexlock_hydra.hooks.job.lock_writer import masked_code, masked_entry, masked_job
 from flexlock_hydra.hooks.job.job_view import JobView
+from flexlock_hydra.hooks.job.lock_writer import masked_code, masked_entry, masked_job
 from flexlock_hydra.hooks.job.process_exit import enter_run
 from flexlock_hydra.hooks.job.unmarked_inputs import warn_unmarked
 from flexlock_hydra.hooks.rerun.notes import Rerun
@@ -35,16 +35,8 @@ from flexlock_hydra.ports.git.ask import Ahead
 from flexlock_hydra.ports.git.repo import GitRepo
 from flexlock_hydra.record import layout, lockfile
 from flexlock_hydra.record.codec import Json
-from flexlock_hydra.record.model import (
-    COMPLETED,
-    MAIN,
-    RUNNING,
-    CodeState,
-    Command,
-    Job,
-    Run,
-    RunLock,
-)
+from flexlock_hydra.record.model import COMPLETED, MAIN, RUNNING, CodeState, Command, Job
+from flexlock_hydra.record.model import Run, RunLock
 
 
 @dataclass(frozen=True)
@@ -60,6 +52,10 @@ class Start:
     installed: frozenset[str] = frozenset()
     """Names of repositories that count where something was imported from them."""
 
+    def warned(self, reason: str) -> Start:
+        """The start with one more warning for each lock."""
+        return replace(self, warnings=(*self.warnings, reason))
+
     @property
     def repos_read(self) -> dict[str, CodeState]:
         """The repositories without those of editable installs that nothing was imported from."""
@@ -74,12 +70,14 @@ def observe_start(
     editable: bool = True,
     ahead: Ahead | None = None,
 ) -> Start:
-    """The command, and the code as it is now.
+    """What the main process sees before any job: its command line, and the code as it is now.
+
+    What git cannot answer becomes a warning: a job runs where nothing can be recorded, too.
 
     Args:
         repos: further repositories, name -> a folder in each.
         editable: also those of editable installs.
-        ahead: a look at the repository of the cwd that was asked for already.
+        ahead: the status of the repository of the cwd, where git was asked for it already.
     """
     cwd = Path.cwd()
     main = _main_file()
@@ -103,20 +101,20 @@ def observe_start(
     if MAIN in states:
         states[MAIN] = states[MAIN].with_reasons(code_watch.foreign_script(main, snapshots))
     return Start(
-        command=_command(cwd, main, root),
+        command=_main_command(cwd, main, root),
         cwd=str(cwd),
         root=str(root),
         repos=states,
-        warnings=(*warnings, *others.warnings, *others.told(failed)),
+        warnings=(*warnings, *others.warnings, *others.failures_that_matter(failed)),
         code=snapshots,
         installed=frozenset(others.installed),
     )
 
 
 def bystander_start() -> Start:
-    """The command alone: another process of the same run observes the code."""
+    """The start of a process that records nothing: the command, without the code."""
     cwd = Path.cwd()
-    return Start(_command(cwd, _main_file(), cwd), str(cwd), str(cwd), {})
+    return Start(_main_command(cwd, _main_file(), cwd), str(cwd), str(cwd), {})
 
 
 def is_bystander(folder: Path | None = None) -> bool:
@@ -138,7 +136,10 @@ def is_bystander(folder: Path | None = None) -> bool:
 
 
 def observe_task(start: Start, source: Path, scope: Scope) -> Start:
-    """The task's own repository, where neither the script nor the cwd lies in one."""
+    """The start with the repository of the task's file, if there is one, as the main repository.
+
+    For a task whose script and cwd lie in none: a worker, an installed program that starts it.
+    """
     if "site-packages" in source.parts:
         return start
     try:
@@ -196,7 +197,7 @@ def begin_run(
         job=job,
         repos=start.repos_read,
         environment=capture_environment(
-            places.root, read.union(variables), masker, _folders(start)
+            places.root, read.union(variables), masker, _lock_file_folders(start)
         ),
         warnings=start.warnings,
     )
@@ -211,10 +212,11 @@ def begin_run(
         code=start.code,
         idle={name: state for name, state in start.repos.items() if name not in lock.repos},
     )
-    enter_run(run)
+    enter_run(run)  # before the config is resolved: its resolvers tell the active run
     resolved = None if config is None else _record_config(run, found, save_config, rerun)
+    # After the config is resolved: a secret is told by its value, wherever else it stands.
     run.masker = masker.learn(found.unresolved, resolved)
-    _mask(run)
+    _mask_lock(run)
     warn_unmarked(run, found, resolved)
     return run
 
@@ -222,7 +224,7 @@ def begin_run(
 def _record_config(
     run: ActiveRun, found: Survey, save_config: SaveConfig, rerun: Rerun
 ) -> Json:
-    """Track the config's data and put the config into the lock; it as resolved."""
+    """Record the data that the config names, and the config; return the config as resolved."""
     run.scanning = True
     try:
         for name, (given, key) in rerun.data.items():
@@ -247,8 +249,8 @@ def _resolve_config(run: ActiveRun, found: Survey, save_config: SaveConfig) -> J
     return resolved
 
 
-def _mask(run: ActiveRun) -> None:
-    """Take secrets out of everything that came from the user's side."""
+def _mask_lock(run: ActiveRun) -> None:
+    """Take secrets out of all of the lock that the user's config, command or code gave."""
     masker, lock = run.masker, run.lock
     config, unresolved = masker.mask([lock.config, lock.unresolved])
     run.lock = replace(
@@ -270,13 +272,13 @@ def _mask(run: ActiveRun) -> None:
             run.warn(f"the name of {what} shows a secret, and cannot be masked: {masked}")
 
 
-def _folders(start: Start) -> tuple[Path, ...]:
+def _lock_file_folders(start: Start) -> tuple[Path, ...]:
     """Where a project may keep its lock files: around the cwd and the script."""
     file = start.command.file
     return (Path(start.cwd), *([Path(start.root, file).parent] if file else []))
 
 
-def _command(cwd: Path, main: Path | None, root: Path) -> Command:
+def _main_command(cwd: Path, main: Path | None, root: Path) -> Command:
     spec = getattr(sys.modules.get("__main__"), "__spec__", None)
     return Command(
         executable=sys.executable,

@@ -16,6 +16,7 @@ from flexlock_hydra.capture.lineage import sweep_jobs
 from flexlock_hydra.capture.secrets.masker import Masker
 from flexlock_hydra.errors import LockError
 from flexlock_hydra.hooks.config.survey import to_plain
+from flexlock_hydra.hooks.job.lock_writer import move_aside
 from flexlock_hydra.hooks.job.process_exit import at_exit
 from flexlock_hydra.record import layout, lockfile
 from flexlock_hydra.record.model import COMPLETED, INTERRUPTED, RUNNING, Sweep
@@ -28,7 +29,7 @@ _open: dict[str, SweepLock] = {}
 
 
 def begin_sweep(identity: Sweep, config: DictConfig, masker: Masker) -> None:
-    """Write the lock of a sweep that starts; an earlier one in its folder is moved aside.
+    """Write the lock of a sweep that starts; that of an earlier sweep in its folder is moved aside.
 
     Raises:
         OSError: the folder cannot be written to.
@@ -48,7 +49,11 @@ def begin_sweep(identity: Sweep, config: DictConfig, masker: Masker) -> None:
     )
     folder.mkdir(parents=True, exist_ok=True)
     with lockfile.alone(folder):
-        _supersede(folder / layout.SWEEP_LOCK)
+        move_aside(
+            folder / layout.SWEEP_LOCK,
+            lambda path: read_sweep_lock(path).id,
+            layout.superseded_sweep_lock,
+        )
         lockfile.write(lock, folder / layout.SWEEP_LOCK)
     _open[identity.dir] = lock
     at_exit(_cut_off)
@@ -74,13 +79,13 @@ def end_sweep(identity: Sweep, status: str = COMPLETED, warnings: Iterable[str] 
     )
     try:
         with lockfile.alone(folder):
-            lockfile.write(seen, _own_path(folder, lock.id))
+            lockfile.write(seen, _path_at_end(folder, lock.id))
     except OSError as error:  # there is no record left that could name it
         log.warning("%s of %s not written: %s", layout.SWEEP_LOCK, folder, error)
 
 
 def _cut_off() -> None:
-    """Hydra 1.3 does not say that a sweep ended when one of its jobs failed."""
+    """End the sweeps that are open at exit: Hydra 1.3 calls no hook where a job failed."""
     for folder, lock in list(_open.items()):
         if lock.process.pid == os.getpid():
             end_sweep(Sweep(id=lock.id, dir=folder), INTERRUPTED)
@@ -91,18 +96,8 @@ def _choice(choices: Mapping[str, Any], name: str) -> str | None:
     return None if choice is None else str(choice)
 
 
-def _supersede(path: Path) -> None:
-    if not path.exists():
-        return
-    try:
-        old = read_sweep_lock(path).id
-    except LockError:
-        old = layout.new_run_id()
-    os.replace(path, path.with_name(layout.superseded_sweep_lock(old)))
-
-
-def _own_path(folder: Path, sweep_id: str) -> Path:
-    """Where the lock of a sweep stands: aside, where a later sweep has taken the folder."""
+def _path_at_end(folder: Path, sweep_id: str) -> Path:
+    """Where the lock of a sweep that ends goes: aside, where a later sweep has taken the folder."""
     path = folder / layout.SWEEP_LOCK
     try:
         if read_sweep_lock(path).id == sweep_id:

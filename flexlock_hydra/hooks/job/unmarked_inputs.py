@@ -52,7 +52,7 @@ Test = Callable[[str], bool]
 
 
 @dataclass(frozen=True)
-class Named:
+class NamedPath:
     """A path that the config names: its key, as it is written there, relative to the root."""
 
     key: str
@@ -61,7 +61,12 @@ class Named:
 
 
 def warn_unmarked(run: ActiveRun, found: Survey, resolved: Json) -> None:
-    """One warning in the lock for all such paths, none where there are none."""
+    """Warn in the lock, once, of all paths in the config that may be inputs and are not recorded.
+
+    Args:
+        found: the config before it was resolved.
+        resolved: the same as plain data.
+    """
     main = run.code.get(MAIN)
     if main is None:
         return
@@ -76,7 +81,7 @@ def warn_unmarked(run: ActiveRun, found: Survey, resolved: Json) -> None:
         run.warn(_in_words(unrecorded))
 
 
-def _in_words(unrecorded: list[Named]) -> str:
+def _in_words(unrecorded: list[NamedPath]) -> str:
     few, first = Few(), unrecorded[0]
     for each in unrecorded:
         few.add(f"{each.key} ({each.path})")
@@ -89,12 +94,12 @@ def _in_words(unrecorded: list[Named]) -> str:
 
 def _candidates(
     run: ActiveRun, main: Snapshot, texts: Mapping[str, str], resolved: Json
-) -> list[Named]:
+) -> list[NamedPath]:
     """Existing paths below the root that may be inputs and are none yet, each once."""
-    root, named = main.repo.root, dict[str, Named]()
-    is_known = _known(run, main)
+    root, named = main.repo.root, dict[str, NamedPath]()
+    is_known = _recorded_test(run, main)
     config = resolved if isinstance(resolved, (dict, list)) else {}
-    for key, value in _strings(config, "", _path_test(root, run.places.original_cwd)):
+    for key, value in _strings_passing(config, "", _path_test(root, run.places.original_cwd)):
         path = os.path.relpath(run.places.locate(value), root).replace(os.sep, "/")
         if not _may_be_read(key, value, path, root) or is_known(path):
             continue
@@ -102,13 +107,13 @@ def _candidates(
         if os.path.isabs(text):  # what the code computed: elsewhere it is another one
             text = os.path.relpath(text, run.places.original_cwd).replace(os.sep, "/")
         if path not in named or _REFERENCE.fullmatch(named[path].text):
-            named[path] = Named(key, text, path)
+            named[path] = NamedPath(key, text, path)
     inside = drift.by_repo(run.code, [f"{root}{os.sep}{path}" for path in named])[MAIN]
     return [each for path, each in named.items() if path in inside]
 
 
 def _path_test(root: Path, cwd: Path) -> Test:
-    """Tells without asking the file system which texts may lead below the root."""
+    """A test of which texts may lead below the root, cheap: nearly all texts are no paths."""
     heads, prefix = {".", "..", *(entry.name for entry in _entries(cwd))}, f"{root}{os.sep}"
 
     def test(text: str) -> bool:
@@ -118,7 +123,7 @@ def _path_test(root: Path, cwd: Path) -> Test:
     return test
 
 
-def _strings(value: Json, key: str, test: Test) -> Iterator[tuple[str, str]]:
+def _strings_passing(value: Json, key: str, test: Test) -> Iterator[tuple[str, str]]:
     """The strings of a config that pass a test, with their full keys."""
     is_list = isinstance(value, list)
     for name, each in enumerate(value) if is_list else value.items():
@@ -126,7 +131,7 @@ def _strings(value: Json, key: str, test: Test) -> Iterator[tuple[str, str]]:
             if test(each):
                 yield _inside(key, name, is_list), each
         elif isinstance(each, (dict, list)):
-            yield from _strings(each, _inside(key, name, is_list), test)
+            yield from _strings_passing(each, _inside(key, name, is_list), test)
 
 
 def _inside(key: str, name: str | int, is_list: bool) -> str:
@@ -147,8 +152,8 @@ def _may_be_read(key: str, value: str, path: str, root: Path) -> bool:
     return not place.is_dir() or not (to_write or not _files_in(place))
 
 
-def _known(run: ActiveRun, main: Snapshot) -> Test:
-    """Tells which paths are inputs or outputs, lie in one, or hold one."""
+def _recorded_test(run: ActiveRun, main: Snapshot) -> Test:
+    """A test of which paths are recorded inputs or outputs, lie in one, or hold one."""
     root = main.repo.root
     inputs = [root / each.path for each in run.lock.data.values() if not each.is_url]
     known = (run.folder, *main.scope.folders, *inputs)
@@ -157,8 +162,8 @@ def _known(run: ActiveRun, main: Snapshot) -> Test:
     return lambda path: is_known(path) or any(each.startswith(f"{path}/") for each in places)
 
 
-def _unrecorded(main: Snapshot, candidates: list[Named]) -> list[Named]:
-    """Those that git ignores, or that the snapshot says are left out; one question to git."""
+def _unrecorded(main: Snapshot, candidates: list[NamedPath]) -> list[NamedPath]:
+    """The paths that git ignores, or that the snapshot left out; git is asked once for all."""
     asked = {each.path: _probes(main.repo.root, each.path) for each in candidates}
     ignored = ignored_paths(main.repo, [*chain(*asked.values())])
     left_out = [text.removeprefix("untracked ") for text in main.state.reasons]
@@ -177,7 +182,7 @@ def _mostly(ignored: Iterable[bool]) -> bool:
 
 
 def _probes(root: Path, path: str) -> list[str]:
-    """The path, of a folder some names in it too; git looks at nothing beyond a link."""
+    """What git is asked of a path: itself, and some files in it; a link above it in its place."""
     place = root
     for part in Path(path).parts:
         place /= part

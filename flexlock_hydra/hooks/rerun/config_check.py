@@ -45,20 +45,23 @@ class ConfigDifference:
         return "".join(parts).removeprefix(".").replace("the choice of.", "the choice of ")
 
     def __str__(self) -> str:
-        return f"{self.key}: recorded {_shown(self.old)}, now {_shown(self.new)}"
+        return f"{self.key}: recorded {_shown_value(self.old)}, now {_shown_value(self.new)}"
 
 
 def require(rerun: Rerun, config: DictConfig, without: Collection[str]) -> None:
-    """Refuse a config that is not the recorded one; ``without`` are keys of Hydra's.
+    """Refuse a config that is not the recorded one; print what differs.
+
+    Args:
+        without: keys of the config that are Hydra's.
 
     Raises:
         OtherConfigError: it is another.
     """
-    found = [*_differences(rerun, config, without), *_other_choices(rerun, config)]
+    found = [*_unasked_differences(rerun, config, without), *_other_choices(rerun, config)]
     if found and rerun.lenient:
-        _tell(found, stops=False)
+        _print_differences(found, stops=False)
     elif found:
-        _refuse(rerun, found)
+        _refuse_config(rerun, found)
 
 
 def fix(rerun: Rerun, config: DictConfig, without: Collection[str]) -> list[str]:
@@ -70,22 +73,23 @@ def fix(rerun: Rerun, config: DictConfig, without: Collection[str]) -> list[str]
     Raises:
         OtherConfigError: it has other keys than the recorded one.
     """
-    changed = [*_differences(rerun, config, without)]
+    changed = [*_unasked_differences(rerun, config, without)]
     if others := [each for each in changed if not _is_value(each)]:
-        _refuse(rerun, others)
+        _refuse_config(rerun, others)
     masked = []
     with flag_override(config, ["readonly", "struct"], False):
         for found in survey(config, without).interpolations:
             if ":" not in found.text or covers(rerun.given, found.full_key):
                 continue
-            value = _at(rerun.resolved, key_path(found.node))
+            value = _value_at_path(rerun.resolved, key_path(found.node))
             if isinstance(value, str) and MASK in value:
                 masked.append(found.full_key)
             elif value is not ABSENT and value != found.text:
-                found.container[found.key] = _here(rerun, value)
+                found.container[found.key] = _value_here(rerun, value)
         for each in changed:  # plain values that are others by now, as a random default is
             *above, key = each.path
-            reduce(child, above, config)[key] = _here(rerun, _at(rerun.resolved, each.path))
+            recorded = _value_at_path(rerun.resolved, each.path)
+            reduce(child, above, config)[key] = _value_here(rerun, recorded)
     return masked
 
 
@@ -104,10 +108,13 @@ def differences(
         yield ConfigDifference(path, recorded, now)
 
 
-def _differences(
+def _unasked_differences(
     rerun: Rerun, config: DictConfig, without: Collection[str]
 ) -> list[ConfigDifference]:
-    """What differs and was not asked for; a group that was may have changed anything."""
+    """What differs from the recorded config and was not overridden on purpose.
+
+    None where a group was overridden: its option may have changed anything.
+    """
     groups = {key.partition("@")[0] for key in value_at(config, "hydra.runtime.choices")}
     if rerun.unresolved is None or any(key.partition("@")[0] in groups for key in rerun.given):
         return []
@@ -128,22 +135,23 @@ def _other_choices(rerun: Rerun, config: DictConfig) -> list[ConfigDifference]:
     if rerun.choices is None or rerun.given:
         return []
     now = value_at(config, "hydra.runtime.choices")
-    found = differences(_apps_own(rerun.choices), _apps_own(now))
+    found = differences(_choices_of_app(rerun.choices), _choices_of_app(now))
     return [ConfigDifference(("the choice of", *each.path), each.old, each.new) for each in found]
 
 
-def _refuse(rerun: Rerun, found: Sequence[ConfigDifference]) -> NoReturn:
+def _refuse_config(rerun: Rerun, found: Sequence[ConfigDifference]) -> NoReturn:
     if not rerun.launched:
-        _tell(found, stops=True)
+        _print_differences(found, stops=True)
     raise OtherConfigError([each.key for each in found])
 
 
-def _tell(found: Sequence[ConfigDifference], *, stops: bool) -> None:
+def _print_differences(found: Sequence[ConfigDifference], *, stops: bool) -> None:
     names = ", ".join(each.key for each in found)
     lines = [f"flexlock-hydra: this config is not the recorded one: {names}"]
     lines += [f"  {each}" for each in found[:_NAMED]]
     if stops:
-        again = [f"{each.key}={_shown(each.old)}" for each in found if _is_plain(each.old)]
+        plain = [each for each in found if _is_plain_word(each.old)]
+        again = [f"{each.key}={_shown_value(each.old)}" for each in plain]
         lines.append("Name what should change as an override of the rerun; the recorded values")
         lines.append(f"come back with --resolved{', or with ' if again else ''}{' '.join(again)}")
     sys.stderr.write("".join(f"{line}\n" for line in lines))
@@ -159,31 +167,31 @@ def _by_name(mapping: Mapping[Any, Json]) -> dict[str, Json]:
     return {key if isinstance(key, str) else json.dumps(key): v for key, v in mapping.items()}
 
 
-def _is_plain(value: Any) -> bool:
+def _is_plain_word(value: Any) -> bool:
     return isinstance(value, (bool, int, float)) or (
         isinstance(value, str) and re.fullmatch(r"[\w./-]+", value) is not None
     )
 
 
-def _shown(value: Any) -> str:
+def _shown_value(value: Any) -> str:
     if value is ABSENT:
         return "absent"
     text = value if isinstance(value, str) else json.dumps(value, default=str)
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text[:200])
 
 
-def _apps_own(choices: Mapping[str, Any]) -> dict[str, Any]:
+def _choices_of_app(choices: Mapping[str, Any]) -> dict[str, Any]:
     """The choices of the app's own groups; Hydra's own are another in a sweep."""
     hydras = {key for key in choices if key.partition("@")[0].split("/")[0] == "hydra"}
     return {key: value for key, value in choices.items() if key not in hydras}
 
 
-def _here(rerun: Rerun, value: Json) -> Json:
-    """A recorded value as this machine needs it: moved paths, no interpolation."""
+def _value_here(rerun: Rerun, value: Json) -> Json:
+    """A recorded value for the config of this rerun: paths moved, ``${`` escaped."""
     return rerun.relocation(value).replace("${", "\\${") if isinstance(value, str) else value
 
 
-def _at(plain: Json, path: Sequence[Any]) -> Json:
+def _value_at_path(plain: Json, path: Sequence[Any]) -> Json:
     for key in path:
         if isinstance(plain, Mapping):
             plain = _by_name(plain).get(key if isinstance(key, str) else json.dumps(key), ABSENT)

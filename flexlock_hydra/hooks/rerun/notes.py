@@ -44,7 +44,7 @@ class Relocation:
         was made of the user's home, or of a variable. So does, with overrides, what lies in
         the checkout: it may be no part of the recorded run.
         """
-        found = self._known(given)
+        found = self._moved(given)
         if self.tree is None:  # no rerun
             return found
         path = os.path.normpath(os.path.join(self.here, expanded(found)))
@@ -55,7 +55,7 @@ class Relocation:
             others.append(os.path.join(self.project, os.path.relpath(path, self.tree)))
         return next((other for other in others if other and _is_there(other)), found)
 
-    def _known(self, given: str) -> str:
+    def _moved(self, given: str) -> str:
         if os.path.isabs(path := expanded(given)):
             return relocated(path, self.moves) or given
         if self.cwd is None or ".." not in Path(given).parts:
@@ -64,7 +64,7 @@ class Relocation:
         return self.moves.get(absolute) or given
 
     def in_text(self, text: str) -> str:
-        """A text in which each path of the original machine that is known is the one here."""
+        """A text with the known paths of the original machine replaced by those of this one."""
         known = {old.rstrip("/\\"): new for old, new in self.moves.items() if old.strip("/\\")}
         longest_first = "|".join(map(re.escape, sorted(known, key=len, reverse=True)))
         if not known:
@@ -98,7 +98,7 @@ class Rerun:
 
     @classmethod
     def of(cls, folder: str | Path) -> Rerun:
-        """What the rerun says that the job with this output directory repeats, if anything.
+        """The run that the job with this output directory repeats; an empty one for any other job.
 
         Whatever that job starts inherits the variable, and repeats nothing.
         """
@@ -107,19 +107,15 @@ class Rerun:
             return cls()
         inputs = {key: here for key, here in notes["inputs"].items()
                   if not covers(notes["given"], key)}
+        kept = ("parent", "unresolved", "choices", "lenient", "resolved", "repos")
         return cls(
-            parent=notes["parent"],
-            unresolved=notes["unresolved"],
-            choices=notes["choices"],
-            lenient=notes["lenient"],
-            resolved=notes["resolved"],
+            **{name: notes[name] for name in kept},
             given=tuple(notes["given"]),
             data={name: (given, key) for name, (given, key) in notes["data"].items()},
             relocation=Relocation(
                 notes["relocate"], notes["cwd"], inputs, notes["started_in"], notes["tree"],
                 notes["project"],
             ),
-            repos=notes["repos"],
             launched=bool(notes["overrides"]),
         )
 
@@ -135,6 +131,6 @@ def _is_there(path: str) -> bool:
 
 
 def read_notes() -> Any:
-    """What the rerun that started this process says; None where none did."""
+    """What the rerun that started this process wrote into a file for it; None without a rerun."""
     name = os.environ.get(layout.RERUN_VARIABLE)
     return json.loads(Path(name).read_bytes()) if name else None
