@@ -40,6 +40,7 @@ class FlexlockCallback(Callback):
     @property
     def recorder(self) -> Recorder:
         """What writes the locks, made when first needed; Hydra pickles it into every worker."""
+        # Not at the top: it loads while git looks at the working tree.
         from flexlock_hydra.hooks.job.recorder import Recorder
 
         self._recorder = self._recorder or Recorder(self.options)

@@ -120,6 +120,7 @@ def _plain_run(
         raise_on_data=True,
         status=COMPLETED,
     )
+    # It has no end: what the program resolves later must not be taken for its data.
     tracking.leave_sink(run)
     run.write()
     _recorded[folder] = (run, plain)

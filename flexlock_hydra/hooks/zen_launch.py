@@ -76,10 +76,12 @@ def run_script(words: list[str]) -> int:
     every_call = words[0] == _EVERY_CALL
     module = launch_module()
     launch = Launch(module.launch, read_notes(), every_call=every_call)
+    # Both: a script may import it from either.
     hydra_zen.launch = module.launch = launch
     try:
         _run_program(words[every_call:])
     except Exception:
+        # The script may have needed what a call that was passed over returns.
         if launch.found or not launch.passed_over:
             raise
     if launch.passed_over:
@@ -96,10 +98,12 @@ def run_script(words: list[str]) -> int:
 def _run_program(words: list[str]) -> None:
     if words[0] == "-m":
         sys.argv = words[1:]
+        # As `python -m` has it.
         sys.path[0] = os.getcwd()
         runpy.run_module(words[1], run_name="__main__", alter_sys=True)
     else:
         sys.argv = words
+        # As `python SCRIPT` has it.
         sys.path[0] = os.path.dirname(os.path.abspath(words[0]))
         runpy.run_path(words[0], run_name="__main__")
 

@@ -15,6 +15,7 @@ class FlexlockConfigSource(ConfigSource):
 
     def __init__(self, provider: str, path: str) -> None:
         super().__init__(provider, path)
+        # Not at the top: every Hydra app imports this module, and few name a run.
         from flexlock_hydra.hooks.config_source import run_source
 
         self.run = run_source.open_run(path)

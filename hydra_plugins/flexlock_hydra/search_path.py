@@ -32,6 +32,7 @@ class FlexlockSearchPath(SearchPathPlugin):
         register_resolver()
         call = SearchPathCall.in_progress()
         if call is not None and is_run_url(call.config_path):
+            # Not at the top: every Hydra app imports this module, and few name a run.
             from flexlock_hydra.hooks.config_source import run_source
 
             run_source.put(search_path, call)

@@ -21,6 +21,7 @@ def when_imported(name: str, then: Callable[[], None]) -> None:
     if name in sys.modules:
         then()
     else:
+        # In front: behind them the other finders would find the module without this one.
         sys.meta_path.insert(0, _Watch(name, then))
 
 
@@ -48,6 +49,7 @@ class _Watch:
 
         def exec_module(module: ModuleType) -> None:
             execute(module)
+            # A loader may serve further modules, before this one and after it.
             if module.__name__ == self.name:
                 if self in sys.meta_path:
                     sys.meta_path.remove(self)

@@ -33,6 +33,7 @@ class Strict(Enum):
         """
         if isinstance(value, cls):
             return value
+        # `strict: off` without quotes is false in YAML, and the name means the same.
         name = "off" if value is False else str(value)
         if name not in cls.__members__:
             raise FlexlockError(f"strict is {value!r}, not one of {', '.join(cls.__members__)}")
@@ -119,6 +120,7 @@ class CallbackOptions:
 def _checked_patterns(given: Iterable[str]) -> tuple[str, ...]:
     patterns = tuple(given)
     if patterns:
+        # Hardly any config has patterns; the others do not pay for the module.
         from flexlock_hydra.record import volatile
 
         volatile.check_patterns(patterns)

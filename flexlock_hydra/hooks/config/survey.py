@@ -175,6 +175,7 @@ def _walk(
             raw[name], other[name] = _walk(value, found)
         else:
             raw[name] = _plain_value(value)
+    # What has nothing to resolve is shared by both: only interpolations are written over.
     kept, place = ([*raw.values()], [*(raw | other).values()]) if is_list else (raw, raw | other)
     if len(found) == before:
         return kept, kept

@@ -57,6 +57,7 @@ def current() -> Sink | None:
     could be of any of them.
     """
     here = Owner()
+    # A worker thread of joblib runs a job of its own beside those of other threads.
     sinks = mine()
     of_this_thread = [sink for sink in sinks if sink.owner == here]
     if of_this_thread:
@@ -77,4 +78,5 @@ def enter_sink(sink: Sink) -> None:
 
 def leave_sink(sink: Sink) -> None:
     """Remove a sink, wherever in the stack it is."""
+    # By identity: two collectors of the same paths are equal.
     _stack[:] = [other for other in _stack if other is not sink]

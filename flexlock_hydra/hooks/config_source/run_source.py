@@ -34,6 +34,7 @@ from flexlock_hydra.hooks.hydra_internals.app_start import (
 from flexlock_hydra.hooks.hydra_internals.config_nodes import node_at
 
 _KEY = re.compile(r"[+~]*([^=@]+)")
+"""The key of an override, without the signs before it and the package behind it."""
 
 _asked: dict[str, AppRequest] = {}
 """URL of a run -> the app that was started with it as its config path."""
@@ -85,6 +86,7 @@ def put(search_path: ConfigSearchPath, call: SearchPathCall) -> None:
     Args:
         call: Hydra's call that makes the path, with the URL as its config path.
     """
+    # Hydra hands out its own list here: what is put into it counts.
     path = search_path.get_path()
     pinned = run_url.pinned(call.config_path)
     asked = _asked[pinned] = call.request(is_run_url)

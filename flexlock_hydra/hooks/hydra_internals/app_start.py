@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import Any
 
-_FRAMES = 6
-"""How far up a frame of Hydra's is looked for: it is near, and the app's own stack may be deep."""
+from flexlock_hydra.hooks.hydra_internals.frames import call_in_progress
+
 _LAUNCH = "hydra_zen._launch"
 
 
@@ -38,7 +38,7 @@ class SearchPathCall:
     @classmethod
     def in_progress(cls) -> SearchPathCall | None:
         """The call that the caller's plugin is called by; None where Hydra makes none."""
-        frame = _frame_of("create_automatic_config_search_path", sys._getframe(1))
+        frame = call_in_progress("hydra._internal.utils", ["create_automatic_config_search_path"])
         return frame and cls(frame)
 
     @property
@@ -57,7 +57,7 @@ class SearchPathCall:
         started = self.frame.f_back
         if started is None or started.f_code.co_name != "_run_hydra":
             return AppRequest()
-        main = _frame_of("decorated_main", started)
+        main = call_in_progress("hydra.main", ["decorated_main"], above=started)
         own = main.f_locals["config_path"] if main else None
         return AppRequest(
             folder=None if is_foreign(own) else compute_search_path_dir(
@@ -88,12 +88,7 @@ def is_in_launch() -> bool:
 
     Seen on 0.17; neither Hydra nor hydra-zen says who composed a config.
     """
-    frame = sys._getframe() if _LAUNCH in sys.modules else None
-    while frame is not None:
-        if frame.f_globals.get("__name__") == _LAUNCH and frame.f_code.co_name == "launch":
-            return True
-        frame = frame.f_back
-    return False
+    return _LAUNCH in sys.modules and call_in_progress(_LAUNCH, ["launch"]) is not None
 
 
 def launch_module() -> Any:
@@ -104,15 +99,3 @@ def launch_module() -> Any:
     import hydra_zen._launch
 
     return hydra_zen._launch
-
-
-def _frame_of(function: str, below: FrameType) -> FrameType | None:
-    """The nearest frame above of a function of Hydra's with this name."""
-    frame = below.f_back
-    for _ in range(_FRAMES):
-        if frame is None:
-            break
-        if frame.f_code.co_name == function and frame.f_globals["__name__"].startswith("hydra."):
-            return frame
-        frame = frame.f_back
-    return None

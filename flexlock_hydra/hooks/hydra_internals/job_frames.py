@@ -17,6 +17,8 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.utils import JobReturn
 
+from flexlock_hydra.hooks.hydra_internals.frames import call_in_progress
+
 JobOver = Callable[["BaseException | None"], None]
 
 _waiting: dict[FrameType, JobOver] = {}
@@ -81,14 +83,7 @@ def returned_or_raised(job_return: JobReturn) -> Any:
 
 def _frame_of_job() -> FrameType | None:
     """The nearest call of Hydra's run_job, which 1.4 splits in two."""
-    frame: FrameType | None = sys._getframe(1)
-    while frame is not None:
-        if frame.f_globals.get("__name__") == "hydra.core.utils" and (
-            frame.f_code.co_name in ("run_job", "_run_job")
-        ):
-            return frame
-        frame = frame.f_back
-    return None
+    return call_in_progress("hydra.core.utils", ["run_job", "_run_job"])
 
 
 def _notice(frame: FrameType, error: BaseException | None) -> None:

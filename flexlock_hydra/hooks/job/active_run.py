@@ -68,6 +68,7 @@ class ActiveRun(RecordedInputs):
                 for name, state in self.idle.items()
                 if name not in unused
             }
+            # Each is looked at until its first import; then it stays recorded.
             self.idle = {name: state for name, state in self.idle.items() if name in unused}
             self.lock = replace(self.lock, repos={**self.lock.repos, **fresh})
 
@@ -115,6 +116,7 @@ class ActiveRun(RecordedInputs):
         if self.saved is not self.lock:
             with contextlib.suppress(OSError):  # said at the end of the job
                 self.write()
+        # A folder that was removed, or that a later run has taken, has no outputs of this run.
         if self.outputs is None or not self.path.exists() or not self.owns_folder():
             return
         if self.outputs.has_changed():

@@ -41,12 +41,14 @@ def _run_push(run: ActiveRun) -> str | None:
     """Run ``flexlock push`` on a run; what went wrong in words, None where nothing did."""
     cwd = Path(run.lock.job.command.cwd)
     command = [sys.executable, "-c", _PROGRAM, "--quiet", "push", str(run.path.absolute())]
+    # With it Python puts no '' on the path, which the program takes away.
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONSAFEPATH"}
     try:
         done = subprocess.run(
             command,
             cwd=cwd if cwd.is_dir() else run.folder,
             env=environment,
+            # Nobody is there to answer what git or a remote might ask.
             stdin=subprocess.DEVNULL,
             capture_output=True,
             check=False,

@@ -218,6 +218,7 @@ def config_files(
     """
     known = set(roots)
     groups = {choice.partition("/")[0] for choice in choices} - {"hydra"}
+    # A root is searched by its chosen groups only: data and outputs may lie in it, too.
     for folder in _config_folders(sources):
         if folder in known:
             yield from (str(path) for path in Path(folder).glob("*.yaml"))
@@ -233,6 +234,7 @@ def _config_folders(sources: Iterable[Any]) -> list[str]:
 
 def _yaml_below(folder: str) -> Iterator[str]:
     for place, folders, names in os.walk(folder):
+        # In place, as os.walk wants it: what is left out is not entered.
         folders[:] = [name for name in folders if name[0] != "." and name not in _NO_CONFIG]
         yield from (os.path.join(place, name) for name in names if name.endswith(_YAML))
 

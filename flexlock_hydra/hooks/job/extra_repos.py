@@ -50,6 +50,7 @@ def find_extra_repos(
         folders += [(name, path, False) for name, path in installed if name not in asked]
     roots = {main.root} if main else set()
     for name, folder, must in folders:
+        # Known repositories are passed over before git is asked, which takes a process.
         place = repo_above(folder)
         if place in roots:
             continue

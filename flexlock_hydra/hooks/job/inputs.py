@@ -136,6 +136,7 @@ class Inputs:
             )
         except TooLargeError:
             return None
+        # All inputs draw on one budget, so that a thousand small ones do not add up.
         self.files = max(self.files - found.nfiles, 0)
         self.size -= found.size
         return HashAnswer(found)
@@ -161,6 +162,7 @@ class Inputs:
 
     def _is_same(self, task: HashTask, found: DataSummary) -> bool:
         """Whether only stats changed (a new link to a file, its mode), as far as is cheap."""
+        # A job that ends must not read large data again: a changed stat counts as a change.
         if found.size > _CHEAP:
             return False
         again = _identify_with_index(task).summary

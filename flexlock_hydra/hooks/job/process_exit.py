@@ -47,6 +47,7 @@ def catch_signals() -> None:
         os.register_at_fork(before=_hold, after_in_parent=_release, after_in_child=_forget_parent)
         _forks_are_noticed = True
     for number in _caught():
+        # A handler of the user's or of a launcher decides itself what ends.
         if signal.getsignal(number) is signal.SIG_DFL:
             signal.signal(number, _on_signal)
 
@@ -61,6 +62,7 @@ def release_signals() -> None:
 
 def _on_signal(number: int, _: FrameType | None) -> None:
     """Write the end of every run, then die of the signal as if it had not been caught."""
+    # First: a second signal kills at once, should the record hang.
     signal.signal(number, signal.SIG_DFL)
     try:
         _interrupt()
@@ -99,8 +101,10 @@ def _at_exit() -> None:
     """End the runs that nobody ended, and look again at those that something may have added to."""
     _interrupt()
     for run in late_writers:
+        # A forked child inherits the list, and must not write its parent's locks.
         if run.owner.pid == os.getpid():
             run.settle()
+    # Last: a sweep's lock is built from those of its jobs.
     for function in _last:
         function()
 

@@ -64,10 +64,11 @@ class Recorder:
             SystemExit: the code or the config is none that the user's options let run.
         """
         folder = config.hydra.run.dir
+        # A rerun hands over values for its own job alone, told by the output directory.
         rerun = Rerun.of(folder)
         if rerun.resolved is None:
             config_check.require(rerun, config, _NOT_THE_TASKS)
-        self.start = self._observe(config, folder, config_sources(config), rerun, ahead)
+        self.start = self._observe(config, folder, rerun, ahead)
         self._refuse_inexact_code()
         if rerun.resolved is not None:
             self._fix(rerun, config)
@@ -84,8 +85,9 @@ class Recorder:
         from flexlock_hydra.hooks.job import sweep
 
         folder = Path(config.hydra.sweep.dir).absolute()
+        # This and `start` reach every worker with the callback; changes to the config do not.
         self.sweep = Sweep(id=layout.new_run_id(), dir=str(folder))
-        self.start = self._observe(config, folder, config_sources(config), Rerun(), ahead)
+        self.start = self._observe(config, folder, Rerun(), ahead)
         self._refuse_inexact_code()
         try:
             sweep.begin_sweep(self.sweep, config, self.masker)
@@ -134,6 +136,7 @@ class Recorder:
         if run is None:
             return
         value = returned_or_raised(job_return)
+        # A task may return an exception: the status tells it from one that was raised.
         failed = isinstance(value, BaseException) and job_return.status.name == FAILED.upper()
         self._finish(
             run, End.by_error(value, run.masker) if failed else End.by_return(value, run.masker)
@@ -158,7 +161,7 @@ class Recorder:
     def _start_of(self, job: JobView) -> Start:
         """What the main process saw; where no hook ran there, what is here now."""
         folder = job.output_dir
-        start = self.start or self._observe(job.config, folder, job.sources, job.rerun)
+        start = self.start or self._observe(job.config, folder, job.rerun)
         if MAIN not in start.repos and job.task_file is not None:
             start = observe_task(start, job.task_file, self._scope(folder, ()))
         return _with_gaps(start, job.sources, job.task_file)
@@ -192,12 +195,7 @@ class Recorder:
             run.warn(f"at the start of the job {reason}")
 
     def _observe(
-        self,
-        config: DictConfig,
-        folder: str | Path,
-        sources: Iterable[Mapping[str, Any]],
-        rerun: Rerun,
-        ahead: Ahead | None = None,
+        self, config: DictConfig, folder: str | Path, rerun: Rerun, ahead: Ahead | None = None
     ) -> Start:
         start = observe_start(
             self._scope(folder, named_data(config, _NOT_THE_TASKS)),
@@ -205,7 +203,7 @@ class Recorder:
             editable=self.options.editable,
             ahead=ahead,
         )
-        return _with_gaps(start, sources, None)
+        return _with_gaps(start, config_sources(config), None)
 
     def _scope(self, folder: str | Path, data: tuple[Path, ...]) -> Scope:
         return Scope(

@@ -35,8 +35,9 @@ from flexlock_hydra.ports.git.ask import Ahead
 from flexlock_hydra.ports.git.repo import GitRepo
 from flexlock_hydra.record import layout, lockfile
 from flexlock_hydra.record.codec import Json
-from flexlock_hydra.record.model import COMPLETED, MAIN, RUNNING, CodeState, Command, Job
-from flexlock_hydra.record.model import Run, RunLock
+from flexlock_hydra.record.model import (
+    COMPLETED, MAIN, RUNNING, CodeState, Command, Job, Run, RunLock,
+)
 
 
 @dataclass(frozen=True)
@@ -117,7 +118,7 @@ def bystander_start() -> Start:
     return Start(_main_command(cwd, _main_file(), cwd), str(cwd), str(cwd), {})
 
 
-def is_bystander(folder: Path | None = None) -> bool:
+def is_bystander(folder: Path) -> bool:
     """Whether another process records the run that this process takes part in.
 
     It does where launchers of distributed training say that this is not the first process
@@ -126,7 +127,7 @@ def is_bystander(folder: Path | None = None) -> bool:
     """
     if is_further_rank():
         return True
-    if folder is None or not (folder / layout.LOCK).exists():
+    if not (folder / layout.LOCK).exists():
         return False
     try:
         found = lockfile.read_lock(folder / layout.LOCK).run
@@ -182,6 +183,7 @@ def begin_run(
     variables = view.variables if view else ()
     found = survey(config, without)
     read = env_names([each.text for each in found.interpolations])
+    # With hydra.job.chdir the job is not where the main process was started.
     places = Places(cwd=Path.cwd(), original_cwd=Path(start.cwd), root=Path(start.root))
     now = layout.utc_now().isoformat()
     lock = RunLock(

@@ -87,6 +87,7 @@ def end_sweep(identity: Sweep, status: str = COMPLETED, warnings: Iterable[str] 
 def _cut_off() -> None:
     """End the sweeps that are open at exit: Hydra 1.3 calls no hook where a job failed."""
     for folder, lock in list(_open.items()):
+        # A forked child inherits the sweeps of its parent.
         if lock.process.pid == os.getpid():
             end_sweep(Sweep(id=lock.id, dir=folder), INTERRUPTED)
 

@@ -108,6 +108,7 @@ def _candidates(
             text = os.path.relpath(text, run.places.original_cwd).replace(os.sep, "/")
         if path not in named or _REFERENCE.fullmatch(named[path].text):
             named[path] = NamedPath(key, text, path)
+    # A repository inside of the main one tracks its own files.
     inside = drift.by_repo(run.code, [f"{root}{os.sep}{path}" for path in named])[MAIN]
     return [each for path, each in named.items() if path in inside]
 
@@ -143,6 +144,7 @@ def _may_be_read(key: str, value: str, path: str, root: Path) -> bool:
     last = key.rpartition(".")[2].lower()
     if path == "." or path.startswith("..") or _OF_TOOLS.search(path):
         return False
+    # A bare word names a path only where its key says so: `model: data` need not.
     if "/" not in value and "." not in value and not _FOR_A_PATH.search(last):
         return False
     place = root / path

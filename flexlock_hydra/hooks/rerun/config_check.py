@@ -77,6 +77,7 @@ def fix(rerun: Rerun, config: DictConfig, without: Collection[str]) -> list[str]
     if others := [each for each in changed if not _is_value(each)]:
         _refuse_config(rerun, others)
     masked = []
+    # A user's config may be read-only, and Hydra's is struct.
     with flag_override(config, ["readonly", "struct"], False):
         for found in survey(config, without).interpolations:
             if ":" not in found.text or covers(rerun.given, found.full_key):
