@@ -108,6 +108,22 @@ def move_aside(
     return aside
 
 
+def masked_lock(lock: RunLock, masker: Masker) -> RunLock:
+    """A lock without secrets in all that the user's config, command or code gave."""
+    config, unresolved = masker.mask([lock.config, lock.unresolved])
+    variables = masker.mask(lock.environment.variables)
+    return replace(
+        lock,
+        config=config,
+        unresolved=unresolved,
+        environment=replace(lock.environment, variables=variables),
+        job=_masked_job(lock.job, masker),
+        repos={name: masked_code(state, masker) for name, state in lock.repos.items()},
+        data={name: masked_entry(entry, masker) for name, entry in lock.data.items()},
+        warnings=tuple(map(masker.text, lock.warnings)),
+    )
+
+
 def masked_code(code: CodeState, masker: Masker) -> CodeState:
     """A repository's state without secrets in its remote's URL or in what is said of it."""
     remote = code.remote and masker.text(code.remote)
@@ -121,7 +137,7 @@ def masked_entry(entry: DataEntry, masker: Masker) -> DataEntry:
     return replace(entry, path=masker.text(entry.path), error=masker.text(entry.error))
 
 
-def masked_job(job: Job, masker: Masker) -> Job:
+def _masked_job(job: Job, masker: Masker) -> Job:
     """A job without secrets in its overrides, choices, config sources, arguments and patterns."""
     overrides, command = job.overrides, job.command
     return replace(

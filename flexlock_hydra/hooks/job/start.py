@@ -27,7 +27,7 @@ from flexlock_hydra.hooks.hydra_internals.app_start import is_in_launch
 from flexlock_hydra.hooks.job import code_watch, extra_repos
 from flexlock_hydra.hooks.job.active_run import ActiveRun
 from flexlock_hydra.hooks.job.job_view import JobView
-from flexlock_hydra.hooks.job.lock_writer import masked_code, masked_entry, masked_job
+from flexlock_hydra.hooks.job.lock_writer import masked_lock
 from flexlock_hydra.hooks.job.process_exit import enter_run
 from flexlock_hydra.hooks.job.unmarked_inputs import warn_unmarked
 from flexlock_hydra.hooks.rerun.notes import Rerun
@@ -176,30 +176,23 @@ def begin_run(
 ) -> ActiveRun:
     """Build the active run and record the data that the config names; write nothing yet.
 
-    ``without`` names keys of the config that are not the task's: Hydra's own.
-    ``view`` is the job's, where Hydra runs one.
+    Args:
+        without: keys of the config that are not the task's: Hydra's own.
+        view: the job's, where Hydra runs one.
+        status: ``completed`` for a record that nobody ends.
     """
     rerun = view.rerun if view else Rerun()
-    variables = view.variables if view else ()
     found = survey(config, without)
-    read = env_names([each.text for each in found.interpolations])
-    # With hydra.job.chdir the job is not where the main process was started.
-    places = Places(cwd=Path.cwd(), original_cwd=Path(start.cwd), root=Path(start.root))
-    now = layout.utc_now().isoformat()
+    variables = env_names([each.text for each in found.interpolations])
     lock = RunLock(
-        run=Run(
-            id=layout.new_run_id(),
-            status=status,
-            started=now,
-            ended=now if status == COMPLETED else None,
-            duration=0.0 if status == COMPLETED else None,
-            process=process.this_process(),
-            parent=rerun.parent,
-        ),
+        run=_run_section(status, rerun.parent),
         job=job,
         repos=start.repos_read,
         environment=capture_environment(
-            places.root, read.union(variables), masker, _lock_file_folders(start)
+            Path(start.root),
+            variables.union(view.variables if view else ()),
+            masker,
+            _lock_file_folders(start),
         ),
         warnings=start.warnings,
     )
@@ -208,7 +201,8 @@ def begin_run(
         lock=lock,
         view=view,
         masker=masker,
-        places=places,
+        # With hydra.job.chdir the job is not where the main process was started.
+        places=Places(cwd=Path.cwd(), original_cwd=Path(start.cwd), root=Path(start.root)),
         raise_on_data=raise_on_data,
         relocate=rerun.relocation,
         code=start.code,
@@ -221,6 +215,20 @@ def begin_run(
     _mask_lock(run)
     warn_unmarked(run, found, resolved)
     return run
+
+
+def _run_section(status: str, parent: str | None) -> Run:
+    """A new run's section of the lock; one that is recorded as completed ends when it starts."""
+    now, over = layout.utc_now().isoformat(), status == COMPLETED
+    return Run(
+        id=layout.new_run_id(),
+        status=status,
+        started=now,
+        ended=now if over else None,
+        duration=0.0 if over else None,
+        process=process.this_process(),
+        parent=parent,
+    )
 
 
 def _record_config(
@@ -252,24 +260,11 @@ def _resolve_config(run: ActiveRun, found: Survey, save_config: SaveConfig) -> J
 
 
 def _mask_lock(run: ActiveRun) -> None:
-    """Take secrets out of all of the lock that the user's config, command or code gave."""
-    masker, lock = run.masker, run.lock
-    config, unresolved = masker.mask([lock.config, lock.unresolved])
-    run.lock = replace(
-        lock,
-        config=config,
-        unresolved=unresolved,
-        environment=replace(
-            lock.environment, variables=masker.mask(lock.environment.variables)
-        ),
-        job=masked_job(lock.job, masker),
-        repos={name: masked_code(state, masker) for name, state in lock.repos.items()},
-        data={name: masked_entry(entry, masker) for name, entry in lock.data.items()},
-        warnings=tuple(map(masker.text, lock.warnings)),
-    )
+    """Mask the lock; what shows a secret by its name cannot be masked, and becomes a warning."""
+    run.lock = masked_lock(run.lock, run.masker)
     places = {f"data {name}": entry.path for name, entry in run.lock.data.items()}
-    for what, text in {"job": lock.job.name, "folder": str(run.folder), **places}.items():
-        masked = masker.text(text)
+    for what, text in {"job": run.lock.job.name, "folder": str(run.folder), **places}.items():
+        masked = run.masker.text(text)
         if masked != text:
             run.warn(f"the name of {what} shows a secret, and cannot be masked: {masked}")
 
