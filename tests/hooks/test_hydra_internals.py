@@ -13,6 +13,9 @@ from hydra.core.utils import JobReturn
 from omegaconf import AnyNode, DictConfig, ListConfig, OmegaConf, UnionNode
 
 from flexlock_hydra.hooks.hydra_internals import config_nodes
+from flexlock_hydra.hooks.hydra_internals.frames import call_in_progress
+
+pytestmark = pytest.mark.hydra
 
 ROOT = Path(config_nodes.__file__).parents[3]
 ROOM = "flexlock_hydra/hooks/hydra_internals/"
@@ -85,3 +88,18 @@ def test_only_the_room_uses_private_names() -> None:
 def test_what_is_found(line: str, what: str) -> None:
     """Each kind of private use is named with its line, wherever it would come back."""
     assert list(offences(f"\n{line}\n")) == [(2, what)]
+
+
+def test_a_call_in_progress() -> None:
+    """The nearest call of a function is found by its module and name, from the caller upwards."""
+
+    def outer(depth: int) -> tuple[int, int] | None:
+        if depth:
+            return outer(depth - 1)
+        found = call_in_progress(__name__, ["outer"])
+        above = found and call_in_progress(__name__, ["outer"], above=found.f_back)
+        return found and above and (found.f_locals["depth"], above.f_locals["depth"])
+
+    assert outer(2) == (0, 1)
+    assert call_in_progress(__name__, ["outer"]) is None
+    assert call_in_progress("elsewhere", ["test_a_call_in_progress"]) is None

@@ -13,15 +13,11 @@ def call_in_progress(
     """The nearest call in this thread of one of a module's functions; None where there is none.
 
     Args:
-        module: the full name, or with a dot at its end what a name begins with.
         above: where the look begins, instead of at the caller.
     """
     frame: FrameType | None = above or sys._getframe(1)
     while frame is not None:
-        name = frame.f_globals.get("__name__", "")
-        if frame.f_code.co_name in functions and (
-            name == module or module.endswith(".") and name.startswith(module)
-        ):
+        if frame.f_code.co_name in functions and frame.f_globals.get("__name__") == module:
             return frame
         frame = frame.f_back
     return None
