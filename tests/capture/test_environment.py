@@ -13,6 +13,12 @@ from pathlib import Path
 import pytest
 
 from flexlock_hydra.capture.environment.environment import capture_environment
+from flexlock_hydra.capture.environment.packages import (
+    OWN,
+    editable_folder,
+    version_pairs,
+    without_own,
+)
 from flexlock_hydra.capture.secrets.masker import Masker
 from flexlock_hydra.record.model import Environment
 from tests.conftest import Project
@@ -403,3 +409,23 @@ def test_nothing_is_imported_for_it(project: Project) -> None:
     )
 
     assert project.call(sys.executable, "-c", program).out == "[]\n"
+
+
+def test_this_package_is_compared_nowhere() -> None:
+    """What runs a comparison of packages sees each other name once, and never the recorder."""
+    recorded = {"b": "1", "a": "1", OWN: "1"}
+    here = {"c": "3", "a": "2", OWN: "2"}
+
+    assert [*version_pairs(without_own(recorded), without_own(here))] == [
+        ("a", "1", "2"), ("b", "1", None), ("c", None, "3")
+    ]
+
+
+@pytest.mark.parametrize(("version", "parts"), [
+    ("1.2", ("1.2", None)),
+    ("1.2 (https://example.org/x.whl)", ("1.2 (https://example.org/x.whl)", None)),
+    ("1.2 (editable: /home/ada/x (old))", ("1.2", "/home/ada/x (old)")),
+])
+def test_the_folder_of_an_editable_version(version: str, parts: tuple[str, str | None]) -> None:
+    """A recorded version that was edited in place is told from the folder it was edited in."""
+    assert editable_folder(version) == parts

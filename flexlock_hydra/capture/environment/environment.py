@@ -33,6 +33,9 @@ _LOCKFILES = re.compile(
     r"|environment\.ya?ml|requirements[^/]*\.txt"
 )
 
+_LARGEST = 256 << 20
+"""Bytes of a lock file that is read again; no tool writes a larger one."""
+
 
 def capture_environment(
     root: Path, config_variables: Iterable[str], masker: Masker, folders: Iterable[Path] = ()
@@ -63,6 +66,21 @@ def is_lockfile(name: str) -> bool:
     return _LOCKFILES.fullmatch(name) is not None
 
 
+def read_lockfile(path: Path) -> bytes | None:
+    """The bytes of a lock file that is there; what a record calls one and is none is not read."""
+    try:
+        if is_lockfile(path.name) and path.is_file() and path.stat().st_size < _LARGEST:
+            return path.read_bytes()
+    except OSError:
+        pass
+    return None
+
+
+def lockfile_hash(content: bytes) -> str:
+    """The hash of a lock file's bytes, as a record names it."""
+    return f"sha256:{hashlib.sha256(content).hexdigest()}"
+
+
 def _libc() -> str | None:
     """The C library, which brings the elementary functions; known where it is glibc."""
     names = getattr(os, "confstr_names", {})
@@ -85,14 +103,14 @@ def _is_telling(name: str) -> bool:
 
 
 def _lockfiles(root: Path, folders: Iterable[Path]) -> Iterator[tuple[str, str]]:
-    """Path, relative to the root below it, and sha256 of each lock file."""
+    """Path, relative to the root below it, and hash of each lock file."""
     around = [up for folder in folders for up in _up_to(root, folder)]
     for folder in dict.fromkeys((root, *around)):
         for path in _lockfiles_in(str(folder), _changed(folder)):
-            if sha256 := _sha256(path, _changed(Path(path))):
+            if hashed := _hash_of_file(path, _changed(Path(path))):
                 place = Path(path)
                 name = place.relative_to(root) if place.is_relative_to(root) else place
-                yield name.as_posix(), f"sha256:{sha256}"
+                yield name.as_posix(), hashed
 
 
 def _up_to(root: Path, folder: Path) -> list[Path]:
@@ -117,9 +135,9 @@ def _lockfiles_in(folder: str, changed: tuple[int, ...]) -> list[str]:
 
 
 @lru_cache(maxsize=64)
-def _sha256(path: str, changed: tuple[int, ...]) -> str | None:
-    """The hash of a file that can be read."""
+def _hash_of_file(path: str, changed: tuple[int, ...]) -> str | None:
+    """The hash of a file that can be read, which is read once for each time that it changed."""
     try:
-        return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+        return lockfile_hash(Path(path).read_bytes())
     except OSError:
         return None

@@ -38,14 +38,29 @@ def packages(path: Iterable[str] | None = None) -> Mapping[str, str]:
     return _packages(tuple(_stamp(entry or ".") for entry in entries))
 
 
+def without_own(found: Mapping[str, str]) -> dict[str, str]:
+    """Packages but this one: the recorder changes no result, so it is compared nowhere."""
+    return {name: version for name, version in found.items() if name != OWN}
+
+
+def version_pairs(
+    recorded: Mapping[str, str], here: Mapping[str, str]
+) -> Iterator[tuple[str, str | None, str | None]]:
+    """Each package of two environments by name, with both its versions; None where it is not."""
+    for name in sorted({*recorded, *here}):
+        yield name, recorded.get(name), here.get(name)
+
+
+def editable_folder(version: str) -> tuple[str, str | None]:
+    """A recorded version without its place, and the folder that it is edited in, if it is."""
+    plain, editable, place = version.partition(EDITABLE)
+    return plain, place.removesuffix(")") if editable else None
+
+
 def editable_installs() -> dict[str, Path]:
     """Distribution -> folder, of those installed in place: PEP 610, or ``develop``."""
-    parts = {name: version.partition(EDITABLE) for name, version in packages().items()}
-    return {
-        name: Path(folder.removesuffix(")"))
-        for name, (_, editable, folder) in parts.items()
-        if editable and name != OWN
-    }
+    places = ((name, editable_folder(held)[1]) for name, held in without_own(packages()).items())
+    return {name: Path(folder) for name, folder in places if folder is not None}
 
 
 def finder_homes() -> Iterator[Path]:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from flexlock_hydra.archive.runs.recorded_run import RecordedRun
-from flexlock_hydra.capture.environment import packages
+from flexlock_hydra.capture.environment.packages import version_pairs, without_own
 from flexlock_hydra.errors import RerunError
 from flexlock_hydra.ports.cache_folder import cache_folder
 from flexlock_hydra.record.model import Environment as Recorded
@@ -216,8 +216,7 @@ def _plain(found: Mapping[str, str], from_code: Collection[str] = ()) -> dict[st
     """Without this package, and without the places of what was built from recorded code."""
     return {
         name: version.partition(" ")[0] if name in from_code else _FRAGMENT.sub("", version)
-        for name, version in found.items()
-        if name != packages.OWN
+        for name, version in without_own(found).items()
     }
 
 
@@ -231,8 +230,7 @@ def _differences(was: _State, now: _State) -> Iterator[str]:
         yield f"{now.python}, recorded {was.python}"
     if was.machine != now.machine:
         yield f"{now.machine}, recorded {was.machine}"
-    for name in sorted({*was.packages, *now.packages}):
-        old, new = was.packages.get(name), now.packages.get(name)
+    for name, old, new in version_pairs(was.packages, now.packages):
         if old != new:
             yield f"{name} {new or 'is missing'}, {f'recorded {old}' if old else 'not recorded'}"
     if was.conda:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import posixpath
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -13,7 +12,7 @@ from urllib.parse import urlsplit
 from flexlock_hydra.archive.runs.extra_repos import extra_repos, store_of
 from flexlock_hydra.archive.runs.recorded_run import RecordedRun, original_root
 from flexlock_hydra.capture.environment import packages
-from flexlock_hydra.capture.environment.environment import is_lockfile
+from flexlock_hydra.capture.environment.environment import lockfile_hash, read_lockfile
 from flexlock_hydra.capture.secrets.shapes import MASK
 from flexlock_hydra.ports.git.repo import GitRepo
 from flexlock_hydra.record.model import RunLock
@@ -25,8 +24,6 @@ _VERSION = re.compile(r"[A-Za-z0-9][\w.+!-]*", re.ASCII)
 _RECORDED = re.compile(r"(?P<version>[^\s()]+)(?: \((?P<place>.*)\))?")
 _URL = re.compile(r"(?:https?|file|git\+(?:https?|ssh|file))://[^\s${}]+")
 """What uv takes; no line can follow, and no variable stands in it."""
-_LARGEST = 64 << 20
-"""Bytes of a lock file that is read."""
 
 
 @dataclass(frozen=True)
@@ -74,9 +71,7 @@ def requirements_of(run: RecordedRun) -> Requirements:
     lost: list[str] = []
     stale: list[str] = []
     unused: list[str] = []
-    for name, recorded in run.lock.environment.packages.items():
-        if name == packages.OWN:
-            continue
+    for name, recorded in packages.without_own(run.lock.environment.packages).items():
         found = _one(run, name, recorded)
         if isinstance(found, SourceInstall):
             sources.append(found)
@@ -200,7 +195,7 @@ def _lock_files(run: RecordedRun) -> tuple[dict[str, bytes], list[str]]:
     """The lock files with the recorded bytes; what is to be said of those that are lost."""
     found, notes = {}, []
     for name, hashed in run.lock.environment.lockfiles.items():
-        content = next((c for c in _versions(run, name) if _sha256(c) == hashed), None)
+        content = next((c for c in _versions(run, name) if lockfile_hash(c) == hashed), None)
         if content is None:
             notes.append(f"{name} is not here as it was recorded: it is not used")
         else:
@@ -214,13 +209,5 @@ def _versions(run: RecordedRun, name: str) -> Iterable[bytes]:
         inside = run.repo.read_file(run.lock.code.commit, name)
         if inside is not None:
             yield inside
-    path = run.root / name
-    try:
-        if is_lockfile(path.name) and path.is_file() and path.stat().st_size < _LARGEST:
-            yield path.read_bytes()
-    except OSError:
-        return
-
-
-def _sha256(content: bytes) -> str:
-    return f"sha256:{hashlib.sha256(content).hexdigest()}"
+    if (here := read_lockfile(run.root / name)) is not None:
+        yield here

@@ -15,7 +15,11 @@ from flexlock_hydra.archive.runs.find import find_run
 from flexlock_hydra.archive.runs.recorded_run import RecordedRun
 from flexlock_hydra.archive.runs.user import user_name
 from flexlock_hydra.archive.tag.read_tag import read_tagged
-from flexlock_hydra.capture.environment import packages
+from flexlock_hydra.capture.environment.packages import (
+    editable_folder,
+    version_pairs,
+    without_own,
+)
 from flexlock_hydra.errors import RunNotFoundError
 from flexlock_hydra.ports.git.repo import GitRepo
 from flexlock_hydra.record import layout
@@ -201,7 +205,7 @@ def _environment(
     """What the jobs ran in, and whether it was the recorded environment."""
     pairs = [*zip(map(_versions, recorded), map(_versions, now), strict=True)]
     names = {
-        name for old, new in pairs for name in {*old, *new} if old.get(name) != new.get(name)
+        name for pair in pairs for name, old, new in version_pairs(*pair) if old != new
     }
     here = pairs[0][1]
     listed = "".join(f"{name}=={version}\n" for name, version in sorted(here.items()))
@@ -216,8 +220,7 @@ def _environment(
 def _versions(environment: Environment) -> Mapping[str, str]:
     """Python and each package, without the places of editable ones and without this one."""
     plain = {
-        name: version.partition(packages.EDITABLE)[0]
-        for name, version in environment.packages.items()
-        if name != packages.OWN
+        name: editable_folder(version)[0]
+        for name, version in without_own(environment.packages).items()
     }
     return {**plain, "python": f"{environment.implementation} {environment.python}"}

@@ -18,6 +18,7 @@ from flexlock_hydra.archive.runs.load_predecessors import load_predecessors
 from flexlock_hydra.archive.runs.recorded_run import RecordedRun, load_run
 from flexlock_hydra.capture.code.scope import Scope
 from flexlock_hydra.capture.code.snapshot import capture_code
+from flexlock_hydra.capture.environment.packages import version_pairs
 from flexlock_hydra.errors import CodeError, RerunError, TargetError
 from flexlock_hydra.ports.git.command import require_version
 from flexlock_hydra.record import layout
@@ -155,8 +156,8 @@ def run_again(
 def _lacking(run: RecordedRun, python: str) -> str:
     """What was installed for the run and is not now, in words."""
     there = interpreter(python).packages
-    recorded = run.lock.environment.packages.items()
-    gone = [f"{name} {version}" for name, version in recorded if name not in there]
+    pairs = version_pairs(run.lock.environment.packages, there)
+    gone = [f"{name} {version}" for name, version, here in pairs if here is None]
     ways = "--env makes the recorded environment, --python P takes another"
     return f" Not installed here: {some_of(gone)}; {ways}." if gone else ""
 
