@@ -36,12 +36,12 @@ def ask(snapshots: Mapping[str, Snapshot]) -> Iterator[dict[str, Started]]:
     """
     with ExitStack() as begun:
         yield {
-            name: begun.enter_context(_ask(kept.repo, whole=name == MAIN))
+            name: begun.enter_context(_ask_one(kept.repo, whole=name == MAIN))
             for name, kept in snapshots.items()
         }
 
 
-def _ask(repo: GitRepo, *, whole: bool) -> Started:
+def _ask_one(repo: GitRepo, *, whole: bool) -> Started:
     """``whole``: also at what git does not track, unless so many folders are read long."""
     with suppress(OSError):
         whole = whole and os.stat(repo.git_dir / "index").st_size < _LARGE_INDEX
@@ -66,7 +66,7 @@ def compare(
     for name, kept in snapshots.items():
         status = seen[name]
         paths = [*status.changed, *kept.again, *touched(kept, files[name])]
-        found[name] = _changes(kept, _tree_now(kept, status, paths), files[name])
+        found[name] = _changes_in_words(kept, _tree_now(kept, status, paths), files[name])
     return {name: changes for name, changes in found.items() if changes}
 
 
@@ -79,7 +79,7 @@ def _tree_now(kept: Snapshot, status: Status, paths: list[str]) -> str:
 
 
 def glance(snapshots: Mapping[str, Snapshot], read: Iterable[str]) -> Drift:
-    """The same for the files that differed from HEAD and for ``read`` alone.
+    """What changed of the files that differed from HEAD and of those ``read``, a cheap look.
 
     No process is started unless the times of one of them are newer than the snapshot.
 
@@ -90,7 +90,7 @@ def glance(snapshots: Mapping[str, Snapshot], read: Iterable[str]) -> Drift:
     found = {}
     for name, kept in snapshots.items():
         again = touched(kept, {*kept.state.dirty, *files[name]})
-        found[name] = _changes(kept, _retake(kept, again), files[name]) if again else []
+        found[name] = _changes_in_words(kept, _retake(kept, again), files[name]) if again else []
     return {name: changes for name, changes in found.items() if changes}
 
 
@@ -128,7 +128,7 @@ def _is_touched(path: str, kept: Snapshot, oldest: int) -> bool:
 def _retake(kept: Snapshot, paths: list[str]) -> str:
     """The snapshot's tree with some paths as they are now."""
     repo = kept.repo
-    with repo.temporary_index(copy=False) as env:
+    with repo.temporary_index(copy=False) as env:  # all of it comes from the tree
         repo.git("read-tree", kept.state.tree, env=env)
         repo.stage(paths, env)
         if kept.converts:
@@ -136,7 +136,7 @@ def _retake(kept: Snapshot, paths: list[str]) -> str:
         return repo.git("write-tree", env=env)
 
 
-def _changes(kept: Snapshot, tree: str, read: set[str]) -> list[str]:
+def _changes_in_words(kept: Snapshot, tree: str, read: set[str]) -> list[str]:
     if tree == kept.state.tree:
         return []
     return list(_in_words(kept, kept.repo.diff(kept.state.tree, tree), read))

@@ -37,7 +37,7 @@ def is_used(root: Path, main: Path | None = None) -> bool:
     prefix = f"{root}{os.sep}"
     inner = f"{main}{os.sep}" if main and main != root and main.is_relative_to(root) else None
     return any(
-        file.startswith(prefix) or f"{_real(os.path.dirname(file))}{os.sep}".startswith(prefix)
+        file.startswith(prefix) or f"{_real_path(os.path.dirname(file))}{os.sep}".startswith(prefix)
         for _, file in module_files(("",))
         if not (inner and file.startswith(inner))
     )
@@ -106,5 +106,5 @@ def is_installed(path: str) -> bool:
 
 
 @functools.cache
-def _real(folder: str) -> str:
+def _real_path(folder: str) -> str:
     return os.path.realpath(folder)

@@ -24,7 +24,7 @@ _RUN_MARKS = (layout.LOCK, "multirun.yaml")
 
 @dataclass(frozen=True)
 class Scope:
-    """What is not code although git does not ignore it.
+    """Rules for what is not code although git does not ignore it.
 
     ``folders`` and ``data`` are absolute paths: Hydra's output folders, and the inputs
     that the config names, patterns too. ``ignore`` are globs on paths relative to the root.
@@ -37,7 +37,7 @@ class Scope:
 
     def writes(self, root: Path) -> Callable[[str], bool]:
         """Tells of a path below the root whether a job may write it: an output, its data."""
-        folders = frozenset(_HYDRA_FOLDERS) | _inside(root, self.folders)
+        folders = frozenset(_HYDRA_FOLDERS) | _paths_inside(root, self.folders)
         is_data = self.is_data(root)
         return lambda path: (
             _is_under(path, folders) or is_data(path) or is_hydras(path) or is_bytecode(path)
@@ -45,7 +45,7 @@ class Scope:
 
     def is_data(self, root: Path) -> Callable[[str], bool]:
         """Tells of a path below the root whether it is an input or lies in one."""
-        paths = _inside(root, self.data)
+        paths = _paths_inside(root, self.data)
         patterns = [pattern for path in self.data if (pattern := Pattern.parse(path))]
         return lambda path: (
             _is_under(path, paths) or any(pattern.matches(root / path) for pattern in patterns)
@@ -115,6 +115,7 @@ def is_stream(path: Path, streams: Sequence[os.stat_result]) -> bool:
 
 
 def _left_out(root: Path, path: str, size_limit: int) -> str | None:
+    """Why an untracked file is no part of a snapshot; None where it is one."""
     try:
         size = os.lstat(root / path).st_size
     except OSError as error:
@@ -130,7 +131,7 @@ def _output_folders(
     root: Path, untracked: Iterable[str], configured: Sequence[Path]
 ) -> frozenset[str]:
     """Folders, relative to the root, in which no untracked file is code."""
-    folders = {*_HYDRA_FOLDERS, *_inside(root, configured)}
+    folders = {*_HYDRA_FOLDERS, *_paths_inside(root, configured)}
     files = [PurePosixPath(path) for path in untracked]
     folders |= {str(file.parent) for file in files if file.name == layout.LOCK}
     folders |= {str(file.parent.parent) for file in files if file.parent.name == ".hydra"}
@@ -141,7 +142,7 @@ def _output_folders(
     return frozenset(folders - {"."})
 
 
-def _inside(root: Path, paths: Iterable[Path]) -> frozenset[str]:
+def _paths_inside(root: Path, paths: Iterable[Path]) -> frozenset[str]:
     """Those of the paths that lie below the root, relative to it."""
     places = (Path(os.path.relpath(path, root)).as_posix() for path in paths)
     return frozenset(place for place in places if place != "." and not place.startswith("../"))
@@ -158,6 +159,7 @@ def is_hydras(path: str) -> bool:
 
 
 def is_bytecode(path: str) -> bool:
+    """Whether Python compiled a file, which comes and goes with every import."""
     return path.endswith((".pyc", ".pyo")) or "__pycache__/" in path
 
 

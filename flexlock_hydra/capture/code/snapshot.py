@@ -18,7 +18,8 @@ from flexlock_hydra.record import layout
 from flexlock_hydra.record.model import EXACT, MAIN, PARTIAL, CodeState
 
 _FIRST_DATE = "0 +0000"
-_MANY = 10
+"""Of a commit without a parent: with the present time, equal trees had different commits."""
+_MOST_NAMED = 10
 """Files of one kind that are named one by one."""
 
 
@@ -70,7 +71,7 @@ def take_snapshot(repo: GitRepo, cwd: Path, scope: Scope = Scope()) -> Snapshot:
         GitError: git refused.
     """
     with ask_working_tree(repo.root) as asked:
-        return _take(repo, asked, cwd, scope)
+        return _take_one(repo, asked, cwd, scope)
 
 
 def take_all(
@@ -90,7 +91,7 @@ def take_all(
         }
         for name, repo in repos.items():
             try:
-                taken[name] = _take(repo, asked[name], cwd, scope)
+                taken[name] = _take_one(repo, asked[name], cwd, scope)
             except (GitError, OSError) as error:
                 failed[name] = error
     return taken, failed
@@ -156,7 +157,7 @@ def keep_bytes(repo: GitRepo, paths: Iterable[str], env: Mapping[str, str]) -> l
     if not unlike:
         return []
     stored = repo.ls_tree(repo.git("write-tree", env=env))
-    raw = [path for path in unlike if "\n" not in path]
+    raw = [path for path in unlike if "\n" not in path]  # hash-object takes a path a line
     entries = {
         path: TreeEntry(stored[path].mode, oid)
         for path, oid in zip(raw, repo.hash_raw(raw), strict=True)
@@ -167,7 +168,7 @@ def keep_bytes(repo: GitRepo, paths: Iterable[str], env: Mapping[str, str]) -> l
     return lost
 
 
-def _take(repo: GitRepo, asked: WorkingTreeRequest, cwd: Path, scope: Scope) -> Snapshot:
+def _take_one(repo: GitRepo, asked: WorkingTreeRequest, cwd: Path, scope: Scope) -> Snapshot:
     look = repo.look(asked)
     status, index = look.status, look.index
     picked = pick(repo.root, status.untracked, scope)
@@ -179,15 +180,15 @@ def _take(repo: GitRepo, asked: WorkingTreeRequest, cwd: Path, scope: Scope) -> 
     tree, lost = look.head_tree, list[str]()
     if tree is None or paths or status.differs or index.links:
         tree, lost = write_tree(repo, index, paths, links, converts=look.converts)
-    commit = _commit(repo, look, tree)
+    commit = _snapshot_commit(repo, look, tree)
     repo.update_ref(layout.shadow_ref(commit), commit)
     reasons = [*picked.reasons, *unread, *name_each(lost, "would be checked out with other bytes")]
-    dirty = _dirty(repo, look, tree)
+    dirty = _dirty_paths(repo, look, tree)
     return Snapshot(
         repo=repo,
         state=CodeState(
             path=relative_to(repo.root, cwd),
-            remote=_remote(look.config, status.branch),
+            remote=_remote_url(look.config, status.branch),
             branch=status.branch,
             head=status.head,
             commit=commit,
@@ -233,12 +234,13 @@ def _take_inner(
 
 def name_each(paths: Sequence[str], what: str) -> list[str]:
     """A sentence for each path; one for all that go beyond a few."""
-    named = [f"{path} {what}" for path in paths[:_MANY]]
-    more = len(paths) - _MANY
+    named = [f"{path} {what}" for path in paths[:_MOST_NAMED]]
+    more = len(paths) - _MOST_NAMED
     return [*named, f"{more} more files {what}"] if more > 0 else named
 
 
-def _commit(repo: GitRepo, look: WorkingTree, tree: str) -> str:
+def _snapshot_commit(repo: GitRepo, look: WorkingTree, tree: str) -> str:
+    """HEAD where the tree is its, else a commit on top of it, made of tree and HEAD alone."""
     head = look.status.head
     if head is None:
         return repo.commit_tree(tree, [], "flexlock snapshot before any commit\n", _FIRST_DATE)
@@ -247,13 +249,14 @@ def _commit(repo: GitRepo, look: WorkingTree, tree: str) -> str:
     return repo.commit_tree(tree, [head], f"flexlock snapshot of {head}\n", look.head_date)
 
 
-def _dirty(repo: GitRepo, look: WorkingTree, tree: str) -> tuple[str, ...]:
+def _dirty_paths(repo: GitRepo, look: WorkingTree, tree: str) -> tuple[str, ...]:
+    """The paths in which a tree differs from HEAD's; all of them before the first commit."""
     if look.head_tree is None:
         return tuple(sorted(repo.ls_tree(tree)))
     return repo.diff(look.head_tree, tree).paths if look.head_tree != tree else ()
 
 
-def _remote(config: Mapping[str, str], branch: str | None) -> str | None:
+def _remote_url(config: Mapping[str, str], branch: str | None) -> str | None:
     """The URL, without credentials, of the remote that the branch follows, else of
     ``origin``, else of the only one."""
     urls = {

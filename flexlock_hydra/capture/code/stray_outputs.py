@@ -1,4 +1,4 @@
-"""What a job wrote into the working tree beside its output directory: told, not kept."""
+"""Find what a job wrote into the working tree beside its output directory, to warn of it."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from flexlock_hydra.capture.data.walk import Few
 from flexlock_hydra.ports.git.status import Status
 from flexlock_hydra.record import layout
 
-_MOST = 2000
+_MOST_NAMES = 2000
 """Names in untracked folders that are looked at, all together: the look must cost little."""
-_UNCHANGED = 40
+_MOST_UNCHANGED = 40
 """Folders, to which no name was added, that are read for files that were written again."""
-_OF_OTHERS = frozenset({".git", ".hydra", layout.LOCK, "multirun.yaml", "pyvenv.cfg"})
+_MARKS_OF_OTHERS = frozenset({".git", ".hydra", layout.LOCK, "multirun.yaml", "pyvenv.cfg"})
 """Names of what lies in a folder that another run or a tool writes to."""
-_TOOLS = frozenset({"node_modules", "site-packages"})
-_LARGE = 1e6
+_TOOL_FOLDERS = frozenset({"node_modules", "site-packages"})
+_LARGE_BYTES = 1e6
 """Bytes above which a size is told."""
 
 
@@ -47,7 +47,7 @@ class StrayFiles:
     @property
     def is_large(self) -> bool:
         """Whether their size is worth telling."""
-        return self.size >= _LARGE
+        return self.size >= _LARGE_BYTES
 
     def __str__(self) -> str:
         facts = [f"{self.count:,} files"] if self.count > 1 else []
@@ -81,7 +81,7 @@ class StraySearch:
         code = dict(self._changed([*self._unfolded(status.untracked), *self.kept.gone]))
         found = code | dict(self._changed(self._unfolded(status.ignored)))
         groups = groupby(sorted(found.items()), key=lambda each: each[0].partition("/")[0])
-        written = [_together(dict(group), code) for _, group in groups]
+        written = [_grouped(dict(group), code) for _, group in groups]
         return sorted(written, key=lambda each: -each.size if each.is_large else 0)
 
     @property
@@ -90,19 +90,20 @@ class StraySearch:
         return self.kept.repo.root
 
     @cached_property
-    def _known(self) -> Scope:
+    def _not_stray(self) -> Scope:
+        """Data that is no stray output: the output directory, the inputs."""
         given = (Path(self.root, path) for path in self.inputs)
         return Scope(data=(self.output_dir, *self.kept.scope.data, *given))
 
     def _changed(self, names: Iterable[str]) -> Iterator[tuple[str, int]]:
         """Those of the files that are newer than the snapshot, and no one else's; with sizes."""
-        is_known, streams = self._known.is_data(self.root), redirected()
+        is_expected, streams = self._not_stray.is_data(self.root), redirected()
         for name in names:
             info = self._look(name)
             if info is None or not self._is_new(info) or name in self.read:
                 continue
             path = self.root / name
-            if not (is_known(name) or self._is_apart(name) or is_stream(path, streams)):
+            if not (is_expected(name) or self._is_apart(name) or is_stream(path, streams)):
                 yield name, info.st_size
 
     def _unfolded(self, names: Iterable[str]) -> Iterator[str]:
@@ -112,17 +113,17 @@ class StraySearch:
 
     def _below(self, folders: Iterable[str]) -> Iterator[str]:
         """Files in folders that git tracks nothing of; in those first that have changed."""
-        is_known = self._known.is_data(self.root)
-        left, unchanged = _MOST, _UNCHANGED
+        is_expected = self._not_stray.is_data(self.root)
+        left, unchanged = _MOST_NAMES, _MOST_UNCHANGED
         fresh, stale = self._sorted(folders)
         while left > 0 and (fresh or (stale and unchanged > 0)):
             unchanged -= not fresh
             folder = (fresh or stale).pop()
-            if self._is_apart(folder) or is_known(folder.rstrip("/")):
+            if self._is_apart(folder) or is_expected(folder.rstrip("/")):
                 continue
-            entries = _entries(self._path(folder), left)
+            entries = _first_entries(self._path(folder), left)
             left -= len(entries)
-            if _OF_OTHERS.isdisjoint(entry.name for entry in entries):
+            if _MARKS_OF_OTHERS.isdisjoint(entry.name for entry in entries):
                 inner = {entry.name for entry in entries if entry.is_dir(follow_symlinks=False)}
                 more = self._sorted(f"{folder}{name}/" for name in sorted(inner))
                 fresh, stale = fresh + more[0], stale + more[1]
@@ -152,7 +153,7 @@ class StraySearch:
         """Whether Hydra, Python or a tool writes such a path, or the user ignores it."""
         parts = name.rstrip("/").split("/")
         return (
-            any(part.startswith(".") or part in _TOOLS for part in parts)
+            any(part.startswith(".") or part in _TOOL_FOLDERS for part in parts)
             or is_hydras(name)
             or is_bytecode(name)
             or any(matches(name, glob) for glob in self.kept.scope.ignore)
@@ -172,7 +173,7 @@ def stray_warning(found: list[StrayFiles], *, chdir: bool) -> list[str]:
     return [f"written outside of the output directory, neither recorded nor pushed: {few}; {hint}"]
 
 
-def _together(files: Mapping[str, int], code: Container[str]) -> StrayFiles:
+def _grouped(files: Mapping[str, int], code: Container[str]) -> StrayFiles:
     """One for files with the same first folder: named by the innermost that holds all."""
     path, *more = files
     return StrayFiles(
@@ -183,7 +184,8 @@ def _together(files: Mapping[str, int], code: Container[str]) -> StrayFiles:
     )
 
 
-def _entries(folder: str, most: int) -> list[os.DirEntry[str]]:
+def _first_entries(folder: str, most: int) -> list[os.DirEntry[str]]:
+    """Some entries of a folder; none where it cannot be listed."""
     try:
         with os.scandir(folder) as entries:
             return list(islice(entries, most))

@@ -48,7 +48,7 @@ def capture_environment(
         python=platform.python_version(),
         implementation=platform.python_implementation(),
         platform=f"{platform.system()}-{platform.release()}-{platform.machine()}",
-        libc=_libc(),
+        libc=_libc_version(),
         packages=packages.packages(),
         conda=packages.conda(),
         lockfiles=dict(_lockfiles(root, folders)),
@@ -57,7 +57,7 @@ def capture_environment(
         gpu=machine.gpus(),
         torch=machine.torch(),
         container=machine.container(),
-        variables=_variables(config_variables, masker),
+        variables=_result_variables(config_variables, masker),
     )
 
 
@@ -81,14 +81,15 @@ def lockfile_hash(content: bytes) -> str:
     return f"sha256:{hashlib.sha256(content).hexdigest()}"
 
 
-def _libc() -> str | None:
+def _libc_version() -> str | None:
     """The C library, which brings the elementary functions; known where it is glibc."""
     names = getattr(os, "confstr_names", {})
     return os.confstr("CS_GNU_LIBC_VERSION") if "CS_GNU_LIBC_VERSION" in names else None
 
 
-def _variables(config_variables: Iterable[str], masker: Masker) -> dict[str, str]:
-    names = {name for name in os.environ if _is_telling(name)}
+def _result_variables(config_variables: Iterable[str], masker: Masker) -> dict[str, str]:
+    """The variables that change results or that the config reads, masked."""
+    names = {name for name in os.environ if _changes_results(name)}
     return {
         name: masker.mask(value, name)
         for name in sorted(names.union(config_variables))
@@ -97,28 +98,28 @@ def _variables(config_variables: Iterable[str], masker: Masker) -> dict[str, str
 
 
 @lru_cache(maxsize=4096)
-def _is_telling(name: str) -> bool:
+def _changes_results(name: str) -> bool:
     """Whether a variable changes results whatever the config says."""
     return _VARIABLES.fullmatch(name) is not None
 
 
 def _lockfiles(root: Path, folders: Iterable[Path]) -> Iterator[tuple[str, str]]:
     """Path, relative to the root below it, and hash of each lock file."""
-    around = [up for folder in folders for up in _up_to(root, folder)]
+    around = [up for folder in folders for up in _folders_up_to(root, folder)]
     for folder in dict.fromkeys((root, *around)):
-        for path in _lockfiles_in(str(folder), _changed(folder)):
-            if hashed := _hash_of_file(path, _changed(Path(path))):
+        for path in _lockfiles_in(str(folder), _file_version(folder)):
+            if hashed := _hash_of_file(path, _file_version(Path(path))):
                 place = Path(path)
                 name = place.relative_to(root) if place.is_relative_to(root) else place
                 yield name.as_posix(), hashed
 
 
-def _up_to(root: Path, folder: Path) -> list[Path]:
+def _folders_up_to(root: Path, folder: Path) -> list[Path]:
     """A folder and those above it, as far as the root; outside of the root it alone."""
     return [up for up in (folder, *folder.parents) if up == folder or up.is_relative_to(root)]
 
 
-def _changed(path: Path) -> tuple[int, ...]:
+def _file_version(path: Path) -> tuple[int, ...]:
     """What differs once a file or a folder's list of names has changed."""
     try:
         stat = path.stat()

@@ -39,7 +39,7 @@ _ENGINES = {
 def cpu() -> Mapping[str, Any] | None:
     """Model, logical processors, and how many of them this process may use."""
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
-    return _known(
+    return _present(
         model=_cpu_model(), count=os.cpu_count(), affinity=usable, quota=_cpu_quota()
     )
 
@@ -47,18 +47,18 @@ def cpu() -> Mapping[str, Any] | None:
 @lru_cache(maxsize=1)
 def memory() -> Mapping[str, int] | None:
     """Bytes of the machine, and the limit of this process's control group."""
-    found = re.search(r"MemTotal:\s+(\d+) kB", _read(PROC / "meminfo"))
-    limits = [int(text) for text in _limits("memory.max", "memory/memory.limit_in_bytes")
+    found = re.search(r"MemTotal:\s+(\d+) kB", _kernel_file(PROC / "meminfo"))
+    limits = [int(text) for text in _cgroup_limits("memory.max", "memory/memory.limit_in_bytes")
               if text.isdigit()]
     total = int(found[1]) * 1024 if found else None
     limit = min(limits, default=None)
-    return _known(total=total, limit=limit if limit and (not total or limit < total) else None)
+    return _present(total=total, limit=limit if limit and (not total or limit < total) else None)
 
 
 @lru_cache(maxsize=1)
 def gpus() -> tuple[Mapping[str, str], ...]:
     """The cards as their kernel drivers list them."""
-    return (*_nvidia(), *_amd())
+    return (*_nvidia_cards(), *_amd_cards())
 
 
 def torch() -> Mapping[str, Any] | None:
@@ -75,29 +75,30 @@ def torch() -> Mapping[str, Any] | None:
         if cuda.is_initialized():
             found["devices"] = [cuda.get_device_name(i) for i in range(cuda.device_count())]
             found["cudnn"] = module.backends.cudnn.version()
-    return _known(**found)
+    return _present(**found)
 
 
 def container() -> Mapping[str, str] | None:
     """The engine and the image, as far as the environment tells."""
-    notes = _read(ROOT / "run/.containerenv")
+    notes = _kernel_file(ROOT / "run/.containerenv")
     noted = dict(re.findall(r'^(\w+)="?([^"\n]*)', notes, re.MULTILINE))
     engines = [name for variable, name in _ENGINES.items() if variable in os.environ]
     docker = "docker" if (ROOT / ".dockerenv").exists() else None
     engine = next(iter(engines), None) or noted.get("engine") or docker
     images = [redact_url(image) for name in _IMAGES if (image := os.environ.get(name))]
-    return _known(
+    return _present(
         engine=engine or os.environ.get("container"),
         image=next(iter(images), None) or noted.get("image"),
     )
 
 
-def _known(**fields: Any) -> dict[str, Any] | None:
+def _present(**fields: Any) -> dict[str, Any] | None:
+    """The fields that have a value; None where none has."""
     return {name: value for name, value in fields.items() if value} or None
 
 
-def _read(path: Path, size: int = -1) -> str:
-    """A file of the kernel's, or nothing."""
+def _kernel_file(path: Path, size: int = -1) -> str:
+    """The text of a file of the kernel's; empty where it cannot be read."""
     try:
         with path.open("rb") as file:
             return file.read(size).decode("utf-8", "replace")
@@ -107,37 +108,37 @@ def _read(path: Path, size: int = -1) -> str:
 
 def _cpu_model() -> str | None:
     # The file has a page for each processor, and the kernel asks each for its speed.
-    found = re.search(r"model name\s*: (.*)", _read(PROC / "cpuinfo", 4096))
+    found = re.search(r"model name\s*: (.*)", _kernel_file(PROC / "cpuinfo", 4096))
     return found[1].strip() if found else os.environ.get("PROCESSOR_IDENTIFIER")
 
 
 def _cpu_quota() -> float | None:
     """Processors' worth of time that the control group may use."""
     quotas = []
-    for text in _limits("cpu.max", "cpu/cpu.cfs_quota_us"):
+    for text in _cgroup_limits("cpu.max", "cpu/cpu.cfs_quota_us"):
         quota, _, period = text.partition(" ")
-        period = period or _read(SYS / "fs/cgroup/cpu/cpu.cfs_period_us").strip()
+        period = period or _kernel_file(SYS / "fs/cgroup/cpu/cpu.cfs_period_us").strip()
         if quota.isdigit() and period.isdigit():
             quotas.append(int(quota) / int(period))
     return min(quotas, default=None)
 
 
-def _limits(name: str, first_version: str) -> Iterator[str]:
-    """A limit of this process's control group and of each above it, cgroups(7)."""
+def _cgroup_limits(name: str, first_version: str) -> Iterator[str]:
+    """The texts of one limit: of this process's control group and of each above it, cgroups(7)."""
     top = SYS / "fs/cgroup"
-    own = re.search(r"^0::/(.*)", _read(PROC / "self/cgroup"), re.MULTILINE)
+    own = re.search(r"^0::/(.*)", _kernel_file(PROC / "self/cgroup"), re.MULTILINE)
     folder = top / own[1] if own else top
     for group in (folder, *folder.parents):
         if group.is_relative_to(top):
-            yield _read(group / name).strip()
-    yield _read(top / first_version).strip()
+            yield _kernel_file(group / name).strip()
+    yield _kernel_file(top / first_version).strip()
 
 
-def _nvidia() -> Iterator[dict[str, str]]:
-    version = _read(PROC / "driver/nvidia/version")
+def _nvidia_cards() -> Iterator[dict[str, str]]:
+    version = _kernel_file(PROC / "driver/nvidia/version")
     driver = re.search(r"Module\s+(?:for \S+\s+)?([\d.]+)", version)
     for card in sorted((PROC / "driver/nvidia/gpus").glob("*/information")):
-        fields = dict(line.split(":", 1) for line in _read(card).splitlines() if ":" in line)
+        fields = dict(line.split(":", 1) for line in _kernel_file(card).splitlines() if ":" in line)
         yield {
             "name": fields.get("Model", "").strip(),
             "uuid": fields.get("GPU UUID", "").strip(),
@@ -145,13 +146,14 @@ def _nvidia() -> Iterator[dict[str, str]]:
         }
 
 
-def _amd() -> Iterator[dict[str, str]]:
-    driver = _read(SYS / "module/amdgpu/version").strip()
+def _amd_cards() -> Iterator[dict[str, str]]:
+    driver = _kernel_file(SYS / "module/amdgpu/version").strip()
     for device in sorted((SYS / "class/drm").glob("card[0-9]*/device")):
-        if _read(device / "vendor").strip() == _AMD and (device / "mem_info_vram_total").exists():
-            name = _read(device / "product_name").strip()
+        is_amd = _kernel_file(device / "vendor").strip() == _AMD
+        if is_amd and (device / "mem_info_vram_total").exists():
+            name = _kernel_file(device / "product_name").strip()
             yield {
-                "name": name or f"AMD {_read(device / 'device').strip()}",
-                "uuid": _read(device / "unique_id").strip(),
+                "name": name or f"AMD {_kernel_file(device / 'device').strip()}",
+                "uuid": _kernel_file(device / "unique_id").strip(),
                 "driver": driver or "amdgpu of the kernel",
             }

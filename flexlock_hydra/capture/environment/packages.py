@@ -35,7 +35,7 @@ def packages(path: Iterable[str] | None = None) -> Mapping[str, str]:
     The first on ``path`` counts, as for an import; ``sys.path`` without one.
     """
     entries = sys.path if path is None else path
-    return _packages(tuple(_stamp(entry or ".") for entry in entries))
+    return _packages_in(tuple(_folder_now(entry or ".") for entry in entries))
 
 
 def without_own(found: Mapping[str, str]) -> dict[str, str]:
@@ -75,11 +75,11 @@ def conda() -> Mapping[str, str] | None:
     """Name -> ``version=build (channel)`` of the conda packages around this interpreter."""
     for prefix in (sys.prefix, sys.base_prefix, os.environ.get("CONDA_PREFIX")):
         if prefix and os.path.isdir(folder := os.path.join(prefix, "conda-meta")):
-            return _conda(_stamp(folder))
+            return _conda_packages(_folder_now(folder))
     return None
 
 
-def _stamp(folder: str) -> tuple[str, int]:
+def _folder_now(folder: str) -> tuple[str, int]:
     """A folder as it is now: installing and removing change its time."""
     path = os.path.abspath(folder)
     try:
@@ -89,37 +89,40 @@ def _stamp(folder: str) -> tuple[str, int]:
 
 
 @lru_cache(maxsize=4)
-def _packages(folders: tuple[tuple[str, int], ...]) -> Mapping[str, str]:
+def _packages_in(folders: tuple[tuple[str, int], ...]) -> Mapping[str, str]:
+    """The distributions of folders as they were at given times; a wheel goes before an egg."""
     wheels: dict[str, str] = {}
     others: dict[str, str] = {}
     for folder, changed in folders:
-        for name in _names(folder) if changed else ():
+        for name in _file_names(folder) if changed else ():
             if name.endswith(".dist-info"):
                 project, _, version = name.removesuffix(".dist-info").rpartition("-")
-                key = _normal(project)
+                key = _normal_name(project)
+                # pip renames to ~... what it is about to remove, and leaves that if it is killed.
                 if key and key not in wheels and not name.startswith("~"):
                     wheels[key] = version + _origin(os.path.join(folder, name, "direct_url.json"))
             elif name.endswith(".egg-info") and (egg := _EGG.fullmatch(name)):
                 version = egg["version"] or _source_version(Path(folder, name))
-                others.setdefault(_normal(egg["name"]), version)
+                others.setdefault(_normal_name(egg["name"]), version)
     return dict(sorted({**others, **wheels}.items()))
 
 
-def _names(folder: str) -> list[str]:
+def _file_names(folder: str) -> list[str]:
+    """The names in a folder, sorted; none where it cannot be listed."""
     try:
         return sorted(os.listdir(folder))
     except OSError:  # a zip file, for one
         return []
 
 
-def _normal(name: str) -> str:
+def _normal_name(name: str) -> str:
     """A project's name as PyPI compares it (PEP 503)."""
     plain = name.lower().replace("_", "-").replace(".", "-")
     return re.sub("-+", "-", plain) if "--" in plain else plain
 
 
 def _source_version(egg_info: Path) -> str:
-    """The version of a source tree that is on the path itself: what ``develop`` does."""
+    """The version of a source tree that is on the path itself, as ``develop`` puts it there."""
     try:
         found = _VERSION.search((egg_info / "PKG-INFO").read_text("utf-8", "replace"))
     except OSError:
@@ -134,26 +137,26 @@ def _origin(direct_url: str) -> str:
     try:
         with open(direct_url, "rb") as file:
             origin = json.load(file)
-        return f" ({_place(origin)})"
+        return f" ({_described_origin(origin)})"
     except (OSError, ValueError, LookupError, TypeError, AttributeError):
         return ""
 
 
-def _place(origin: Mapping[str, Mapping[str, str]]) -> str:
+def _described_origin(origin: Mapping[str, Mapping[str, str]]) -> str:
     """A folder that is edited, or the URL as pip takes it: with the commit, or the hash."""
     url = str(origin["url"])
     if origin.get("dir_info", {}).get("editable"):
-        return f"editable: {_folder(urlsplit(url).path)}"
+        return f"editable: {_folder_of_url(urlsplit(url).path)}"
     url = Masker().text(redact_url(url))
     if vcs := origin.get("vcs_info"):
         url = f"{vcs['vcs']}+{url}@{vcs['commit_id']}"
-    notes = [*_hash(origin.get("archive_info", {}))]
+    notes = [*_archive_hash(origin.get("archive_info", {}))]
     if folder := origin.get("subdirectory"):
         notes.append(f"subdirectory={folder}")
     return "#".join([url, *(["&".join(notes)] if notes else [])])
 
 
-def _folder(path: str) -> str:
+def _folder_of_url(path: str) -> str:
     """The path of a ``file`` URL as a folder of this system."""
     if os.name != "nt":
         return unquote(path)
@@ -162,7 +165,8 @@ def _folder(path: str) -> str:
     return url2pathname(path)
 
 
-def _hash(archive: Mapping[str, object]) -> Iterator[str]:
+def _archive_hash(archive: Mapping[str, object]) -> Iterator[str]:
+    """``<algorithm>=<hash>`` of an archive, in the present form of PEP 610 or in its first."""
     hashes = archive.get("hashes")
     if isinstance(hashes, Mapping) and hashes:
         yield "=".join(next(iter(hashes.items())))
@@ -171,17 +175,18 @@ def _hash(archive: Mapping[str, object]) -> Iterator[str]:
 
 
 @lru_cache(maxsize=4)
-def _conda(folder: tuple[str, int]) -> Mapping[str, str]:
+def _conda_packages(folder: tuple[str, int]) -> Mapping[str, str]:
+    """Name -> version, build and channel of each package in a ``conda-meta`` as it was then."""
     path, _ = folder
     found = {}
-    for file in _names(path):
+    for file in _file_names(path):
         name, *rest = file.removesuffix(".json").rsplit("-", 2)
         if file.endswith(".json") and len(rest) == 2:
-            found[name] = "=".join(rest) + _channel(os.path.join(path, file))
+            found[name] = "=".join(rest) + _channel_note(os.path.join(path, file))
     return found
 
 
-def _channel(record: str) -> str:
+def _channel_note(record: str) -> str:
     """`` (<channel>)`` of a conda record: its name, or its URL where it has another host."""
     try:
         with open(record, "rb") as file:

@@ -30,7 +30,7 @@ _NO_IDS = ("", "undefined", "f" * 8)
 """What SGE says of a job that is in no array, and Ray of a worker that it started in advance."""
 
 UNKNOWN = "unknown"
-"""What a reader says of a run that cannot be judged; no lock says so itself."""
+"""The status that a reader gives to a run that cannot be judged; no lock has it."""
 
 
 def this_process() -> Process:
@@ -114,9 +114,11 @@ def is_above(process: Process) -> bool:
 
 
 def _is_alive_here(process: Process) -> bool | None:
+    """Whether a process of this machine and namespace runs; None where that is not known."""
     ticks = _start_ticks(process.pid)
     if ticks == 0:
         return False
+    # The kernel gives the number of a process that ended to another one: its start tells.
     if ticks is not None and process.start_ticks is not None:
         return ticks == process.start_ticks  # else its pid was given to another process
     if os.name == "nt":  # there, signal 0 is Ctrl-C
@@ -125,7 +127,7 @@ def _is_alive_here(process: Process) -> bool | None:
         os.kill(process.pid, 0)
     except ProcessLookupError:
         return False
-    except PermissionError:
+    except PermissionError:  # it is there, and another user's
         return True
     return True
 
@@ -139,6 +141,7 @@ def _ancestors() -> list[int]:
 
 
 def _boot_id() -> str | None:
+    """The kernel's id of this start of the machine; None where there is no /proc."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     except OSError:
@@ -146,6 +149,7 @@ def _boot_id() -> str | None:
 
 
 def _pid_namespace() -> str | None:
+    """The number of the namespace that this process's ids are of, as a container has its own."""
     try:
         return os.readlink("/proc/self/ns/pid").removeprefix("pid:").strip("[]")
     except OSError:

@@ -51,7 +51,7 @@ def find_files(
 def look_below(
     root: Path, wanted: Callable[[str], bool], *, last_first: bool = False
 ) -> Iterator[Looked]:
-    """The same, folder by folder, those too that hold none or cannot be looked into."""
+    """Each folder that :func:`find_files` looks into, with its wanted files or its error."""
     folders = [os.fspath(root)]
     while folders:
         folder = folders.pop()
@@ -88,7 +88,7 @@ def _restored(root: str) -> list[str]:
 
 
 def _is_file(entry: os.DirEntry[str]) -> bool:
-    """Whether it is one, or leads to one: whoever opens a pipe waits for its writer."""
+    """Whether an entry is a file or leads to one: whoever opens a pipe waits for its writer."""
     try:
         return entry.is_file()
     except OSError:

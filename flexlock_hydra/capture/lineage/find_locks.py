@@ -30,7 +30,7 @@ def find_locks(path: Path, reader: Reader, found: Digest | None) -> tuple[list[P
     Args:
         found: the digest of what lies there, where it was hashed.
     """
-    names = _names(path, found)
+    names = _names_below(path, found)
     locks = [path / name for name in _outermost(names)] if names else []
     above = find_lock(path, reader.root)
     if above is not None and above not in locks:
@@ -58,7 +58,7 @@ def find_lock(path: Path, root: Path) -> Path | None:
     return None
 
 
-def _names(path: Path, found: Digest | None) -> list[str]:
+def _names_below(path: Path, found: Digest | None) -> list[str]:
     """Files below a folder; without its digest so many that a search ends soon."""
     if found is not None:
         return list(found.files) if found.is_folder else []

@@ -20,7 +20,7 @@ from flexlock_hydra.record import layout, summary
 from flexlock_hydra.record.model import COMPLETED, INTERRUPTED, RUNNING, CodeRef, Predecessor
 from flexlock_hydra.record.wording import some_of
 
-_NAMED = 5
+_MOST_NAMED = 5
 """Runs that one warning names; it counts the rest."""
 
 
@@ -33,7 +33,7 @@ class Found(staleness.Place):
 
 @dataclass(frozen=True)
 class Trace:
-    """A graph after a piece of data was added, and what is to be said about it."""
+    """A graph of predecessors after a piece of data was added, with warnings about it."""
 
     prevs: Mapping[str, Predecessor]
     direct: int = 0
@@ -68,7 +68,7 @@ def trace(
     for origin in origins:
         run_id = origin.lock.run.id
         stale = staleness.stale(origin, path, files.get(origin.folder), reader.root)
-        _put(graph, origin, via, reader.root, stale)
+        _put_predecessor(graph, origin, via, reader.root, stale)
         warnings += _uncircled(graph, run_id, reader.id)
         warnings += (f"predecessor {run_id} is stale: {reason}" for reason in stale)
     warnings += _unfinished(origins)
@@ -80,7 +80,7 @@ def add(
 ) -> dict[str, Predecessor]:
     """The graph with a direct predecessor and all that it stands on put in."""
     graph = dict(prevs)
-    _put(graph, found, via, root)
+    _put_predecessor(graph, found, via, root)
     return graph
 
 
@@ -92,7 +92,7 @@ def read_found(path: Path, *, more: bool = False) -> Found:
     """
     try:
         info = path.stat()
-        found = _read(path, info.st_mtime_ns, (info.st_size, info.st_ino), more)
+        found = _read_version(path, info.st_mtime_ns, (info.st_size, info.st_ino), more)
     except OSError as error:
         raise LockError(f"{path} cannot be read: {error.strerror}") from error
     run = found.lock.run
@@ -102,7 +102,7 @@ def read_found(path: Path, *, more: bool = False) -> Found:
 
 
 @lru_cache(maxsize=1024)
-def _read(path: Path, written_ns: int, version: tuple[int, int], more: bool) -> Found:
+def _read_version(path: Path, written_ns: int, version: tuple[int, int], more: bool) -> Found:
     """A lock, read once in each version: the jobs of a sweep often share predecessors."""
     content = path.read_bytes()
     lock = summary.parse_summary(content, str(path), more=more)
@@ -139,7 +139,10 @@ def _of_another(found: Found, reader: Reader) -> Found:
 def _files_by_folder(
     path: Path, found: Digest | None, folders: Iterable[Path]
 ) -> dict[Path, Mapping[str, FileDigest]]:
-    """What a digest holds of each folder: of one below the path its files alone."""
+    """The files of a digest by the run's folder that they lie in, named from that folder.
+
+    A folder that lies above the path has them all, named from the path.
+    """
     if found is None or not found.is_folder:
         return dict.fromkeys(folders, found.files) if found else {}
     heads = {
@@ -149,13 +152,13 @@ def _files_by_folder(
     }
     below: dict[Path, dict[str, FileDigest]] = {folder: {} for folder in heads.values()}
     for name, file in found.files.items() if heads else ():
-        head = _head(name, heads)
+        head = _folder_of(name, heads)
         if head is not None:
             below[heads[head]][name if head == "." else name[len(head) + 1:]] = file
     return {folder: below.get(folder, found.files) for folder in folders}
 
 
-def _head(name: str, heads: Container[str]) -> str | None:
+def _folder_of(name: str, heads: Container[str]) -> str | None:
     """The folder of a file, of the given ones, relative as it is."""
     head = name
     while head:
@@ -165,13 +168,13 @@ def _head(name: str, heads: Container[str]) -> str | None:
     return "." if "." in heads else None
 
 
-def _put(
+def _put_predecessor(
     graph: dict[str, Predecessor], found: Found, via: str, root: Path, stale: tuple[str, ...] = ()
 ) -> None:
     """Put a direct predecessor and all that it stands on into a graph."""
     run_id, own = found.lock.run.id, found.lock.prevs
     known = graph.get(run_id)
-    node = _node(found, root)
+    node = _predecessor_of(found, root)
     graph[run_id] = replace(
         node,
         via=tuple(dict.fromkeys((*known.via, via) if known else (via,))),
@@ -220,12 +223,14 @@ def _circle(graph: Mapping[str, Predecessor], start: str) -> list[str]:
 
 
 def _unlink(graph: dict[str, Predecessor], links: Iterable[tuple[str, str]]) -> None:
+    """Take links, pairs of a run and of one that it stands on, out of a graph."""
     for run, prev in links:
         node = graph[run]
         graph[run] = replace(node, prevs=tuple(key for key in node.prevs if key != prev))
 
 
 def _reachable(prevs: Mapping[str, Predecessor], roots: Iterable[str]) -> set[str]:
+    """The runs of a graph that some of them are or stand on; a circle does no harm."""
     seen: set[str] = set()
     waiting = list(roots)
     while waiting:
@@ -243,10 +248,11 @@ def _unfinished(origins: Iterable[Found]) -> Iterator[str]:
         runs.setdefault(origin.lock.run.status, []).append(origin.lock.run.id)
     runs.pop(COMPLETED, None)
     for status, ids in runs.items():
-        yield f"predecessor {some_of(ids, _NAMED)} is {status}"
+        yield f"predecessor {some_of(ids, _MOST_NAMED)} is {status}"
 
 
-def _node(found: Found, root: Path) -> Predecessor:
+def _predecessor_of(found: Found, root: Path) -> Predecessor:
+    """A run as the graph of one that read its outputs has it."""
     lock = found.lock
     return Predecessor(
         job=lock.job.name,

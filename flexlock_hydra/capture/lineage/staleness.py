@@ -1,6 +1,6 @@
 """Whether what a run wrote, and what it read, is still what its lock says.
 
-Times and sizes raise the suspicion; up to ``_HASHED`` bytes, hashing makes sure.
+Times and sizes raise the suspicion; up to ``_MOST_HASHED`` bytes, hashing makes sure.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from flexlock_hydra.record import layout
 from flexlock_hydra.record.model import DataEntry, Outputs, is_left_out
 from flexlock_hydra.record.summary import LockSummary
 
-_HASHED = 8 * 1024**2
+_MOST_HASHED = 8 * 1024**2
 """Bytes. More are not hashed again for a suspicion alone: 12 ms at 700 MB/s."""
 
 
@@ -53,30 +53,32 @@ def stale(
     ended = _nanoseconds(place.lock.run.ended)
     if ended is None:
         return ()
-    reasons = list(_inputs(place.lock, root, ended)) if place.folder.is_relative_to(root) else []
+    is_inside = place.folder.is_relative_to(root)
+    reasons = list(_changed_inputs(place.lock, root, ended)) if is_inside else []
     if files and place.lock.outputs is not None:
         if place.folder.is_relative_to(path):
-            reasons += _all_outputs(place.lock.outputs, files)
+            reasons += _changed_outputs(place.lock.outputs, files)
         else:
             late_ns = max(ended, place.written_ns)  # loggers write after a job's end
-            reasons += _some_outputs(place.folder, place.lock.outputs, path, files, late_ns)
+            reasons += _changed_part(place.folder, place.lock.outputs, path, files, late_ns)
     return tuple(reasons)
 
 
-def _all_outputs(recorded: Outputs, files: Mapping[str, FileDigest]) -> Iterator[str]:
+def _changed_outputs(recorded: Outputs, files: Mapping[str, FileDigest]) -> Iterator[str]:
+    """Why the whole of a run's outputs is not as recorded: its hash is another."""
     kept = {name: file for name, file in files.items() if not recorded.leaves_out(name)}
     if (now := of_files(kept).md5) != recorded.md5:
         yield f"its outputs changed: recorded {recorded.md5}, now {now}"
 
 
-def _some_outputs(
+def _changed_part(
     folder: Path, recorded: Outputs, path: Path, files: Mapping[str, FileDigest], late_ns: int
 ) -> Iterator[str]:
-    """A part has no hash of its own in the lock: its times are looked at."""
+    """Why a part of a run's outputs is not as recorded: it has no hash of its own, but times."""
     name, file = max(files.items(), key=lambda item: item[1].mtime_ns or 0)
     if (file.mtime_ns or 0) <= late_ns:
         return
-    if recorded.size > _HASHED:
+    if recorded.size > _MOST_HASHED:
         if not _is_restored(folder):
             yield f"{(path / name).relative_to(folder).as_posix()} was written after its end"
         return
@@ -97,7 +99,7 @@ def _outputs_now(
         return None
 
 
-def _inputs(lock: LockSummary, root: Path, ended: int) -> Iterator[str]:
+def _changed_inputs(lock: LockSummary, root: Path, ended: int) -> Iterator[str]:
     """Files that the predecessor read and that hold something else by now."""
     for name, entry in lock.data.items():
         try:
@@ -109,11 +111,12 @@ def _inputs(lock: LockSummary, root: Path, ended: int) -> Iterator[str]:
         if info.st_size != entry.size:
             yield f"its input {name} ({entry.path}) has another size"
         elif info.st_mtime_ns > ended:
-            yield from _rewritten(root / entry.path, name, entry, info.st_mtime_ns)
+            yield from _changed_content(root / entry.path, name, entry, info.st_mtime_ns)
 
 
-def _rewritten(path: Path, name: str, entry: DataEntry, mtime_ns: int) -> Iterator[str]:
-    if (entry.size or 0) > _HASHED:
+def _changed_content(path: Path, name: str, entry: DataEntry, mtime_ns: int) -> Iterator[str]:
+    """Why an input of one file that was written later does not hold what was recorded."""
+    if (entry.size or 0) > _MOST_HASHED:
         if not _is_restored(path):
             yield f"its input {name} ({entry.path}) was written after its end"
     elif (now := _md5_now(path, mtime_ns)) and now != entry.md5:
@@ -130,7 +133,7 @@ def _md5_now(path: Path, mtime_ns: int) -> str | None:
 
 
 def _is_restored(path: Path) -> bool:
-    """Whether a pull brought a file: then its time says nothing."""
+    """Whether a pull brought a file or folder: then its time says nothing."""
     return any((folder / layout.METAFILES).is_dir() for folder in path.parents)
 
 

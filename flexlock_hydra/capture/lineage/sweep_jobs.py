@@ -26,7 +26,7 @@ def observe(lock: SweepLock, folder: Path) -> SweepLock:
     Jobs whose folders are gone stay as they were recorded, and so do warnings. Whether a
     process of another host lives cannot be told from here: what it runs stays ``running``.
     """
-    known = {job.run: job for job in lock.jobs}
+    by_run = {job.run: job for job in lock.jobs}
     warnings = []
     for path in find_files(folder, layout.is_lock):
         try:
@@ -35,26 +35,28 @@ def observe(lock: SweepLock, folder: Path) -> SweepLock:
             warnings.append(str(error))
             continue
         if found.lock.job.sweep is not None and found.lock.job.sweep.id == lock.id:
-            known[found.lock.run.id] = _job(found, folder)
-    jobs = tuple(sorted(known.values(), key=_order))
-    told = tuple(dict.fromkeys((*lock.warnings, *sorted(warnings))))
-    seen = replace(lock, njobs=len(jobs), jobs=jobs, warnings=told)
-    return replace(seen, status=_status(seen))
+            by_run[found.lock.run.id] = _sweep_job(found, folder)
+    jobs = tuple(sorted(by_run.values(), key=_job_order))
+    all_warnings = tuple(dict.fromkeys((*lock.warnings, *sorted(warnings))))
+    seen = replace(lock, njobs=len(jobs), jobs=jobs, warnings=all_warnings)
+    return replace(seen, status=_sweep_status(seen))
 
 
 def outcome(jobs: Iterable[SweepJob], otherwise: str) -> str:
-    """What its jobs make a sweep that launches no more: ``failed`` where one is."""
+    """The status of a sweep that launches no more: that of its worst job, or ``otherwise``."""
     statuses = {job.status for job in jobs}
     return next((s for s in (FAILED, INTERRUPTED) if s in statuses), otherwise)
 
 
-def _status(lock: SweepLock) -> str:
+def _sweep_status(lock: SweepLock) -> str:
+    """The status of a sweep as its process and its jobs make it."""
     if lock.status == RUNNING:
         return INTERRUPTED if is_alive(lock.process) is False else RUNNING
     return outcome(lock.jobs, lock.status)
 
 
-def _job(found: Found, folder: Path) -> SweepJob:
+def _sweep_job(found: Found, folder: Path) -> SweepJob:
+    """A job as the lock of its sweep, in ``folder``, has it."""
     run, job = found.lock.run, found.lock.job
     return SweepJob(
         num=job.num,
@@ -63,14 +65,14 @@ def _job(found: Found, folder: Path) -> SweepJob:
         path=found.folder.relative_to(folder).as_posix(),
         status=run.status,
         duration=run.duration,
-        result=_short(run.result),
+        result=_short_result(run.result),
         lock=found.sha256,
     )
 
 
-def _short(result: Json) -> Json:
+def _short_result(result: Json) -> Json:
     return result if len(json.dumps(result, default=str)) <= _RESULT_LIMIT else None
 
 
-def _order(job: SweepJob) -> tuple[bool, int, str]:
+def _job_order(job: SweepJob) -> tuple[bool, int, str]:
     return (job.num is None, job.num or 0, job.run)

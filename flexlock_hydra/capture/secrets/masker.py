@@ -40,7 +40,7 @@ from flexlock_hydra.capture.secrets.text_secrets import AssignmentRule, hide_sec
 
 _MEMORABLE = 1000
 """Characters: longer texts, as tracebacks, do not come by twice."""
-_Known = re.Pattern[str] | None
+_KnownSecrets = re.Pattern[str] | None
 _Masked = dict[tuple[int, Any], Any]
 """Containers by identity and key, as they were masked."""
 
@@ -68,9 +68,12 @@ class Masker:
 
         Nothing is changed in place; what holds no secret is the same object.
         """
-        return self._walk(judge_keys(self.patterns), known_pattern(self.known), {}, [value], key)[0]
+        judge, known = judge_keys(self.patterns), known_pattern(self.known)
+        return self._mask_items(judge, known, {}, [value], key)[0]
 
-    def _walk(self, judge: KeyJudge, known: _Known, done: _Masked, items: Any, key: Any) -> Any:
+    def _mask_items(
+        self, judge: KeyJudge, known: _KnownSecrets, done: _Masked, items: Any, key: Any
+    ) -> Any:
         """A list or dict masked, items of lists under ``key``.
 
         ``done`` is what was masked in this walk already: a resolved config shares most
@@ -94,13 +97,13 @@ class Masker:
                 else:
                     continue
             elif kind is dict or kind is list:
-                new = self._walk(judge, known, done, item, name)
+                new = self._mask_items(judge, known, done, item, name)
             elif kind in SCALARS:
                 if item is None or kind is bool or not judge(name):
                     continue
                 new = MASK
             elif (container := plain_container(item)) is not None:
-                new = self._walk(judge, known, {}, container, name)
+                new = self._mask_items(judge, known, {}, container, name)
             else:
                 new = MASK if judge(name) else item
             if new is not item:
@@ -114,7 +117,7 @@ class Masker:
 
         ``typed``: it comes from a command line, see :class:`AssignmentRule`.
         """
-        clean = _clean if len(text) < _MEMORABLE else _clean.__wrapped__
+        clean = _masked_text if len(text) < _MEMORABLE else _masked_text.__wrapped__
         return clean(text, self.patterns, self.known, typed)
 
     def arguments(self, words: Iterable[str]) -> Iterator[str]:
@@ -155,7 +158,7 @@ class Masker:
 
 
 @lru_cache(maxsize=1 << 12)
-def _clean(text: str, patterns: tuple[str, ...], known: frozenset[str], typed: bool) -> str:
+def _masked_text(text: str, patterns: tuple[str, ...], known: frozenset[str], typed: bool) -> str:
     """A text masked; remembered, for a config comes by twice, and again in a sweep's next job."""
     if pattern := known_pattern(known):
         text = pattern.sub(hide_known, text)

@@ -10,6 +10,8 @@ from functools import lru_cache
 from flexlock_hydra.capture.secrets.shapes import MASK, hide_shapes, shows_shape
 
 _WORD = re.compile(r"\S+")
+# A password is no interpolation, which only names one; digits up to a slash or a comma are a
+# port, as in kafka://b1:9092,b2:9092/x?user=a@b.
 _LOGIN = re.compile(
     r"""(?<=://)(?P<user>[^/\s:@'"\[]*)
     (?::(?!\$\{)(?P<password>[^/\s'"]*|(?!\d*[/,])[^\s'"]*))?
@@ -87,6 +89,7 @@ def _hide_logins(word: re.Match[str]) -> str:
 
 
 def _hide_login(match: re.Match[str]) -> str:
+    """The user and password of a URL, masked; a user that looks like a token is one."""
     user = MASK if _TOKEN_AS_USER.fullmatch(match["user"]) else match["user"]
     return f"{user}:{MASK}" if match["password"] else user + match[0][len(match["user"]):]
 

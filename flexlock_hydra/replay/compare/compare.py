@@ -72,15 +72,16 @@ def compare_runs(
     before = (output_files(old) if files is None else files) if old.lock.outputs else {}
     after = output_files(new) if compared else {}
     sorter = _Sorter.of(rules.volatile, before, after)
+    places = {name: (old.folder / name, new.folder / now) for name, now in sorter.both.items()}
     outcomes = [
-        *(_outcome(name, before[name], after[now], (old.folder / name, new.folder / now), rules)
+        *(_compare_file(name, before[name], after[now], places[name], rules)
           for name, now in sorter.both.items()),
-        *_returned(old.lock.run, new.lock.run, rules),
-        *_ended(old.lock.run, new.lock.run, rules),
+        *_compare_results(old.lock.run, new.lock.run, rules),
+        *_compare_ends(old.lock.run, new.lock.run, rules),
     ]
     return Comparison(
         tolerance=tolerance,
-        identical=tuple(each.file for each in outcomes if _counts(each)),
+        identical=tuple(each.file for each in outcomes if _is_identical_file(each)),
         close=tuple(each for each in outcomes if each.verdict == CLOSE),
         differing=tuple(each for each in outcomes if each.verdict == DIFFERS),
         missing=sorter.missing,
@@ -121,28 +122,28 @@ def without_hydra(files: Files) -> dict[str, FileDigest]:
 
 def moved_folders(old: RecordedRun, new: RecordedRun) -> Iterator[tuple[str, str]]:
     """Pairs of names of the root, and of the output directory, in one of two runs or both."""
-    for names in (_roots(old, new), _folders(old, new)):
+    for names in (_root_names(old, new), _folder_names(old, new)):
         first, *others = dict.fromkeys(names)
         yield from ((first, other) for other in others)
 
 
-def _roots(*runs: RecordedRun) -> Iterator[str]:
+def _root_names(*runs: RecordedRun) -> Iterator[str]:
     for run in runs:
         yield original_root(run.lock)
-        yield from _absolute(run.root)
+        yield from _absolute_names(run.root)
 
 
-def _folders(*runs: RecordedRun) -> Iterator[str]:
+def _folder_names(*runs: RecordedRun) -> Iterator[str]:
     """What an output directory is called: by itself, from the root, from where the job began."""
     for run in runs:
         original = original_folder(run)
         yield original
-        yield from _absolute(run.folder)
+        yield from _absolute_names(run.folder)
         for above in (original_root(run.lock), run.lock.job.command.cwd):
             yield posixpath.relpath(original, above)
 
 
-def _absolute(folder: Path) -> tuple[str, str]:
+def _absolute_names(folder: Path) -> tuple[str, str]:
     """A folder's name as it is, and without links."""
     return os.path.abspath(folder), os.path.realpath(folder)
 
@@ -181,9 +182,14 @@ class _Sorter:
         )
 
 
-def _outcome(
+def _compare_file(
     name: str, old: FileDigest, new: FileDigest, places: tuple[Path, Path], rules: Rules
 ) -> Outcome:
+    """The outcome of one file of two runs, which is read where its hashes differ.
+
+    Raises:
+        DataError: it cannot be read.
+    """
     if not (old.md5 and new.md5):
         if old.size == new.size:
             return Outcome(name, IDENTICAL, left_out=(LeftOut(name, BY_SIZE),))
@@ -202,14 +208,15 @@ def _outcome(
         ) from error
 
 
-def _counts(outcome: Outcome) -> bool:
+def _is_identical_file(outcome: Outcome) -> bool:
     """Whether a file is identical; one known by its size alone was not compared."""
     by_size = any(left.by == BY_SIZE for left in outcome.left_out)
     is_file = outcome.file not in (RETURNED, ERROR)
     return outcome.verdict == IDENTICAL and is_file and not by_size
 
 
-def _returned(old: Run, new: Run, rules: Rules) -> Iterator[Outcome]:
+def _compare_results(old: Run, new: Run, rules: Rules) -> Iterator[Outcome]:
+    """The outcome of what two tasks returned, unless that is equal."""
     judge = Judge(RESULT, rules)
     from flexlock_hydra.replay.compare.kinds.plain import compare_values
 
@@ -233,7 +240,8 @@ def _says_something(result: Json) -> bool:
     return result is not None
 
 
-def _ended(old: Run, new: Run, rules: Rules) -> Iterator[Outcome]:
+def _compare_ends(old: Run, new: Run, rules: Rules) -> Iterator[Outcome]:
+    """The outcome of how two runs ended: another status, or another error."""
     if old.status != new.status:
         yield Outcome(STATUS, DIFFERS, (Difference("", old.status, new.status),), 1)
     elif old.error and new.error:

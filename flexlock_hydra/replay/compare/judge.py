@@ -42,7 +42,7 @@ class UnreadableError(Exception):
 
 @dataclass(frozen=True)
 class Rules:
-    """What counts as the same."""
+    """By what rules two values count as the same: tolerance, volatile keys, moved folders."""
 
     tolerance: Tolerance = Tolerance()
     volatile: Volatile = Volatile()
@@ -120,7 +120,7 @@ class Judge:
 
     def leaves_out(self, key: str, by: str) -> None:
         """A key differs and does not count."""
-        self._left_out[LeftOut(self.file, by, _cut(key, 0, _LONGEST_PLACE))] = None
+        self._left_out[LeftOut(self.file, by, _cut_text(key, 0, _LONGEST_PLACE))] = None
 
     def stands(self, key: str, old: bool, new: bool, by: str | None, what: str = "") -> bool:
         """Whether a key, column or member is on both sides; else it is said.
@@ -145,7 +145,7 @@ class Judge:
     def differs(self, where: str, old: Json, new: Json, *, count: int = 1) -> None:
         """Something is not the same; ``count`` places where there are more like it."""
         if len(self._differences) < _SHOWN:
-            place = _cut(where, 0, _LONGEST_PLACE)
+            place = _cut_text(where, 0, _LONGEST_PLACE)
             self._differences.append(Difference(place, *shown(old, new)))
         self._differing += count
 
@@ -153,7 +153,7 @@ class Judge:
         """Two numbers are not equal, and within the tolerance, of which they take a share."""
         if self._largest is None or share > self._largest.share:
             relative = float(abs(new - old) / (abs(old) or 1))
-            place = _cut(where, 0, _LONGEST_PLACE)
+            place = _cut_text(where, 0, _LONGEST_PLACE)
             self._largest = Deviation(place, *shown(old, new), relative, share)
 
     def number(self, where: str, old: float, new: float) -> None:
@@ -199,11 +199,11 @@ class Judge:
 def shown(old: Json, new: Json) -> tuple[Json, Json]:
     """Two values as they are told: short, and of long texts the part that differs."""
     if not (isinstance(old, str) and isinstance(new, str)):
-        return _shown(old), _shown(new)
+        return _shown_value(old), _shown_value(new)
     if max(len(old), len(new)) <= _BRIEF:
         return clean(old), clean(new)
     start = max(len(os.path.commonprefix([old, new])) - 20, 0)
-    return _cut(old, start), _cut(new, start)
+    return _cut_text(old, start), _cut_text(new, start)
 
 
 def clean(text: str) -> str:
@@ -211,7 +211,7 @@ def clean(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode()
 
 
-def _shown(value: Json) -> Json:
+def _shown_value(value: Json) -> Json:
     if value is None or isinstance(value, (bool, float)):
         return value
     if isinstance(value, int):
@@ -222,9 +222,9 @@ def _shown(value: Json) -> Json:
         return f"{len(value)} items"
     if isinstance(value, (bytes, bytearray)):
         return f"{len(value)} bytes"
-    return _cut(str(value), 0)
+    return _cut_text(str(value), 0)
 
 
-def _cut(text: str, start: int, length: int = _BRIEF) -> str:
+def _cut_text(text: str, start: int, length: int = _BRIEF) -> str:
     end = start + length
     return ("…" if start else "") + clean(text[start:end]) + ("…" if end < len(text) else "")

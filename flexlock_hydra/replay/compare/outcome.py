@@ -26,7 +26,7 @@ ABSENT = "absent"
 PATHS = "paths"
 """Told as the reason why texts count as equal that name the runs' own folders."""
 ADDRESSES = "addresses"
-"""The same where they name Python's objects by where these were in memory."""
+"""Told as the reason why texts count as equal that name Python's objects by their addresses."""
 
 
 @dataclass(frozen=True)

@@ -27,25 +27,27 @@ class Moved:
 
     def plain(self, text: str) -> str:
         """A text with one name for each folder."""
-        if not any(name in text for name in self._folders):  # which is fast
+        if not any(name in text for name in self._folder_by_name):  # which is fast
             return text
-        return self._pattern.sub(lambda found: self._folders[found[0]], text)
+        return self._pattern.sub(lambda found: self._folder_by_name[found[0]], text)
 
     @cached_property
-    def _folders(self) -> dict[str, str]:
+    def _folder_by_name(self) -> dict[str, str]:
         """Each name, as it may stand in a text -> what stands for its folder."""
         folder: dict[str, str] = {}
         for one, other in self.names:
-            if _is_telling(one) and _is_telling(other):
+            if _is_surely_a_folder(one) and _is_surely_a_folder(other):
                 kept, merged = folder.setdefault(one, one), folder.setdefault(other, other)
                 folder = {name: kept if it == merged else it for name, it in folder.items()}
-        return {written: f"\0{it}" for name, it in folder.items() for written in _written(name)}
+        return {form: f"\0{it}" for name, it in folder.items() for form in _written_forms(name)}
 
     @cached_property
     def _pattern(self) -> re.Pattern[str]:
-        rooted = [name for name in self._folders if name.startswith(("/", "\\"))]
-        relative = [name for name in self._folders if name not in rooted]
-        return re.compile("|".join([_whole(rooted, r"\w"), _whole(relative, r"[\w/\\.-]")]))
+        rooted = [name for name in self._folder_by_name if name.startswith(("/", "\\"))]
+        relative = [name for name in self._folder_by_name if name not in rooted]
+        # A relative name is no such folder where it stands behind other parts of a path.
+        wholes = _whole_paths(rooted, r"\w"), _whole_paths(relative, r"[\w/\\.-]")
+        return re.compile("|".join(wholes))
 
 
 def without_addresses(text: str) -> str:
@@ -53,18 +55,18 @@ def without_addresses(text: str) -> str:
     return _ADDRESS.sub("", text) if "0x" in text else text
 
 
-def _is_telling(place: str) -> bool:
+def _is_surely_a_folder(place: str) -> bool:
     """Whether a text is surely this folder: no root, and more than one word."""
     path = (PureWindowsPath if "\\" in place else PurePosixPath)(place)
     return len([part for part in path.parts if part != ".."]) > 1
 
 
-def _written(name: str) -> set[str]:
+def _written_forms(name: str) -> set[str]:
     """A folder's name as it stands in texts, in URLs, and in texts with escapes."""
     return {name, quote(name, safe="/:~\\"), name.replace("\\", "\\\\"), name.replace("\\", "/")}
 
 
-def _whole(names: list[str], before: str) -> str:
+def _whole_paths(names: list[str], before: str) -> str:
     """The folders' own paths or ones below, not such that only begin with the same letters."""
     if not names:
         return r"(?!)"

@@ -23,23 +23,23 @@ from flexlock_hydra.capture.environment.packages import (
 def environment_checks(run: RecordedRun) -> Iterator[Check]:
     """Python, each package and each lock file, by name."""
     recorded = run.lock.environment
-    yield _same(
+    yield _same_check(
         "python",
         f"{recorded.implementation} {recorded.python}",
         f"{platform.python_implementation()} {platform.python_version()}",
     )
-    moved = {name: _moved(version, run) for name, version in recorded.packages.items()}
-    for name, old, new in version_pairs(without_own(moved), without_own(_installed(run))):
-        yield _same(name, old, new)
+    moved = {name: _moved_version(version, run) for name, version in recorded.packages.items()}
+    for name, old, new in version_pairs(without_own(moved), without_own(_installed_for(run))):
+        yield _same_check(name, old, new)
     if recorded.conda is not None:
         for name, old, new in version_pairs(recorded.conda, packages.conda() or {}):
-            yield _same(f"conda {name}", old, new)
+            yield _same_check(f"conda {name}", old, new)
     for name, hashed in recorded.lockfiles.items():
         content = read_lockfile(run.root / name)
-        yield _same(name, hashed, None if content is None else lockfile_hash(content))
+        yield _same_check(name, hashed, None if content is None else lockfile_hash(content))
 
 
-def _same(name: str, recorded: str | None, here: str | None) -> Check:
+def _same_check(name: str, recorded: str | None, here: str | None) -> Check:
     """A check of one thing, by what it was and what it is."""
     if recorded == here:
         return Check(f"environment {name}", True)
@@ -50,7 +50,7 @@ def _same(name: str, recorded: str | None, here: str | None) -> Check:
     return Check(f"environment {name}", False, f"changed: recorded {recorded}, here {here}")
 
 
-def _installed(run: RecordedRun) -> Mapping[str, str]:
+def _installed_for(run: RecordedRun) -> Mapping[str, str]:
     """What a job of the run would find, if this interpreter started it."""
     started_from = {"", os.getcwd(), os.path.dirname(os.path.abspath(sys.argv[0]))}
     paths = [entry for entry in sys.path if entry not in started_from]
@@ -68,7 +68,7 @@ def _repo_folder(run: RecordedRun, each: ExtraRepo) -> Path:
     return run.root / each.restored if restored else Path(each.original)
 
 
-def _moved(version: str, run: RecordedRun) -> str:
+def _moved_version(version: str, run: RecordedRun) -> str:
     """A version whose source lies in the project, where the project lies now."""
     plain, folder = editable_folder(version)
     root = original_root(run.lock)

@@ -69,7 +69,7 @@ def compare_members(old: Path, new: Path, compare: CompareMembers, judge: Judge)
         UnreadableError: no such archive, or too large.
     """
     with _opened(old) as one, _opened(new) as other:
-        before, after = _members(one), _members(other)
+        before, after = _checked_members(one), _checked_members(other)
         for name in dict.fromkeys((*before, *after)):
             key = name.removesuffix(".npy")
             by = judge.rule(key)
@@ -119,7 +119,7 @@ def _size64(record: bytes) -> int:
     return int.from_bytes(record[40:48], "little") if record.startswith(b"PK\6\6") else 0
 
 
-def _members(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
+def _checked_members(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
     members = {member.filename: member for member in archive.infolist()}
     if len(members) < len(archive.infolist()):
         raise UnreadableError("a member stands twice")

@@ -125,7 +125,7 @@ def _compare_arrays(
         from flexlock_hydra.replay.compare.kinds.numbers import compare_pieces, element
 
         in_step = one.columns_first == other.columns_first
-        pieces = [_pieces(*each) if in_step else _whole(*each) for each in (old, new)]
+        pieces = [_pieces(*each) if in_step else _in_row_order(*each) for each in (old, new)]
         first = in_step and one.columns_first
         compare_pieces(zip(*pieces), one.shape, judge, element(where), columns_first=first)
 
@@ -144,7 +144,7 @@ def _pieces(header: _Header, source: Stream) -> Iterator[Any]:
         yield piece
 
 
-def _whole(header: _Header, source: Stream) -> Iterator[Any]:
+def _in_row_order(header: _Header, source: Stream) -> Iterator[Any]:
     """All elements in one piece, the last index running fastest."""
     if header.count * header.dtype.itemsize > _LARGEST_TURNED:
         raise UnreadableError("large, with their elements in another order")

@@ -85,11 +85,11 @@ def _read_events(path: Path) -> tuple[dict[str, Any], list[Any]]:
     count = 0
     with path.open("rb") as file:
         for record in _records(file):
-            event = _message(record)
+            event = _fields_of(record)
             times += event.pop(1, [])
             step = _signed(event.pop(_STEP, [0])[-1])
             for summary in event.pop(_SUMMARY, []):
-                for value in map(_message, _message(summary).get(1, [])):
+                for value in map(_fields_of, _fields_of(summary).get(1, [])):
                     count += 1
                     tag, logged = _logged(value)
                     series.setdefault(tag, []).append({"step": step, **logged})
@@ -121,7 +121,7 @@ def _records(file: IO[bytes]) -> Iterator[bytes]:
         yield record
 
 
-def _message(content: Any) -> Message:
+def _fields_of(content: Any) -> Message:
     """The fields of a protobuf message: numbers, or bytes, by field number."""
     if not isinstance(content, bytes):
         raise UnreadableError("no event file")
@@ -169,9 +169,9 @@ def _logged(value: Message) -> tuple[str, dict[str, Any]]:
         if number == _SIMPLE:
             logged["value"] = held[-1]
         elif number == _TENSOR:
-            logged["value"] = [_tensor(_message(each)) for each in held]
+            logged["value"] = [_tensor(_fields_of(each)) for each in held]
         elif number == _HISTOGRAM:
-            logged["histogram"] = [_histogram(_message(each)) for each in held]
+            logged["histogram"] = [_histogram(_fields_of(each)) for each in held]
         elif number == _METADATA:
             logged["metadata"] = [_with_time(tag, _plain_field(each)) for each in held]
         else:
@@ -240,7 +240,7 @@ def _plain_field(value: Any, depth: int = 0) -> Any:
         return text
     try:
         if depth < _DEEPEST:
-            return _plain_field(_message(value), depth)
+            return _plain_field(_fields_of(value), depth)
     except UnreadableError:
         pass
     return f"{len(value)} bytes, md5 {hashlib.md5(value, usedforsecurity=False).hexdigest()}"

@@ -12,7 +12,7 @@ from typing import Any
 
 from flexlock_hydra.replay.compare.judge import UnreadableError
 from flexlock_hydra.replay.compare.kinds.limits import check_size, unreadable
-from flexlock_hydra.replay.compare.kinds.pickled import CALL, STATE, Known, Plain, item_size
+from flexlock_hydra.replay.compare.kinds.pickled import CALL, STATE, Plain, PlainValues, item_size
 
 _WRAPPER = "joblib.numpy_pickle NumpyArrayWrapper"
 _ALIGNMENT = "numpy_array_alignment_bytes"
@@ -47,7 +47,9 @@ def is_wrapper(value: Any) -> bool:
     return isinstance(value, dict) and value.get(CALL) == [_WRAPPER, ()] and STATE in value
 
 
-def take_array(wrapper: Plain, file: io.BytesIO, known: Known, inner: Callable[[], Any]) -> None:
+def take_array(
+    wrapper: Plain, file: io.BytesIO, known: PlainValues, inner: Callable[[], Any]
+) -> None:
     """Put the array that follows in the place of its wrapper.
 
     Args:

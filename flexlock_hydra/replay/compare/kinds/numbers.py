@@ -40,7 +40,7 @@ def compare_pieces(
         return name(tuple(map(int, found))) + field
 
     for old, new in pieces:
-        _compare(_Piece(old, new), place, judge)
+        _compare_piece(_Piece(old, new), place, judge)
         start += len(old)
 
 
@@ -75,18 +75,18 @@ class _Piece:
         return (str(old), str(new)) if self.old.dtype.kind in "mM" else (old.item(), new.item())
 
 
-def _compare(piece: _Piece, place: Callable[[int, str], str], judge: Judge) -> None:
+def _compare_piece(piece: _Piece, place: Callable[[int, str], str], judge: Judge) -> None:
     """One piece; of a type with fields each for itself."""
     if piece.old.dtype.names is not None:
         for each in piece.fields():
-            _compare(each, place, judge)
+            _compare_piece(each, place, judge)
         return
     if piece.old.dtype.kind == "V":
         piece = piece.as_bytes()
-    other = ~_equal(piece.old, piece.new)
+    other = ~_equal_elements(piece.old, piece.new)
     if not other.any():
         return
-    shares = np.where(other, _shares(piece.old, piece.new, judge.rules.tolerance), 0)
+    shares = np.where(other, _tolerance_shares(piece.old, piece.new, judge.rules.tolerance), 0)
     wrong = np.flatnonzero(shares > 1)
     if len(wrong):
         first = int(wrong[0])
@@ -98,7 +98,8 @@ def _compare(piece: _Piece, place: Callable[[int, str], str], judge: Judge) -> N
         judge.deviates(where, *piece.at(most), float(shares[most]))
 
 
-def _equal(old: Array, new: Array) -> Array:
+def _equal_elements(old: Array, new: Array) -> Array:
+    """Which elements are equal; what is no number or no time equals itself."""
     found: Array = old == new
     if old.dtype.kind in "fc":
         found |= np.isnan(old) & np.isnan(new)
@@ -107,11 +108,12 @@ def _equal(old: Array, new: Array) -> Array:
     return found
 
 
-def _shares(old: Array, new: Array, tolerance: Tolerance) -> Array:
+def _tolerance_shares(old: Array, new: Array, tolerance: Tolerance) -> Array:
     """How much of the tolerance each pair takes, as :meth:`Tolerance.share` says."""
     kind = old.dtype.kind
     with np.errstate(all="ignore"):
         if kind in "iu":
+            # As uint64 the distance of any two whole numbers is exact, and does not overflow.
             one, other = (each.astype(np.uint64) for each in (old, new))
             distance = np.where(new > old, other - one, one - other).astype(float)
             allowed = np.full(distance.shape, tolerance.atol)
@@ -121,6 +123,7 @@ def _shares(old: Array, new: Array, tolerance: Tolerance) -> Array:
             distance = np.abs(other - one)
             allowed = tolerance.atol + tolerance.rtol * np.abs(one)
             distance[~(np.isfinite(one) & np.isfinite(other))] = np.inf
+            # Else an allowance that overflows would let an infinite distance pass.
             allowed[~np.isfinite(allowed)] = np.finfo(float).max
         else:
             return np.full(old.shape, np.inf)

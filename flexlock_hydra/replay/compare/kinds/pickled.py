@@ -25,16 +25,19 @@ _ORDERS = {"<": "<", ">": ">", "|": "<"}
 
 
 @dataclass
-class Known:
-    """Puts values that a call would make plainly in their places, where their kind is known."""
+class PlainValues:
+    """Puts tensors, arrays and bytes plainly in the place of the calls that would make them.
+
+    ``left``: how many elements may still be shown one by one.
+    """
 
     left: int = _MOST_ELEMENTS
 
     def put(self, value: Any) -> Any:
         """The value itself, changed where it is a tensor or an array; or the bytes that it is."""
         match value:
-            case {"()": [str(name), tuple(arguments)]} if name in _KNOWN:
-                plain = _KNOWN[name](self, arguments, value.get(STATE))
+            case {"()": [str(name), tuple(arguments)]} if name in _PLAIN_FORMS:
+                plain = _PLAIN_FORMS[name](self, arguments, value.get(STATE))
                 if isinstance(plain, bytes):
                     return plain
                 if plain is not None:
@@ -89,7 +92,7 @@ class Known:
         self, dtype: Any, shape: tuple[Any, ...], order: Any, content: Buffer
     ) -> Plain | None:
         """An array with its elements in a list, in the order of the file."""
-        form = _form(dtype)
+        form = _struct_form(dtype)
         if form is None or not all(type(length) is int and length >= 0 for length in shape):
             return None
         count = math.prod(shape)
@@ -115,7 +118,7 @@ def _of_numpy(name: str) -> tuple[str, ...]:
     return f"numpy.core.{name}", f"numpy._core.{name}"
 
 
-def _form(dtype: Any) -> str | None:
+def _struct_form(dtype: Any) -> str | None:
     match dtype:
         case {"()": ["numpy dtype", (str(kind), *_)], "(state)": (_, str(order), *_)}:
             if kind in _FORMS and order in _ORDERS:
@@ -123,12 +126,12 @@ def _form(dtype: Any) -> str | None:
     return None
 
 
-_KNOWN: Mapping[str, Callable[[Known, tuple[Any, ...], Any], Plain | bytes | None]] = {
-    "_codecs encode": Known.encoded,
-    "__builtin__ bytes": Known.no_bytes,
-    "builtins bytes": Known.no_bytes,
-    "torch._utils _rebuild_tensor_v2": Known.tensor,
-    **dict.fromkeys(_of_numpy("multiarray _reconstruct"), Known.array),
-    **dict.fromkeys(_of_numpy("multiarray scalar"), Known.scalar),
-    **dict.fromkeys(_of_numpy("numeric _frombuffer"), Known.buffered),
+_PLAIN_FORMS: Mapping[str, Callable[[PlainValues, tuple[Any, ...], Any], Plain | bytes | None]] = {
+    "_codecs encode": PlainValues.encoded,
+    "__builtin__ bytes": PlainValues.no_bytes,
+    "builtins bytes": PlainValues.no_bytes,
+    "torch._utils _rebuild_tensor_v2": PlainValues.tensor,
+    **dict.fromkeys(_of_numpy("multiarray _reconstruct"), PlainValues.array),
+    **dict.fromkeys(_of_numpy("multiarray scalar"), PlainValues.scalar),
+    **dict.fromkeys(_of_numpy("numeric _frombuffer"), PlainValues.buffered),
 }

@@ -17,7 +17,7 @@ from typing import Any
 from flexlock_hydra.replay.compare.judge import Judge, UnreadableError
 from flexlock_hydra.replay.compare.kinds.joblibs import is_wrapper, take_array, unpacked
 from flexlock_hydra.replay.compare.kinds.limits import unreadable
-from flexlock_hydra.replay.compare.kinds.pickled import CALL, ID, ITEMS, STATE, Known
+from flexlock_hydra.replay.compare.kinds.pickled import CALL, ID, ITEMS, STATE, PlainValues
 from flexlock_hydra.replay.compare.kinds.plain import LARGEST, compare_values, content_of
 
 _MOST_OPCODES = 1_000_000
@@ -60,7 +60,7 @@ def pickle_contents(content: bytes) -> Any:
     Raises:
         UnreadableError: it is none, too large, or something stands behind it.
     """
-    file, known = io.BytesIO(content), Known()
+    file, known = io.BytesIO(content), PlainValues()
     with unreadable("no pickle", _BROKEN):
         found = _read_pickle(file, known)
     if file.tell() < len(content):
@@ -68,7 +68,7 @@ def pickle_contents(content: bytes) -> Any:
     return found
 
 
-def _read_pickle(file: io.BytesIO, known: Known, depth: int = 0) -> Any:
+def _read_pickle(file: io.BytesIO, known: PlainValues, depth: int = 0) -> Any:
     """What the next pickle in a file holds."""
     if depth > _DEEPEST:
         raise UnreadableError("pickles in pickles")
@@ -91,7 +91,7 @@ class _Stack:
     marks: list[int] = field(default_factory=list)
     memo: dict[int, Any] = field(default_factory=dict)
     sets: list[list[Any]] = field(default_factory=list)
-    known: Known = field(default_factory=Known)
+    known: PlainValues = field(default_factory=PlainValues)
 
     def take(self, name: str, argument: Any) -> None:
         """Do what an opcode says, short of importing and calling.
@@ -146,7 +146,7 @@ class _Stack:
         """Give keys and values to the mapping on top."""
         mapping = self.values[-1]
         for key, value in zip(flat[::2], flat[1::2]):
-            _put(mapping, _plain_key(key), value)
+            _put_once(mapping, _plain_key(key), value)
 
     def append(self, items: list[Any]) -> None:
         """Give items to the list, the set or the object on top."""
@@ -158,7 +158,7 @@ class _Stack:
     def build(self) -> None:
         """Give its state to the object on top."""
         state = self.pop()
-        _put(self.values[-1], STATE, state)
+        _put_once(self.values[-1], STATE, state)
         self.known.put(self.values[-1])
 
     def persistent(self, name: Any) -> None:
@@ -166,7 +166,7 @@ class _Stack:
         self.values.append({ID: name})
 
 
-def _put(mapping: dict[str, Any], key: str, value: Any) -> None:
+def _put_once(mapping: dict[str, Any], key: str, value: Any) -> None:
     if key in mapping:
         raise UnreadableError("a key stands twice")
     mapping[key] = value
@@ -191,7 +191,7 @@ def _is_brief(value: Any) -> bool:
     return value is None or isinstance(value, float)
 
 
-def _tuple(size: int) -> Callable[[_Stack, Any], None]:
+def _makes_tuple(size: int) -> Callable[[_Stack, Any], None]:
     def take(stack: _Stack, _: Any) -> None:
         parts = [stack.pop() for _ in range(size)]
         stack.values.append(tuple(reversed(parts)))
@@ -199,7 +199,7 @@ def _tuple(size: int) -> Callable[[_Stack, Any], None]:
     return take
 
 
-def _called(size: int) -> Callable[[_Stack, Any], None]:
+def _makes_call(size: int) -> Callable[[_Stack, Any], None]:
     def take(stack: _Stack, _: Any) -> None:
         parts = [stack.pop() for _ in range(size)]
         stack.call(*reversed(parts))
@@ -207,7 +207,7 @@ def _called(size: int) -> Callable[[_Stack, Any], None]:
     return take
 
 
-def _dict(stack: _Stack, _: Any) -> None:
+def _make_dict(stack: _Stack, _: Any) -> None:
     flat = stack.since_mark()
     stack.values.append({})
     stack.set_items(flat)
@@ -227,14 +227,14 @@ def _stack_global(stack: _Stack, _: Any) -> None:
     stack.values.append(f"{module} {name}")
 
 
-def _pop(stack: _Stack, _: Any) -> None:
+def _drop(stack: _Stack, _: Any) -> None:
     if stack.marks and stack.marks[-1] == len(stack.values):
         stack.marks.pop()
     else:
         stack.pop()
 
 
-def _obj(stack: _Stack, _: Any) -> None:
+def _make_object(stack: _Stack, _: Any) -> None:
     kind, *arguments = stack.since_mark()
     stack.call(kind, tuple(arguments))
 
@@ -254,24 +254,24 @@ _ACTIONS: Mapping[str, Callable[[_Stack, Any], Any]] = {
     "EMPTY_SET": lambda stack, _: stack.set([]),
     "LIST": lambda stack, _: stack.values.append(stack.since_mark()),
     "TUPLE": lambda stack, _: stack.values.append(tuple(stack.since_mark())),
-    "TUPLE1": _tuple(1),
-    "TUPLE2": _tuple(2),
-    "TUPLE3": _tuple(3),
-    "DICT": _dict,
+    "TUPLE1": _makes_tuple(1),
+    "TUPLE2": _makes_tuple(2),
+    "TUPLE3": _makes_tuple(3),
+    "DICT": _make_dict,
     "FROZENSET": lambda stack, _: stack.set(stack.since_mark()),
     "APPEND": lambda stack, _: stack.append([stack.pop()]),
     "APPENDS": lambda stack, _: stack.append(stack.since_mark()),
     "ADDITEMS": lambda stack, _: stack.append(stack.since_mark()),
     "SETITEM": _set_item,
     "SETITEMS": lambda stack, _: stack.set_items(stack.since_mark()),
-    "POP": _pop,
+    "POP": _drop,
     "POP_MARK": lambda stack, _: stack.since_mark(),
     "DUP": lambda stack, _: stack.values.append(stack.values[-1]),
     "STACK_GLOBAL": _stack_global,
-    "REDUCE": _called(2),
-    "NEWOBJ": _called(2),
-    "NEWOBJ_EX": _called(3),
-    "OBJ": _obj,
+    "REDUCE": _makes_call(2),
+    "NEWOBJ": _makes_call(2),
+    "NEWOBJ_EX": _makes_call(3),
+    "OBJ": _make_object,
     "INST": lambda stack, name: stack.call(name, tuple(stack.since_mark())),
     "BUILD": lambda stack, _: stack.build(),
     "EXT1": lambda stack, code: stack.call("extension", code),

@@ -53,7 +53,7 @@ def compare_json_lines(old: Path, new: Path, judge: Judge) -> None:
     for i, (one, other) in enumerate(zip_longest(*documents, fillvalue=_MISSING)):
         counts = [n + (each is not _MISSING) for n, each in zip(counts, (one, other))]
         if one is not _MISSING and other is not _MISSING:
-            _walk(one, other, (i,), judge)
+            _compare_nodes(one, other, (i,), judge)
     judge.size("", counts[0], counts[1], "documents")
 
 
@@ -73,7 +73,7 @@ def compare_values(old: Json, new: Json, judge: Judge, at: Keys = ()) -> None:
     Raises:
         UnreadableError: they are too many, or nested too deeply.
     """
-    _walk(old, new, at, judge)
+    _compare_nodes(old, new, at, judge)
 
 
 def content_of(path: Path, largest: int) -> bytes:
@@ -97,12 +97,12 @@ def load_json(content: bytes) -> Json:
     if sum(map(content.count, (b"[", b"{", b","))) > _MOST_VALUES:
         raise UnreadableError(f"more than {_MOST_VALUES:,} values")
     try:
-        return json.loads(content, object_pairs_hook=_mapping)
+        return json.loads(content, object_pairs_hook=_without_twins)
     except (ValueError, RecursionError) as error:
         raise UnreadableError("no JSON") from error
 
 
-def _mapping(pairs: list[tuple[Any, Any]]) -> dict[Any, Any]:
+def _without_twins(pairs: list[tuple[Any, Any]]) -> dict[Any, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
         raise UnreadableError("a key stands twice")
@@ -142,25 +142,25 @@ def _check_events(events: Iterable[yaml.Event]) -> None:
                 raise UnreadableError("a number that is too long")
 
 
-def _walk(old: Json, new: Json, path: Keys, judge: Judge) -> None:
+def _compare_nodes(old: Json, new: Json, path: Keys, judge: Judge) -> None:
     judge.spend()
     if len(path) > _DEEPEST:
         raise UnreadableError(f"nested deeper than {_DEEPEST}")
     if isinstance(old, (Mapping, list, tuple)) and judge.meets(old, new):
         return
     if isinstance(old, Mapping) and isinstance(new, Mapping):
-        for key, now in _keys(old, new, path, judge):
+        for key, now in _paired_keys(old, new, path, judge):
             inside = (*path, str(key))
-            _compare_child(old.get(key, _MISSING), new.get(now, _MISSING), inside, judge)
+            _compare_below(old.get(key, _MISSING), new.get(now, _MISSING), inside, judge)
     elif isinstance(old, (list, tuple)) and isinstance(new, (list, tuple)):
-        judge.size(_where(path), len(old), len(new), "items")
+        judge.size(_place_of(path), len(old), len(new), "items")
         for i, (one, other) in enumerate(zip(old, new)):
-            _compare_child(one, other, (*path, i), judge)
+            _compare_below(one, other, (*path, i), judge)
     else:
         _compare_leaves(old, new, path, judge)
 
 
-def _keys(
+def _paired_keys(
     old: Mapping[str, Json], new: Mapping[str, Json], path: Keys, judge: Judge
 ) -> Iterator[tuple[str, str]]:
     """Each key, and what it is called in the new mapping where it names a moved path."""
@@ -176,7 +176,7 @@ def _keys(
     yield from ((key, key) for key in added)
 
 
-def _compare_child(old: Json, new: Json, path: Keys, judge: Judge) -> None:
+def _compare_below(old: Json, new: Json, path: Keys, judge: Judge) -> None:
     judge.spend()
     kind = type(old)
     if kind is type(new) and kind in (str, int, float, bool) and old == new:
@@ -187,9 +187,9 @@ def _compare_child(old: Json, new: Json, path: Keys, judge: Judge) -> None:
             judge.leaves_out(general(path), by)
     elif old is _MISSING or new is _MISSING:
         before, after = (ABSENT if each is _MISSING else each for each in (old, new))
-        judge.differs(_where(path), before, after)
+        judge.differs(_place_of(path), before, after)
     else:
-        _walk(old, new, path, judge)
+        _compare_nodes(old, new, path, judge)
 
 
 def _is_other(old: Json, new: Json, path: Keys, judge: Judge) -> bool:
@@ -197,20 +197,20 @@ def _is_other(old: Json, new: Json, path: Keys, judge: Judge) -> bool:
     if old is _MISSING or new is _MISSING:
         return True
     inner = judge.inner(exact=True)
-    _walk(old, new, path, inner)
+    _compare_nodes(old, new, path, inner)
     judge.budget = inner.budget
     return not inner.is_clean
 
 
 def _compare_leaves(old: Json, new: Json, path: Keys, judge: Judge) -> None:
     if _is_number(old) and _is_number(new):
-        judge.number(_where(path), old, new)
+        judge.number(_place_of(path), old, new)
     elif isinstance(old, str) and isinstance(new, str):
-        judge.text(_where(path), old, new, general(path))
+        judge.text(_place_of(path), old, new, general(path))
     elif isinstance(old, (bytes, bytearray)) and isinstance(new, (bytes, bytearray)):
-        compare_streams(io.BytesIO(old), io.BytesIO(new), _where(path), judge)
+        compare_streams(io.BytesIO(old), io.BytesIO(new), _place_of(path), judge)
     elif type(old) is not type(new) or old != new:
-        judge.differs(_where(path), old, new)
+        judge.differs(_place_of(path), old, new)
 
 
 def _is_number(value: Json) -> bool:
@@ -219,13 +219,13 @@ def _is_number(value: Json) -> bool:
 
 def general(path: Keys) -> str:
     """A path as patterns know it: any item of a list is ``[]``."""
-    return "".join(_parts(path, lambda number: "[]")).lstrip(".")
+    return "".join(_path_parts(path, lambda number: "[]")).lstrip(".")
 
 
-def _where(path: Keys) -> str:
-    return "".join(_parts(path, lambda number: f"[{number}]")).lstrip(".")
+def _place_of(path: Keys) -> str:
+    return "".join(_path_parts(path, lambda number: f"[{number}]")).lstrip(".")
 
 
-def _parts(path: Keys, item: Any) -> Iterator[str]:
+def _path_parts(path: Keys, item: Any) -> Iterator[str]:
     for each in path:
         yield item(each) if type(each) is int else f".{each}"

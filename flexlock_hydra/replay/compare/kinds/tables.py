@@ -24,7 +24,7 @@ def compare_tables(old: Path, new: Path, judge: Judge) -> None:
     Raises:
         UnreadableError: no such table, or too large.
     """
-    one, other = _rows(old), _rows(new)
+    one, other = _csv_rows(old), _csv_rows(new)
     heads = next(one, []), next(other, [])
     if any(number_of(cell) is not None for head in heads for cell in head):
         one, other = chain([heads[0]], one), chain([heads[1]], other)
@@ -39,7 +39,7 @@ def compare_tables(old: Path, new: Path, judge: Judge) -> None:
         _compare_rows(_picked(one, names, both), _picked(other, names_now, both), both, judge)
 
 
-def _rows(path: Path) -> Iterator[Row]:
+def _csv_rows(path: Path) -> Iterator[Row]:
     source = text_lines(path)
     first = next(source, b"")
     # Bytes that are no UTF-8 stay what they are, and are compared as such.

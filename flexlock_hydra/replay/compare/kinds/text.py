@@ -27,7 +27,7 @@ def compare_numbers(old: Path, new: Path, judge: Judge) -> None:
     Raises:
         UnreadableError: there is something else in them than numbers and comments.
     """
-    pairs = zip_longest(_rows(old), _rows(new))
+    pairs = zip_longest(_number_rows(old), _number_rows(new))
     for line, (one, other) in enumerate(pairs, start=1):
         if one is None or other is None or len(one) != len(other):
             judge.differs(f"line {line}", _row_shown(one), _row_shown(other))
@@ -89,7 +89,7 @@ def number_of(text: str) -> int | float | None:
     return int(text) if digits.isdigit() else float(text)
 
 
-def _rows(path: Path) -> Iterator[list[str]]:
+def _number_rows(path: Path) -> Iterator[list[str]]:
     """The numbers of each line, as they are written; a comment as a whole."""
     for line in text_lines(path):
         if line.startswith(_COMMENT):
