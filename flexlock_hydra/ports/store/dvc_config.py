@@ -32,7 +32,7 @@ class ProjectRemotes:
         """
         dvc_dir = root / ".dvc"
         if not (dvc_dir.is_dir() or _machine_has_config()):
-            return cls()  # DVC takes a while to be imported
+            return cls()  # DVC takes up to a third of a second to be imported
         from dvc.config import Config, ConfigError
 
         try:
@@ -46,7 +46,7 @@ class ProjectRemotes:
             for name, options in config["remote"].items()
             if "url" in options
         }
-        return cls(remotes, config["core"].get("remote"), _cache(config, dvc_dir))
+        return cls(remotes, config["core"].get("remote"), _cache_folder(config, dvc_dir))
 
     def settings_for(self, url: str) -> Mapping[str, object]:
         """The settings of the remote whose URL is the longest beginning of ``url``."""
@@ -58,13 +58,13 @@ class ProjectRemotes:
         return max(fitting, key=lambda spec: len(spec.url)).options if fitting else {}
 
 
-def _cache(config: Mapping[str, Any], dvc_dir: Path) -> Path | None:
+def _cache_folder(config: Mapping[str, Any], dvc_dir: Path) -> Path | None:
     folder = config["cache"].get("dir") or (dvc_dir / "cache" if dvc_dir.is_dir() else None)
     return Path(folder) if folder else None
 
 
 def _machine_has_config() -> bool:
-    """Whether DVC has a configuration for this user or this machine (dvc.dirs)."""
+    """Whether DVC has a configuration for this user or this machine, at the places of dvc.dirs."""
     folders = [
         os.environ.get("DVC_GLOBAL_CONFIG_DIR") or user_config_path("dvc", "iterative"),
         os.environ.get("DVC_SYSTEM_CONFIG_DIR") or site_config_path("dvc", "iterative"),

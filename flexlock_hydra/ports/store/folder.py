@@ -38,7 +38,7 @@ _AT_ONCE = 32
 """Small files that one thread handles at a time."""
 _BLOCK = 4 * 1024 * 1024
 _TRIES = 100
-"""Of writing a file into a folder that others may take away."""
+"""To write a file into a folder that others may take away."""
 _READ_ONLY = 0o444
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
 
@@ -93,8 +93,8 @@ class FolderStore(Store):
 
     def stored(self) -> Iterator[Stored]:
         with self._errors("list"):
-            for folder in _names(self.root / OBJECTS):
-                for name in _names(self.root / OBJECTS / folder):
+            for folder in _names_in(self.root / OBJECTS):
+                for name in _names_in(self.root / OBJECTS / folder):
                     oid = f"{folder}{name}"
                     with contextlib.suppress(FileNotFoundError):
                         info = os.stat(self.path(oid))
@@ -108,7 +108,7 @@ class FolderStore(Store):
                     os.unlink(self.path(oid))
 
     def md5s(self, oids: Sequence[str]) -> Iterator[tuple[str, str]]:
-        """Read where they lie."""
+        """Hash objects where they lie: ``(id, md5 of its bytes, or why it cannot be read)``."""
 
         def look(oid: str) -> tuple[str, str]:
             try:
@@ -121,7 +121,12 @@ class FolderStore(Store):
                 yield from threads.map(look, group)
 
     def settle(self) -> None:
-        """One sync of the file system; where there is none, the kernel writes in its time."""
+        """One sync of the file system; where there is none, the kernel writes in its time.
+
+        Raises:
+            RemoteError: the disk could not write all that it took.
+        """
+        # One for all files, not an fsync for each.
         sync = getattr(ctypes.CDLL(None), "syncfs", None) if os.name == "posix" else None
         if sync is not None and self.root.is_dir():
             fd = os.open(self.root, os.O_RDONLY)
@@ -191,7 +196,7 @@ class FolderStore(Store):
         beside = name_beside(final)
         try:
             fd = os.open(beside, _NEW, _READ_ONLY)
-        except FileNotFoundError:
+        except FileNotFoundError:  # mostly it is there: to make it first costs a call a file
             os.makedirs(os.path.dirname(final), exist_ok=True)
             fd = os.open(beside, _NEW, _READ_ONLY)
         try:
@@ -199,7 +204,7 @@ class FolderStore(Store):
                 if isinstance(source, ObjectSource) and source.size > SMALL:
                     _write_large(fd, oid, source)
                 else:
-                    _write(fd, read_small(oid, source))
+                    _write_all(fd, read_small(oid, source))
             finally:
                 os.close(fd)
             os.replace(beside, final)
@@ -215,12 +220,12 @@ class FolderStore(Store):
                 shutil.copyfile(self.path(oid), to)
             except OSError as error:
                 if not isinstance(error, FileNotFoundError) and error.filename == os.fspath(to):
-                    raise
+                    raise  # the fault of where it goes, not of the object
                 failed[oid] = reason(error)
         return failed
 
 
-def _write(fd: int, content: bytes) -> None:
+def _write_all(fd: int, content: bytes) -> None:
     view = memoryview(content)
     while view:
         view = view[os.write(fd, view):]
@@ -237,7 +242,7 @@ def _write_large(fd: int, oid: str, source: ObjectSource) -> None:
             found.update(block)
             if pending is not None:
                 pending.result()
-            pending = writer.submit(_write, fd, block)
+            pending = writer.submit(_write_all, fd, block)
         if pending is not None:
             pending.result()
     if found.hexdigest() != oid[:32] or not is_unchanged(source):
@@ -249,7 +254,7 @@ def _read_block(file: io.FileIO, source: ObjectSource) -> bytes:
         return file.read(_BLOCK) or b""
 
 
-def _names(folder: Path) -> list[str]:
+def _names_in(folder: Path) -> list[str]:
     try:
         return sorted(os.listdir(folder))
     except (FileNotFoundError, NotADirectoryError):

@@ -20,7 +20,7 @@ def start_calls(
 
     Coroutines run while the caller goes on; threads are waited for.
     """
-    run = _method(fs, method) if isinstance(method, str) else method
+    run = _method_of(fs, method) if isinstance(method, str) else method
     if asyncio.iscoroutinefunction(run):
         work = _as_coroutines(run, calls, jobs, fine, options)
         return asyncio.run_coroutine_threadsafe(work, fs.loop)
@@ -41,7 +41,8 @@ def finish_calls(future: Future[list[Any]]) -> list[Any]:
         raise
 
 
-def _method(fs: Any, name: str) -> Callable[..., Any]:
+def _method_of(fs: Any, name: str) -> Callable[..., Any]:
+    """A method of a file system: the coroutine, where fsspec's class is made of such."""
     own = getattr(fs, f"_{name}", None) if fs.async_impl else None
     return own if asyncio.iscoroutinefunction(own) else getattr(fs, name)
 
@@ -66,6 +67,7 @@ async def _as_coroutines(
     try:
         await asyncio.gather(*workers)
     finally:
+        # gather alone would leave the others running when one fails.
         for each in workers:
             each.cancel()
         await asyncio.gather(*workers, return_exceptions=True)
@@ -92,7 +94,7 @@ def _in_threads(
             failed.set()
             raise
 
-    if len(calls) <= 1:
+    if len(calls) <= 1:  # no thread for that
         return [one(args) for args in calls]
     with ThreadPoolExecutor(min(jobs, len(calls))) as threads:
         try:

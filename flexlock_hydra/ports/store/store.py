@@ -67,7 +67,7 @@ class Stored(NamedTuple):
 
 
 Sent = Callable[[int, int], None]
-"""Hears of objects and bytes that were sent."""
+"""Called with the number of objects, and of their bytes, that have just been sent."""
 
 
 class Store(ABC):
@@ -164,14 +164,14 @@ class Store(ABC):
     def files(self, folder: str) -> list[Stored]:
         """Every file below a folder of the URL, named by its path below the URL."""
 
-    # For all kinds
+    # Errors
 
     @contextmanager
     def _errors(self, doing: str) -> Iterator[None]:
-        """Whatever a remote's library raises, as one error that names the remote."""
+        """Turn whatever a remote's library raises into a RemoteError that names the remote."""
         try:
             yield
-        except FlexlockError:
+        except FlexlockError:  # it says more: of a file that changed, or of a setting
             raise
         except Exception as error:  # each kind of remote has exceptions of its own
             raise RemoteError(

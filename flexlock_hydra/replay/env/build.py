@@ -28,6 +28,7 @@ ELSEWHERE = "Make an environment yourself and name it: rerun RUN --python DIR"
 _MARK = "flexlock.json"
 """Says, in an environment, that it is whole, and what it has."""
 _MAKER = "uv"
+"""What makes environments."""
 _VERSION = re.compile(r"(?P<minor>\d+\.\d+)\.\d+(?:(?:a|b|rc)\d+)?")
 _LONG = 400
 _MOST = 50
@@ -46,7 +47,7 @@ def whole(folder: Path) -> dict[str, Any] | None:
 
 @dataclass(frozen=True)
 class Build:
-    """An environment that is to be made.
+    """An environment that is to be made for a run.
 
     Args:
         folder: where it will lie.
@@ -79,13 +80,14 @@ class Build:
         except BaseException:
             self._clear()
             raise
+        # Last, and whole at once: an environment that was killed half-way has none.
         new = self.folder / f"{_MARK}.new"
         new.write_text(json.dumps(mark), encoding="utf-8")
         new.replace(self.folder / _MARK)
         return mark
 
     def _clear(self) -> None:
-        """Remove what there is, the mark first."""
+        """Remove what there is; the mark first, as no half of it may pass for whole."""
         (self.folder / _MARK).unlink(missing_ok=True)
         if self.folder.exists():
             shutil.rmtree(self.folder)
@@ -122,6 +124,7 @@ class Build:
         yield f"{name} is not here and cannot be fetched: another {version['minor']} is taken"
 
     def _fill(self, maker: EnvironmentMaker) -> None:
+        """Install what is asked for, and this package; raises RerunError."""
         python = python_of(self.folder)
         with tempfile.TemporaryDirectory(prefix="flexlock-env-") as name:
             scratch = Path(name)
@@ -228,7 +231,7 @@ def _forget_place(python: Path, name: str) -> None:
 
 def missing(why: Mapping[str, str]) -> RerunError:
     """The error that names distributions that cannot be had, with a line for each."""
-    lines = [f"  {name}: {_line(reason)}" for name, reason in sorted(why.items())]
+    lines = [f"  {name}: {_in_one_line(reason)}" for name, reason in sorted(why.items())]
     count = f"{len(lines)} distributions" if len(lines) > 1 else "a distribution"
     return RerunError(
         "\n".join([f"{count} of the run cannot be installed:", *lines]),
@@ -237,7 +240,7 @@ def missing(why: Mapping[str, str]) -> RerunError:
     )
 
 
-def _line(reason: str) -> str:
+def _in_one_line(reason: str) -> str:
     """A reason in one line, the middle of a long one left out: what failed is first, why last."""
     said = " ".join(reason.split())
     return said if len(said) < _LONG else f"{said[:_LONG // 2]} ... {said[-_LONG // 2:]}"

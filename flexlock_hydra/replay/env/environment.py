@@ -71,7 +71,7 @@ class RebuiltEnvironment:
 
 @dataclass(frozen=True)
 class Chosen:
-    """What a job runs in.
+    """The interpreter that a job is run again in.
 
     Args:
         python: an interpreter.
@@ -104,8 +104,9 @@ def chosen(
             hint="--env makes an environment; --python names one that there is.",
         )
     found = interpreter(python)
-    was = _recorded(run.lock.environment)
-    now = _State(f"{found.implementation} {found.version}", was.machine, _plain(found.packages))
+    was = _recorded_state(run.lock.environment)
+    has = _comparable_packages(found.packages)
+    now = _State(f"{found.implementation} {found.version}", was.machine, has)
     if others := list(_differences(replace(was, conda=None), now)):
         say(f"{found.python} is not the run's environment: {some_of(others)}")
     return Chosen(found.python)
@@ -137,15 +138,15 @@ def rebuilt(run: RecordedRun, *, say: Say, tell: Say) -> RebuiltEnvironment:
     for note in asked.notes:
         say(note)
     wheel = own_wheel()
-    folder = environments() / _key(recorded, asked, wheel)
-    mark = whole(folder) or _made(Build(folder, run, asked, wheel, tell))
+    folder = environments() / _folder_name(recorded, asked, wheel)
+    mark = whole(folder) or _make_once(Build(folder, run, asked, wheel, tell))
     for note in mark["notes"]:
         say(note)
-    return _compared(folder, mark, recorded, asked)
+    return _compare_with_record(folder, mark, recorded, asked)
 
 
-def _key(recorded: Recorded, asked: Requirements, wheel: Wheel) -> str:
-    """A hash of what is asked for."""
+def _folder_name(recorded: Recorded, asked: Requirements, wheel: Wheel) -> str:
+    """A hash of all that is asked for: equal wishes share one environment."""
     parts = [
         recorded.implementation, recorded.python, platform.system(), platform.machine(),
         sorted(asked.lines.values()),
@@ -156,8 +157,12 @@ def _key(recorded: Recorded, asked: Requirements, wheel: Wheel) -> str:
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
 
 
-def _made(build: Build) -> dict[str, Any]:
-    """Make an environment, or wait for the process that does."""
+def _make_once(build: Build) -> dict[str, Any]:
+    """Make an environment, or wait for the process that does; what its mark says.
+
+    Raises:
+        RerunError: something is not to be had.
+    """
     from filelock import FileLock, Timeout  # brings asyncio
 
     build.folder.parent.mkdir(parents=True, exist_ok=True)
@@ -168,19 +173,19 @@ def _made(build: Build) -> dict[str, Any]:
         build.tell("another process makes this environment: waiting for it")
         lock.acquire()
     try:
-        return whole(build.folder) or build.make()
+        return whole(build.folder) or build.make()  # another may have made it meanwhile
     finally:
         lock.release()
 
 
-def _compared(
+def _compare_with_record(
     folder: Path, mark: Mapping[str, Any], recorded: Recorded, asked: Requirements
 ) -> RebuiltEnvironment:
-    was = _recorded(recorded, {each.name for each in asked.sources})
+    was = _recorded_state(recorded, {each.name for each in asked.sources})
     now = _State(
         f"{mark['implementation']} {mark['python']}",
         f"{platform.system()} {platform.machine()}",
-        _plain(mark["packages"]),
+        _comparable_packages(mark["packages"]),
     )
     differences = tuple(_differences(was, now))
     return RebuiltEnvironment(
@@ -190,7 +195,7 @@ def _compared(
 
 @dataclass(frozen=True)
 class _State:
-    """What makes two environments the same."""
+    """What makes two environments the same, in a form that can be hashed and compared."""
 
     python: str
     machine: str
@@ -203,29 +208,36 @@ class _State:
         return f"sha256:{hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()}"
 
 
-def _recorded(recorded: Recorded, from_code: Collection[str] = ()) -> _State:
+def _recorded_state(recorded: Recorded, from_code: Collection[str] = ()) -> _State:
+    """What a run.lock says of an environment; ``from_code`` is built from recorded code."""
     return _State(
         f"{recorded.implementation} {recorded.python}",
-        _machine(recorded.platform),
-        _plain(recorded.packages, from_code),
+        _system_and_machine(recorded.platform),
+        _comparable_packages(recorded.packages, from_code),
         recorded.conda,
     )
 
 
-def _plain(found: Mapping[str, str], from_code: Collection[str] = ()) -> dict[str, str]:
-    """Without this package, and without the places of what was built from recorded code."""
+def _comparable_packages(
+    found: Mapping[str, str], from_code: Collection[str] = ()
+) -> dict[str, str]:
+    """Distributions as they are compared: this package is another than it was, and left out.
+
+    Of what was built from recorded code the version counts alone, as it lay elsewhere then.
+    """
     return {
         name: version.partition(" ")[0] if name in from_code else _FRAGMENT.sub("", version)
         for name, version in without_own(found).items()
     }
 
 
-def _machine(recorded: str) -> str:
+def _system_and_machine(recorded: str) -> str:
     """System and machine of ``<system>-<release>-<machine>``."""
     return f"{recorded.partition('-')[0]} {recorded.rpartition('-')[2]}"
 
 
 def _differences(was: _State, now: _State) -> Iterator[str]:
+    """What is not as recorded, each in words."""
     if was.python != now.python:
         yield f"{now.python}, recorded {was.python}"
     if was.machine != now.machine:

@@ -76,21 +76,22 @@ def read_pins(path: str, content: bytes) -> Pins:
 
 def _reader(name: str) -> Callable[[str], tuple[Iterable[Pin], Iterable[str]]] | None:
     if name in ("uv.lock", "poetry.lock", "pdm.lock"):
-        return lambda text: (list(_packages(tomllib.loads(text)["package"])), ())
+        return lambda text: (list(_pins_of_tables(tomllib.loads(text)["package"])), ())
     if re.fullmatch(r"pylock(?:\.[^.]+)?\.toml", name):
-        return lambda text: (list(_packages(tomllib.loads(text)["packages"])), ())
+        return lambda text: (list(_pins_of_tables(tomllib.loads(text)["packages"])), ())
     if name == "Pipfile.lock":
-        return _pipfile
-    return _requirements if name.endswith(".txt") else None
+        return _pins_of_pipfile
+    return _pins_of_requirements if name.endswith(".txt") else None
 
 
-def _packages(tables: Iterable[Mapping[str, Any]]) -> Iterator[Pin]:
+def _pins_of_tables(tables: Iterable[Mapping[str, Any]]) -> Iterator[Pin]:
     for table in tables:
         if "version" in table:
-            yield _pin(table["name"], table["version"], _hashes(table), _index(table))
+            hashes, index = _hashes_of_files(table), _index_of_table(table)
+            yield _make_pin(table["name"], table["version"], hashes, index)
 
 
-def _hashes(table: Mapping[str, Any]) -> Iterator[str]:
+def _hashes_of_files(table: Mapping[str, Any]) -> Iterator[str]:
     """Of a source distribution and of wheels, as each of the formats has them."""
     sdist = table.get("sdist")
     for file in (*table.get("files", ()), *table.get("wheels", ()), *([sdist] if sdist else ())):
@@ -99,17 +100,17 @@ def _hashes(table: Mapping[str, Any]) -> Iterator[str]:
         yield from (f"{kind}:{value}" for kind, value in file.get("hashes", {}).items())
 
 
-def _index(table: Mapping[str, Any]) -> str | None:
+def _index_of_table(table: Mapping[str, Any]) -> str | None:
     source = table.get("source", {})
     of_poetry = source.get("url") if source.get("type") == "legacy" else None
     found = source.get("registry") or of_poetry or table.get("index")
     return found if found and _is_index(found) else None
 
 
-def _pipfile(text: str) -> tuple[Iterable[Pin], Iterable[str]]:
+def _pins_of_pipfile(text: str) -> tuple[Iterable[Pin], Iterable[str]]:
     document = json.loads(text)
     pins = [
-        _pin(name, entry["version"].removeprefix("=="), entry.get("hashes", ()))
+        _make_pin(name, entry["version"].removeprefix("=="), entry.get("hashes", ()))
         for group in ("develop", "default")
         for name, entry in document.get(group, {}).items()
         if "version" in entry
@@ -117,16 +118,16 @@ def _pipfile(text: str) -> tuple[Iterable[Pin], Iterable[str]]:
     return pins, [source["url"] for source in document["_meta"].get("sources", ())]
 
 
-def _requirements(text: str) -> tuple[Iterable[Pin], Iterable[str]]:
+def _pins_of_requirements(text: str) -> tuple[Iterable[Pin], Iterable[str]]:
     """Pinned lines with their hashes; lines of ranges pin nothing."""
     pins = []
     for line in text.replace("\\\r\n", " ").replace("\\\n", " ").splitlines():
         if found := _PINNED.match(line.strip()):
-            pins.append(_pin(found["name"], found["version"], _HASH.findall(line)))
+            pins.append(_make_pin(found["name"], found["version"], _HASH.findall(line)))
     return pins, _OPTION.findall(text)
 
 
-def _pin(name: str, version: str, hashes: Iterable[str], index: str | None = None) -> Pin:
+def _make_pin(name: str, version: str, hashes: Iterable[str], index: str | None = None) -> Pin:
     good = frozenset(each for each in hashes if _HASH.fullmatch(each))
     return Pin(re.sub(r"[-_.]+", "-", name).lower(), version, good, index)
 

@@ -62,7 +62,7 @@ def own_wheel() -> Wheel:
 def _zipped(stem: str, installed: Distribution) -> bytes:
     info = f"{stem}.dist-info"
     files = {
-        **dict(_code()),
+        **dict(_package_files()),
         f"{info}/METADATA": (installed.read_text("METADATA") or "").encode(),
         f"{info}/WHEEL": _WHEEL.encode(),
         f"{info}/entry_points.txt": (installed.read_text("entry_points.txt") or "").encode(),
@@ -79,7 +79,8 @@ def _zipped(stem: str, installed: Distribution) -> bytes:
     return into.getvalue()
 
 
-def _code() -> Iterator[tuple[str, bytes]]:
+def _package_files() -> Iterator[tuple[str, bytes]]:
+    """Path in the wheel and bytes of every file of this package, as it is imported here."""
     for part in _PARTS:
         spec = find_spec(part)
         for place in (spec.submodule_search_locations or ()) if spec else ():
@@ -91,5 +92,6 @@ def _code() -> Iterator[tuple[str, bytes]]:
 
 
 def _base64(content: bytes) -> str:
+    """A hash as RECORD has it: urlsafe base64 without padding."""
     raw = base64.urlsafe_b64encode(hashlib.sha256(content).digest())
     return raw.rstrip(b"=").decode()

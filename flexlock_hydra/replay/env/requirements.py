@@ -40,7 +40,7 @@ class SourceInstall:
 
 @dataclass(frozen=True)
 class Requirements:
-    """What is asked of uv.
+    """What an environment maker is asked for.
 
     Args:
         lines: distribution -> its line in a requirements file.
@@ -72,7 +72,7 @@ def requirements_of(run: RecordedRun) -> Requirements:
     stale: list[str] = []
     unused: list[str] = []
     for name, recorded in packages.without_own(run.lock.environment.packages).items():
-        found = _one(run, name, recorded)
+        found = _requirement_of(run, name, recorded)
         if isinstance(found, SourceInstall):
             sources.append(found)
         elif isinstance(found, _Refused):
@@ -110,6 +110,8 @@ def requirements_of(run: RecordedRun) -> Requirements:
 
 @dataclass(frozen=True)
 class _Refused:
+    """A distribution that cannot be installed, and why."""
+
     why: str
 
 
@@ -128,9 +130,11 @@ class _Release:
     """Whether it came from a file that is not here."""
 
 
-def _one(
+def _requirement_of(
     run: RecordedRun, name: str, recorded: str
 ) -> SourceInstall | _Refused | _Unused | _Release:
+    """How a distribution comes back, by what was recorded of it: ``VERSION (PLACE)``."""
+    # A record is anybody's: what becomes a line of a requirements file has no more in it.
     parts = _RECORDED.fullmatch(recorded)
     if not parts or not _NAME.fullmatch(name) or not _VERSION.fullmatch(parts["version"]):
         return _Refused(f"recorded as {recorded!r}")
@@ -139,36 +143,37 @@ def _one(
         return _Release(version)
     editable = place.removeprefix(packages.EDITABLE[2:])
     if editable != place:
-        return _source(run, name, version, editable) or _edited(run.lock, editable)
+        source = _source_install(run, name, version, editable)
+        return source or _edited_elsewhere(run.lock, editable)
     if MASK in place:
         return _Refused("its URL holds a secret, which is not recorded")
     if not _URL.fullmatch(place):
         return _Refused(f"uv cannot install it from {place}")
     if place.startswith("file:"):
-        return _local(run, name, version, place)
+        return _file_install(run, name, version, place)
     return _Release(version, place)
 
 
-def _edited(lock: RunLock, folder: str) -> _Refused | _Unused:
+def _edited_elsewhere(lock: RunLock, folder: str) -> _Refused | _Unused:
     """A folder that no recorded repository has; what was imported from such is in the lock."""
     if any(folder in reason for reason in (lock.code.reasons if lock.code else ())):
         return _Refused(f"it was edited in {folder}, which is in no repository of the run")
     return _Unused()
 
 
-def _local(run: RecordedRun, name: str, version: str, url: str) -> SourceInstall | _Release:
-    """What came from a file or folder: that, or the recorded code of it, else the index."""
+def _file_install(run: RecordedRun, name: str, version: str, url: str) -> SourceInstall | _Release:
+    """What came from a file or folder: its recorded code, else that file, else an index."""
     from urllib.request import url2pathname  # brings http.client and ssl
 
     path = url2pathname(urlsplit(url).path)
-    if source := _source(run, name, version, path):
+    if source := _source_install(run, name, version, path):
         return source
     if Path(path).is_file():
         return _Release(version, url)
     return _Release(version, lost=True)
 
 
-def _source(run: RecordedRun, name: str, version: str, folder: str) -> SourceInstall | None:
+def _source_install(run: RecordedRun, name: str, version: str, folder: str) -> SourceInstall | None:
     """The recorded code of a folder of the original machine, where it can be built."""
     for root, repo, commit in _repositories(run):
         inside = posixpath.relpath(posixpath.normpath(folder), root)
@@ -195,7 +200,7 @@ def _lock_files(run: RecordedRun) -> tuple[dict[str, bytes], list[str]]:
     """The lock files with the recorded bytes; what is to be said of those that are lost."""
     found, notes = {}, []
     for name, hashed in run.lock.environment.lockfiles.items():
-        content = next((c for c in _versions(run, name) if lockfile_hash(c) == hashed), None)
+        content = next((c for c in _known_contents(run, name) if lockfile_hash(c) == hashed), None)
         if content is None:
             notes.append(f"{name} is not here as it was recorded: it is not used")
         else:
@@ -203,7 +208,7 @@ def _lock_files(run: RecordedRun) -> tuple[dict[str, bytes], list[str]]:
     return found, notes
 
 
-def _versions(run: RecordedRun, name: str) -> Iterable[bytes]:
+def _known_contents(run: RecordedRun, name: str) -> Iterable[bytes]:
     """A lock file as it is in the recorded code, and on the disk."""
     if run.repo and run.lock.code:
         inside = run.repo.read_file(run.lock.code.commit, name)
