@@ -13,13 +13,13 @@ import os
 from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from flexlock_hydra.ports.store import parallel
 from flexlock_hydra.ports.store.connection import Connection, connect
+from flexlock_hydra.ports.store.file_entry import entry_is_file, entry_name, entry_size, entry_time
 from flexlock_hydra.ports.store.object_source import (
     SMALL,
     ObjectSource,
@@ -147,27 +147,27 @@ class CloudStore(Store):
         """The beginnings of the ids of all objects."""
         (entries,) = self._call_each("ls", [(self._path_of(OBJECTS),)], detail=True)
         missing = isinstance(entries, BaseException)
-        return set() if missing else {_entry_name(each) for each in entries}
+        return set() if missing else {entry_name(each) for each in entries}
 
     def _sizes_by_listing(self, prefixes: Sequence[str]) -> dict[str, int]:
         """The sizes of all objects whose ids begin so."""
         places = [(self._path_of(f"{OBJECTS}/{prefix}"),) for prefix in prefixes]
         listed = self._call_each("ls", places, detail=True)
         return {
-            prefix + _entry_name(entry): _entry_size(entry)
+            prefix + entry_name(entry): entry_size(entry)
             for prefix, entries in zip(prefixes, listed, strict=True)
             if not isinstance(entries, BaseException)
             for entry in entries
-            if _is_file(entry)
+            if entry_is_file(entry)
         }
 
     def _sizes_one_by_one(self, oids: Sequence[str]) -> dict[str, int]:
         """The sizes of those of the objects that are there, with a request for each."""
         places = [(self._path_of(object_path(oid)),) for oid in oids]
         return {
-            oid: _entry_size(entry)
+            oid: entry_size(entry)
             for oid, entry in zip(oids, self._call_each("info", places), strict=True)
-            if not isinstance(entry, BaseException) and _is_file(entry)
+            if not isinstance(entry, BaseException) and entry_is_file(entry)
         }
 
     def _files_below(self, folder: str) -> Iterator[Stored]:
@@ -180,8 +180,8 @@ class CloudStore(Store):
         for path, entry in sorted(found.items()):
             # Some file systems name files by other paths than they were asked for.
             rest = path[len(top):] if path.startswith(top) else path.partition(f"{folder}/")[2]
-            if rest.strip("/") and _is_file(entry):
-                yield Stored(f"{folder}/{rest.strip('/')}", _entry_size(entry), _entry_time(entry))
+            if rest.strip("/") and entry_is_file(entry):
+                yield Stored(f"{folder}/{rest.strip('/')}", entry_size(entry), entry_time(entry))
 
     def _fetch(self, objects: Sequence[tuple[str, Path]]) -> dict[str, BaseException]:
         """Copy objects to files; the errors of those that failed.
@@ -292,28 +292,3 @@ def _portions(objects: Iterable[Sendable]) -> Iterator[tuple[list[Sendable], lis
 def _is_missing(error: BaseException) -> bool:
     """Whether an error means that there is no such file."""
     return isinstance(error, FileNotFoundError)
-
-
-def _entry_name(entry: dict[str, Any]) -> str:
-    return str(entry["name"]).rstrip("/").rpartition("/")[2]
-
-
-def _is_file(entry: dict[str, Any]) -> bool:
-    return bool(entry.get("type", "file") == "file")
-
-
-def _entry_size(entry: dict[str, Any]) -> int:
-    return int(entry.get("size") or 0)
-
-
-def _entry_time(entry: dict[str, Any]) -> float | None:
-    """When a file was written, in seconds; each kind of remote has its own name for it."""
-    for key in ("LastModified", "last_modified", "mtime", "modified", "updated"):
-        value = entry.get(key)
-        if isinstance(value, str):
-            value = datetime.fromisoformat(value.replace("Z", "+00:00"))
-        if isinstance(value, datetime):
-            return value.timestamp()
-        if isinstance(value, (int, float)):
-            return float(value)
-    return None
