@@ -22,7 +22,7 @@ _DRILL_REFS = "refs/flexlock/drill"
 _NAMED = 10
 
 
-def drill(repo: GitRepo, url: str | None, cargo: Payload, oid: str, store: Store) -> int:
+def drill(repo: GitRepo, url: str | None, payload: Payload, oid: str, store: Store) -> int:
     """Restore a tag object and compare every file with what was recorded; how many were.
 
     With a git remote, the object lies there for a while under a ref that is no tag.
@@ -35,10 +35,11 @@ def drill(repo: GitRepo, url: str | None, cargo: Payload, oid: str, store: Store
         tempfile.TemporaryDirectory(prefix="flexlock-drill-") as folder,
     ):
         copy = GitRepo.init_with_remote(source, Path(folder, "restored"))
-        fetch_refs(copy.root, source, [f"{ref}:refs/tags/{cargo.subject.tag}"])
-        missing = restore_for_drill(copy, cargo.subject.tag, store)
-        wrong = [*missing, *_compare(repo, cargo, copy.root)]
-        compared = {path for path, _ in _expected(cargo)} | {*_code(repo, cargo), *cargo.locks}
+        fetch_refs(copy.root, source, [f"{ref}:refs/tags/{payload.subject.tag}"])
+        missing = restore_for_drill(copy, payload.subject.tag, store)
+        wrong = [*missing, *_differences(repo, payload, copy.root)]
+        data = {path for path, _ in _expected_data(payload)}
+        compared = data | {*_expected_code(payload), *payload.locks}
     if wrong:
         named = "\n".join(f"  {each}" for each in wrong[:_NAMED])
         raise PushError(
@@ -67,26 +68,27 @@ def _lent(repo: GitRepo, url: str | None, oid: str) -> Iterator[tuple[str, str]]
         push_refs(repo.root, url, {ref: ""})
 
 
-def _expected(cargo: Payload) -> Iterator[tuple[str, FileDigest]]:
-    for out in cargo.plan.outs:
+def _expected_data(payload: Payload) -> Iterator[tuple[str, FileDigest]]:
+    for out in payload.plan.outs:
         for rel, file in out.digest.files.items():
             yield join_path(out.path, rel), file
 
 
-def _code(repo: GitRepo, cargo: Payload) -> dict[str, TreeEntry]:
+def _expected_code(payload: Payload) -> dict[str, TreeEntry]:
     """The files of the run's code that the restored folder must have as they are."""
-    changed = {path for path, _ in _expected(cargo)} | set(cargo.plan.remove) | set(cargo.locks)
+    data = {path for path, _ in _expected_data(payload)}
     added = {".gitignore", ".dvcignore", ".dvc/config", ".dvc/.gitignore"}
+    changed = data.union(payload.plan.remove, payload.locks, added)
     return {
         path: entry
-        for path, entry in repo.ls_tree(cargo.subject.commit).items()
-        if entry.mode != "160000" and path not in changed | added
+        for path, entry in payload.tree.items()
+        if entry.mode != "160000" and path not in changed
     }
 
 
-def _compare(repo: GitRepo, cargo: Payload, root: Path) -> Iterator[str]:
+def _differences(repo: GitRepo, payload: Payload, root: Path) -> Iterator[str]:
     """What of the restored folder is not as recorded, in words."""
-    for path, file in _expected(cargo):
+    for path, file in _expected_data(payload):
         try:
             found = digest_file(root / path)
         except OSError as error:
@@ -94,7 +96,7 @@ def _compare(repo: GitRepo, cargo: Payload, root: Path) -> Iterator[str]:
             continue
         if found != file:
             yield f"{path}: md5 {found.md5}, recorded {file.md5}"
-    code = _code(repo, cargo)
+    code = _expected_code(payload)
     files = [path for path, entry in code.items() if entry.mode != "120000"]
     present = [path for path in files if (root / path).is_file()]
     yield from (f"{path}: not restored" for path in set(files) - set(present))
@@ -108,6 +110,6 @@ def _compare(repo: GitRepo, cargo: Payload, root: Path) -> Iterator[str]:
     for path, entry in code.items():
         if entry.mode == "120000" and not (root / path).is_symlink():
             yield f"{path}: not a link"
-    for path, content in cargo.locks.items():
+    for path, content in payload.locks.items():
         if not (root / path).is_file() or (root / path).read_bytes() != content:
             yield f"{path}: not the recorded lock"

@@ -33,20 +33,37 @@ class TagObject:
     date: str
 
 
-def make(
-    repo: GitRepo, wanted: TagObject, there: str | None, url: str | None, *, sign: bool
+def local_refs(repo: GitRepo, refs: Iterable[str]) -> dict[str, str | None]:
+    """Refs and those above them -> the objects that they point at here; None: no such ref."""
+    names = sorted({*refs, *_above(refs)})
+    asked = "".join(f"{name}\n" for name in names).encode()
+    said = repo.git("cat-file", "--batch-check=%(objectname)", stdin=asked).splitlines()
+    return {
+        name: None if line.endswith(" missing") else line
+        for name, line in zip(names, said, strict=True)
+    }
+
+
+def make_tag(
+    repo: GitRepo,
+    wanted: TagObject,
+    here: str | None,
+    there: str | None,
+    url: str | None,
+    *,
+    sign: bool,
 ) -> str:
-    """The tag object: the one that is there already, signed or not, or a new one; its id.
+    """Make the tag object, unless there is one already, signed or not; its id.
 
     Args:
-        there: the id of the object that the git remote has under this name.
+        here: the id of the object that this repository has under its name.
+        there: the id of the object that the git remote, whose URL follows, has.
 
     Raises:
         PushError: a tag of the name with other content, there or here.
         GitError: it cannot be signed.
     """
     plain = repo.make_tag_object(wanted.name, wanted.commit, wanted.message, wanted.date)
-    here = repo.tags(wanted.name).get(wanted.name)
     if there is not None:
         if there != plain and not _says_the_same(repo, plain, _fetched(repo, url, wanted, there)):
             raise PushError(
@@ -74,17 +91,21 @@ def make(
 
 
 def require_free(
-    repo: GitRepo, url: str | None, there: Mapping[str, str], wanted: Mapping[str, str]
+    repo: GitRepo,
+    url: str | None,
+    here: Mapping[str, str | None],
+    there: Mapping[str, str],
+    wanted: Mapping[str, str],
 ) -> None:
     """Refuse, before anything is sent, what could not be pushed in the end.
 
     Args:
+        here: the refs of this repository, see :func:`local_refs`.
         there: the refs of the git remote.
 
     Raises:
         PushError: a ref above a wanted one, or a branch of the name that is somewhere else.
     """
-    here = {ref: repo.rev_parse(ref) for ref in {*wanted, *_above(wanted)}}
     require_branch(repo, here, wanted)
     for ref in _above(wanted):
         kind, name = _kind_and_name(ref)
@@ -145,7 +166,7 @@ def note_who(store: Store, repo: GitRepo, tag: str) -> None:
 
 
 def _fetched(repo: GitRepo, url: str | None, wanted: TagObject, oid: str) -> str:
-    """The remote's tag object, brought here without a ref."""
+    """Bring a remote's tag object here, without a ref; its id."""
     if url and not repo.has_object(oid):
         fetch_refs(repo.root, url, [f"refs/tags/{wanted.name}"])
     return oid
