@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from flexlock_hydra.archive.pull.fetch_tag import how_to_list_tags
 from flexlock_hydra.archive.runs.find import find_run
 from flexlock_hydra.archive.runs.recorded_run import RecordedRun
 from flexlock_hydra.archive.tag.read_tag import Tagged, read_tagged
@@ -37,15 +38,15 @@ def finding() -> Iterator[Callable[[str], RecordedRun]]:
             place, _, there = name.rpartition("#")
             if not place or not there or os.path.lexists(os.path.expanduser(name)):
                 return find_run(name)
-            url = _url(place)
+            url = _url_of(place)
             if url is None:
                 return find_run(name)
-            return borrowed.enter_context(_fetched(url, there))
+            return borrowed.enter_context(_borrowed_run(url, there))
 
         yield find
 
 
-def _url(place: str) -> str | None:
+def _url_of(place: str) -> str | None:
     """What to fetch from; None where a place is a folder to look around in.
 
     Raises:
@@ -69,7 +70,7 @@ def _is_bare(folder: Path) -> bool:
 
 
 @contextmanager
-def _fetched(url: str, name: str) -> Iterator[RecordedRun]:
+def _borrowed_run(url: str, name: str) -> Iterator[RecordedRun]:
     """The run of a tag of a repository elsewhere, in a temporary repository.
 
     Raises:
@@ -79,7 +80,7 @@ def _fetched(url: str, name: str) -> Iterator[RecordedRun]:
     if layout.parse_tag(tag) is None:
         raise RunNotFoundError(
             f"{name} is no tag of a run; of {redact_url(url)}, only tags can be named",
-            hint=f"See which there are: git ls-remote --tags {redact_url(url)} 'flexlock/*'",
+            hint=how_to_list_tags(url),
         )
     with tempfile.TemporaryDirectory(prefix="flexlock-", ignore_cleanup_errors=True) as folder:
         yield _run_of(read_tagged(_bring(Path(folder).resolve(), url, tag), tag))
@@ -90,10 +91,8 @@ def _bring(folder: Path, url: str, tag: str) -> GitRepo:
     ref = f"refs/tags/{tag}"
     oid = remote_refs(folder, url, ref).get(ref)
     if oid is None:
-        raise RunNotFoundError(
-            f"{redact_url(url)} has no tag {tag}",
-            hint=f"See which there are: git ls-remote --tags {redact_url(url)} 'flexlock/*'",
-        )
+        raise RunNotFoundError(f"{redact_url(url)} has no tag {tag}", hint=how_to_list_tags(url))
+    # git refuses to fetch objects of one kind into a repository of the other.
     kind = "sha256" if len(oid) == _SHA256_HEX else "sha1"
     git(folder, "init", "--quiet", "--template=", f"--object-format={kind}")
     repo = GitRepo.find(folder)

@@ -33,16 +33,17 @@ class HashFetcher:
             DataError: none has; each that was asked is named, with what it said.
         """
         said = []
-        for number, (name, spec) in enumerate(self._places()):
+        # A folder for each source: what one has in part must not mix with the next one's.
+        for number, (name, spec) in enumerate(self._sources()):
             place, store = self.folder / str(number) / md5, open_store(spec)
             try:
                 store.require()
-                return place, _fetched(store, md5, place)
+                return place, _fetch_data(store, md5, place)
             except FlexlockError as error:
                 said.append(f"{name}: {error}")
         raise DataError("; ".join(said) or "there is no cache and no data remote")
 
-    def _places(self) -> Iterator[tuple[str, RemoteSpec]]:
+    def _sources(self) -> Iterator[tuple[str, RemoteSpec]]:
         repo = self.run.repo
         if repo is None:
             return
@@ -61,7 +62,7 @@ def _remote_of_tag(repo: GitRepo, tag: str) -> RemoteSpec | None:
     return with_settings(read_tagged(repo, tag).remote, repo) if repo.tags(tag) else None
 
 
-def _fetched(store: Store, md5: str, place: Path) -> Digest:
+def _fetch_data(store: Store, md5: str, place: Path) -> Digest:
     """An object of a store, or all of a folder's.
 
     Raises:
@@ -72,7 +73,7 @@ def _fetched(store: Store, md5: str, place: Path) -> Digest:
         return Digest(md5, {"": file})
     listing = read_listing(store, md5)
     for path in listing:
-        check_path(path)
+        check_path(path)  # a listing comes from anybody who can write to the remote
         if PurePosixPath(path).is_absolute():
             raise DataError(f"path {path!r:.100} leads out of its folder")
     return of_files(_fetch_files(store, listing, place))

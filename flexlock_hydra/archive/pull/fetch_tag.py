@@ -1,4 +1,4 @@
-"""Find where a tag is, and fetch it: read and found safe, or not kept."""
+"""Find where a tag is, and fetch it; one that is not safe does not stay in the repository."""
 
 from __future__ import annotations
 
@@ -34,10 +34,7 @@ def _bring_tag(repo: GitRepo, here: GitRepo | None, tag: str, source: str | None
     ref = f"refs/tags/{tag}"
     found = remote_refs(repo.root, url, ref, layout.VERDICTS)
     if ref not in found:
-        raise RunNotFoundError(
-            f"{redact_url(url)} has no tag {tag}",
-            hint=f"See which there are: git ls-remote --tags {redact_url(url)} 'flexlock/*'",
-        )
+        raise RunNotFoundError(f"{redact_url(url)} has no tag {tag}", hint=how_to_list_tags(url))
     fetch_refs(repo.root, url, [f"{ref}:{ref}"])
     if layout.VERDICTS in found:
         merge_theirs(repo, url, found[layout.VERDICTS])
@@ -60,11 +57,13 @@ def source_of(here: GitRepo | None, source: str | None, tag: str) -> str:
         return url
     if here.tags(tag):
         return str(here.root)
-    known = redact_url(url) if url else str(here.root)
-    raise RunNotFoundError(
-        f"no tag {tag} in {known}",
-        hint=f"See which there are: git ls-remote --tags {known} 'flexlock/*'",
-    )
+    asked = url or str(here.root)
+    raise RunNotFoundError(f"no tag {tag} in {redact_url(asked)}", hint=how_to_list_tags(asked))
+
+
+def how_to_list_tags(url: str) -> str:
+    """The command that lists the runs' tags of a repository, as a hint."""
+    return f"See which there are: git ls-remote --tags {redact_url(url)} 'flexlock/*'"
 
 
 def _remote_has(repo: GitRepo, url: str, tag: str) -> bool:

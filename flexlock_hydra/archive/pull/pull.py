@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Callable, Collection
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -23,16 +22,14 @@ from flexlock_hydra.archive.pull.restore_data import (
     check_sizes,
 )
 from flexlock_hydra.archive.pull.selection import PullSelection, extra_repos_of_tag
+from flexlock_hydra.archive.pull.users_files import require_no_other
 from flexlock_hydra.archive.remotes.choose import named_remote, with_settings
 from flexlock_hydra.archive.tag.read_tag import Tagged, read_tagged
 from flexlock_hydra.errors import FlexlockError, GitError, RunNotFoundError, TargetError
-from flexlock_hydra.ports.git.ask import ask_status
 from flexlock_hydra.ports.git.command import require_version
 from flexlock_hydra.ports.git.repo import GitRepo
-from flexlock_hydra.ports.git.status import read_status
 from flexlock_hydra.ports.safe_write import SafeFolder
 from flexlock_hydra.ports.store.folder import FolderStore
-from flexlock_hydra.ports.store.object_source import md5_of
 from flexlock_hydra.ports.store.open_store import open_store
 from flexlock_hydra.ports.store.store import RemoteSpec, Store
 from flexlock_hydra.record import layout
@@ -42,7 +39,7 @@ _MISSING = f"{layout.ARCHIVE_DIR}/MISSING"
 
 @dataclass(frozen=True)
 class PullOptions:
-    """How a pull goes.
+    """What the user of a pull may choose.
 
     Args:
         source: git URL or folder that has the tag; without it this repository and its
@@ -109,7 +106,7 @@ def restore_for_drill(repo: GitRepo, tag: str, store: Store) -> tuple[str, ...]:
     wanted = PullSelection.of(tagged, store)
     wanted.check()
     repo.check_out("drill", tagged.commit, new=True, force=False)
-    _fill(repo, wanted, options)
+    _restore_data(repo, wanted, options)
     return tuple(_unpack_repos(repo, tagged))
 
 
@@ -130,11 +127,11 @@ def _pull(tag: str, options: PullOptions) -> Pulled:
     place = Path(os.path.expanduser(options.into or f"{named[0]}-{named[1]}")).absolute()
     branch = f"run-{named[1]}"
     here = GitRepo.find(Path.cwd())
-    with _target(place, tag, branch, here, options) as goal:
+    with _open_destination(place, tag, branch, here, options) as goal:
         tagged = fetch_tag(goal.repo, here, tag, options.source)
         wanted = PullSelection.of(
             tagged,
-            _store(tagged, here or goal.repo, options),
+            _open_data_remote(tagged, here or goal.repo, options),
             only=options.only,
             data=options.data,
             outputs=options.outputs,
@@ -142,40 +139,41 @@ def _pull(tag: str, options: PullOptions) -> Pulled:
         wanted.check()
         if not goal.has_code:
             if goal.in_use:
-                _require_no_other(goal.repo, wanted)
+                require_no_other(goal.repo, wanted)
             _check_out(goal, tagged)
             goal.checked_out()
+    # From here on a failure leaves what is there: the same pull goes on with it.
     missing = _unpack_repos(goal.repo, tagged)
     if wanted.files:
-        _note(goal.repo, tag, ["the data: its pull goes on, or was cut off"])
+        _note_missing(goal.repo, tag, ["the data: its pull goes on, or was cut off"])
     try:
-        filled = _fill(goal.repo, wanted, options, resumed=goal.has_code)
+        filled = _restore_data(goal.repo, wanted, options, resumed=goal.has_code)
     except FlexlockError as error:
-        _note(goal.repo, tag, (*missing, f"the data is not complete: {error}"))
+        _note_missing(goal.repo, tag, (*missing, f"the data is not complete: {error}"))
         raise
-    _note(goal.repo, tag, (*missing, *filled.missing))
+    _note_missing(goal.repo, tag, (*missing, *filled.missing))
     return Pulled(
         str(goal.repo.root),
         tag,
         branch,
         filled.restored,
         (*missing, *filled.missing),
-        _said(filled, options),
+        _warnings_of(filled, options),
     )
 
 
-def _store(tagged: Tagged, here: GitRepo, options: PullOptions) -> Store:
-    """Where the data is: where the tag says, or the user."""
+def _open_data_remote(tagged: Tagged, here: GitRepo, options: PullOptions) -> Store:
+    """The data remote that the user names, else the tag, with this project's own settings."""
     asked = options.remote
     return open_store(
         with_settings(tagged.remote, here) if asked is None else named_remote(here, asked)
     )
 
 
-def _target(
+def _open_destination(
     place: Path, tag: str, branch: str, here: GitRepo | None, options: PullOptions
 ) -> AbstractContextManager[Destination]:
-    """Where it goes, by what lies there."""
+    """Where a pull goes: on with one that began there, a worktree, a repository, a new clone."""
     if destination.is_begun(place, tag, branch):
         return destination.begun(
             place, tag, branch, lambda: source_of(here, options.source, tag)
@@ -205,7 +203,7 @@ def _check_out(goal: Destination, tagged: Tagged) -> None:
 
 
 def _unpack_repos(repo: GitRepo, tagged: Tagged) -> list[str]:
-    """Check the runs' further repositories out in their places; those that did not travel."""
+    """Check the runs' other repositories out in their places; those that did not travel."""
     missing = []
     done: dict[str, str] = {}
     for each in extra_repos_of_tag(tagged):
@@ -221,7 +219,7 @@ def _unpack_repos(repo: GitRepo, tagged: Tagged) -> list[str]:
     return list(dict.fromkeys(missing))
 
 
-def _fill(
+def _restore_data(
     repo: GitRepo, wanted: PullSelection, options: PullOptions, *, resumed: bool = False
 ) -> RestoredData:
     if wanted.store is None:
@@ -237,56 +235,7 @@ def _fill(
     return RestoredData(filled.restored, (*lost, *filled.missing), filled.copied)
 
 
-def _require_no_other(repo: GitRepo, wanted: PullSelection) -> None:
-    """Refuse, before anything is changed, where the tag would meet files of the user's.
-
-    Data may be there with the same bytes. What the tag tracks and HEAD does not may not,
-    as a run's lock where the run was made: whoever goes back to HEAD would lose it.
-
-    Raises:
-        TargetError: one is in the way.
-    """
-    tracked = repo.ls_tree("HEAD") if repo.rev_parse("HEAD") else {}
-    new = [path for path in wanted.tagged.tree if path not in tracked]
-    with SafeFolder(repo.root) as inside:
-        if here := [path for path in new if inside.look(path) is not None]:
-            raise TargetError(
-                f"{repo.root} has files of its own that the tag tracks: {', '.join(here[:3])}",
-                hint="Restore it beside: --worktree, or --into DIR",
-            )
-        taken = [path for path in wanted.files if _is_other(inside, repo, wanted, path)]
-        places = {each.restored for each in extra_repos_of_tag(wanted.tagged)}
-        taken += [place for place in places if _holds_work(inside, repo.root, place)]
-    if taken:
-        raise TargetError(
-            f"{repo.root} has other files where the tag has data: {', '.join(sorted(taken)[:3])}",
-            hint="Move them away, or choose another folder: --into DIR",
-        )
-
-
-def _is_other(inside: SafeFolder, repo: GitRepo, wanted: PullSelection, path: str) -> bool:
-    if inside.look(path) is None:
-        return False
-    try:
-        return md5_of(repo.root / path) != wanted.files[path]
-    except OSError:  # a folder, a link to nowhere
-        return True
-
-
-def _holds_work(inside: SafeFolder, root: Path, place: str) -> bool:
-    """Whether a further repository's place holds more than a repository without changes."""
-    found, folder = inside.look(place), root / place
-    if found is None or stat.S_ISDIR(found.st_mode) and not os.listdir(folder):
-        return False
-    inner = GitRepo.find(folder) if stat.S_ISDIR(found.st_mode) else None
-    if inner is None or inner.root != folder.resolve():
-        return True
-    with ask_status(inner.root) as asked:
-        status = read_status(asked)
-    return status.differs or bool(status.untracked)
-
-
-def _note(repo: GitRepo, tag: str, missing: Collection[str]) -> None:
+def _note_missing(repo: GitRepo, tag: str, missing: Collection[str]) -> None:
     """Leave a file in the folder that says what is missing; take it away when nothing is."""
     with SafeFolder(repo.root) as inside:
         if missing:
@@ -302,13 +251,13 @@ def _write(fd: int, content: bytes) -> None:
         file.write(content)
 
 
-def _said(filled: RestoredData, options: PullOptions) -> tuple[str, ...]:
+def _warnings_of(filled: RestoredData, options: PullOptions) -> tuple[str, ...]:
     if filled.copied:
         return (f"{filled.copied} files are copies: no {options.link} can be made here",)
     if options.link in (HARDLINK, SYMLINK) and filled.restored:
-        kept = options.cache or "the data remote"
+        origin = options.cache or "the data remote"
         return (
-            f"the files are {options.link}s into {kept} and read-only: "
+            f"the files are {options.link}s into {origin} and read-only: "
             "copy one before you change it, or you change it for everybody",
         )
     return ()

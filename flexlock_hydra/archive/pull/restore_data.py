@@ -8,12 +8,17 @@ import posixpath
 import re
 import shutil
 import stat
-import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from flexlock_hydra.archive.pull.destination import SCRATCH
+from flexlock_hydra.archive.pull.fetch_objects import (
+    BLOCK,
+    batches_of,
+    damage_of,
+    lent_objects,
+    md5_if_readable,
+)
 from flexlock_hydra.archive.tag.listings import MISSING, TagContents
 from flexlock_hydra.errors import DataError, TargetError
 from flexlock_hydra.ports.safe_write import SafeFolder, clone_file
@@ -22,9 +27,6 @@ from flexlock_hydra.ports.store.store import Store
 
 COPY, REFLINK, HARDLINK, SYMLINK = "copy", "reflink", "hardlink", "symlink"
 LINKS = (COPY, REFLINK, HARDLINK, SYMLINK)
-_CHUNK, _CHUNK_BYTES = 256, 256 << 20
-"""What is fetched before it is put into its place: objects, and bytes in them."""
-_BLOCK = 1024 * 1024
 _UNFINISHED = re.compile(r"\.[0-9a-f]{12}\.flexlock")
 """What a killed pull leaves beside the file that it was writing."""
 _SPARE = 16 << 20
@@ -90,7 +92,7 @@ class DataRestorer:
             todo = {path: oid for path, oid in todo.items() if path not in lacking}
             _require_room(self.root, sum(sizes[oid] for oid in todo.values()))
             failed, copied = self._bring(inside, todo, shape, sizes)
-            self._finish(inside, shape, files)
+            self._make_empty_folders(inside, shape)
         missing = {**taken, **lacking, **failed}
         restored = len(todo) - len(failed)
         words = tuple(f"{path}: {missing[path]}" for path in sorted(missing))
@@ -125,11 +127,11 @@ class DataRestorer:
             target = os.readlink(self.root / path)
             own = target == _link_text(path, shape.links.get(path, ""))
             linked = self.link == SYMLINK and target == self._origin_path(oid)
-            return own or (linked and _md5_of(target) == oid)
+            return own or (linked and md5_if_readable(target) == oid)
         if not stat.S_ISREG(found.st_mode):
             return False
         with inside.reading(path) as fd:
-            return _md5_of(fd) == oid
+            return md5_if_readable(fd) == oid
 
     def _bring(
         self, inside: SafeFolder, todo: Mapping[str, str], shape: Shape, sizes: Mapping[str, int]
@@ -140,12 +142,12 @@ class DataRestorer:
         by_oid: dict[str, list[str]] = {}
         for path in sorted(todo):
             by_oid.setdefault(todo[path], []).append(path)
-        for oids in _batches(by_oid, sizes):
-            with self._fetched(oids) as sources:
+        for oids in batches_of(by_oid, sizes):
+            with lent_objects(self.store, self.cache, self.scratch, oids) as path_of:
                 for oid in oids:
                     for path in by_oid[oid]:
                         try:
-                            copied += self._place(inside, path, oid, sources(oid), shape)
+                            copied += self._place(inside, path, oid, path_of(oid), shape)
                         except DataError as error:
                             failed[path] = str(error)
             done += len(oids)
@@ -160,8 +162,8 @@ class DataRestorer:
         is_executable = path in shape.executable
         by_link = self.link in (SYMLINK, HARDLINK) and not is_executable  # whose mode it would be
         if by_link:
-            if _md5_of(source) != oid:
-                raise DataError(_damage(source))
+            if md5_if_readable(source) != oid:
+                raise DataError(damage_of(source))
             if inside.link(path, source, self.link):
                 return False
         cloned = False
@@ -171,80 +173,21 @@ class DataRestorer:
             cloned = self.link == REFLINK and clone_file(source, fd)
             if not cloned:
                 _copy_checked(source, fd, oid)
-            elif _md5_of(fd) != oid:
-                raise DataError(_damage(source))
+            elif md5_if_readable(fd) != oid:
+                raise DataError(damage_of(source))
 
         inside.write(path, write, executable=is_executable)
         return by_link or (self.link == REFLINK and not cloned)
-
-    def _fetched(self, oids: Sequence[str]) -> _Fetched:
-        return _Fetched(self, oids)
 
     def _origin_path(self, oid: str) -> str:
         origin = self.cache or (self.store if isinstance(self.store, FolderStore) else None)
         return os.path.abspath(origin.path(oid)) if origin else ""
 
-    def _finish(self, inside: SafeFolder, shape: Shape, files: Mapping[str, str]) -> None:
-        """Empty folders; they come last, as those above them are made by files."""
+    def _make_empty_folders(self, inside: SafeFolder, shape: Shape) -> None:
+        """They come last: files make the folders above them, in a way that no link diverts."""
         for folder in shape.empty:
-            found = inside.look(folder)
-            if found is None:
+            if inside.look(folder) is None:
                 inside.make_folder(folder)
-
-
-class _Fetched:
-    """Objects as files of this machine: where they lie already, or fetched for a while."""
-
-    def __init__(self, filler: DataRestorer, oids: Sequence[str]) -> None:
-        self.filler, self.oids = filler, oids
-        self.failed: dict[str, str] = {}
-        self.folder: tempfile.TemporaryDirectory[str] | None = None
-
-    def __enter__(self) -> Callable[[str], str]:
-        store, cache = self.filler.store, self.filler.cache
-        if cache is None and isinstance(store, FolderStore):
-            return lambda oid: os.path.abspath(store.path(oid))
-        self.folder = tempfile.TemporaryDirectory(
-            prefix=SCRATCH, dir=self.filler.scratch
-        )
-        places = {oid: Path(self.folder.name, oid) for oid in self.oids}
-        if cache is not None:
-            there = cache.sizes(self.oids)
-            damaged = [oid for oid in there if _md5_of(cache.path(oid)) != oid]
-            cache.remove(damaged)
-            places = {oid: p for oid, p in places.items() if oid not in there or oid in damaged}
-        self.failed = store.fetch([*places.items()])
-        if cache is None:
-            return lambda oid: self._known(oid, str(places[oid]))
-        for oid, place in places.items():
-            if oid not in self.failed and _md5_of(place) != oid:
-                self.failed[oid] = _damage(place)
-            if oid not in self.failed:
-                cache.adopt(oid, place)
-        return lambda oid: self._known(oid, os.path.abspath(cache.path(oid)))
-
-    def __exit__(self, *error: object) -> None:
-        if self.folder is not None:
-            self.folder.cleanup()
-
-    def _known(self, oid: str, path: str) -> str:
-        if oid in self.failed:
-            raise DataError(self.failed[oid])
-        return path
-
-
-def _batches(oids: Iterable[str], sizes: Mapping[str, int]) -> Iterator[list[str]]:
-    """Objects to be fetched at once."""
-    batch: list[str] = []
-    size = 0
-    for oid in oids:
-        if batch and (len(batch) == _CHUNK or size + sizes[oid] > _CHUNK_BYTES):
-            yield batch
-            batch, size = [], 0
-        batch.append(oid)
-        size += sizes[oid]
-    if batch:
-        yield batch
 
 
 def _require_room(root: Path, needed: int) -> None:
@@ -267,10 +210,10 @@ def check_sizes(contents: TagContents, sizes: Mapping[str, int], tagged_size: in
     Raises:
         DataError: they are.
     """
-    known = sum(sizes[oid] for oid in contents.files.values() if oid in sizes)
-    if known > tagged_size:
+    found = sum(sizes[oid] for oid in contents.files.values() if oid in sizes)
+    if found > tagged_size:
         raise DataError(
-            f"the objects have {known:,} bytes on the remote and {tagged_size:,} by the tag",
+            f"the objects have {found:,} bytes on the remote and {tagged_size:,} by the tag",
             hint="Verify it: flexlock-hydra verify TAG --remote --full; "
             "or do not trust it: ask who pushed it.",
         )
@@ -283,42 +226,20 @@ def _copy_checked(source: str, fd: int, oid: str) -> None:
     except OSError as error:
         raise DataError(error.strerror or str(error)) from error
     with file:
-        while block := _read(file.fileno()):
+        while block := _read_block(file.fileno()):
             found.update(block)
             view = memoryview(block)
             while view:
                 view = view[os.write(fd, view):]
     if found.hexdigest() != oid:
-        raise DataError(_damage(source, found.hexdigest()))
+        raise DataError(damage_of(source, found.hexdigest()))
 
 
-def _read(fd: int) -> bytes:
+def _read_block(fd: int) -> bytes:
     try:
-        return os.read(fd, _BLOCK)
+        return os.read(fd, BLOCK)
     except OSError as error:
         raise DataError(f"it cannot be read: {error.strerror}") from error
-
-
-def _md5_of(source: str | int | Path) -> str:
-    """The md5 of a file, or of an open one from its start; empty where it cannot be read."""
-    found = hashlib.md5(usedforsecurity=False)
-    try:
-        fd = source if isinstance(source, int) else os.open(source, os.O_RDONLY)
-        try:
-            if isinstance(source, int):
-                os.lseek(fd, 0, os.SEEK_SET)
-            while block := os.read(fd, _BLOCK):
-                found.update(block)
-        finally:
-            if not isinstance(source, int):
-                os.close(fd)
-    except OSError:
-        return ""
-    return found.hexdigest()
-
-
-def _damage(source: str | Path, md5: str = "") -> str:
-    return f"damaged on the remote: md5 {md5 or _md5_of(source) or 'unreadable'}"
 
 
 def _link_text(path: str, target: str) -> str:

@@ -39,7 +39,7 @@ class PullSelection:
         data: bool = True,
         outputs: bool = True,
     ) -> PullSelection:
-        """What is asked for.
+        """The files of a tag that its user asks for.
 
         Args:
             only: names of the data, as their locks have them; all without any.
@@ -49,10 +49,10 @@ class PullSelection:
         Raises:
             DataError: a name that nothing has. RemoteError: the listings cannot be read.
         """
-        known = sorted({piece.name for piece in tagged.pieces})
-        if unknown := [name for name in only if name not in known]:
+        names = sorted({piece.name for piece in tagged.pieces})
+        if unknown := [name for name in only if name not in names]:
             raise DataError(
-                f"tag {tagged.name} has no data {unknown[0]}", hint=f"It has: {', '.join(known)}"
+                f"tag {tagged.name} has no data {unknown[0]}", hint=f"It has: {', '.join(names)}"
             )
         if not data or not tagged.outs:
             return cls(tagged, None, TagContents({}, {}, {}), {}, {})
@@ -110,23 +110,25 @@ class PullSelection:
             }
             for name, text in (entry.links or {}).items():
                 path = join_path(piece.path, name)
+                # Only a link within its own data, to the same bytes: any other could lead anywhere.
                 leads = posixpath.normpath(posixpath.join(posixpath.dirname(path), text))
                 same = path in self.files and self.files.get(leads) == self.files[path]
                 if same and is_under(leads, piece.path) and leads != path:
                     links[path] = leads
             empty |= {join_path(piece.path, name): None for name in entry.empty or ()}
-        kept = {path: leads for path, leads in links.items() if leads not in links}
-        return Shape(frozenset(executable), kept, tuple(empty))
+        # A link leads to a file, never to another link: such a one comes as a file itself.
+        direct = {path: leads for path, leads in links.items() if leads not in links}
+        return Shape(frozenset(executable), direct, tuple(empty))
 
 
 def extra_repos_of_tag(tagged: Tagged) -> Iterator[ExtraRepo]:
-    """The further repositories of a tag's own runs."""
+    """The repositories of a tag's own runs beside their main one."""
     for run_id in tagged.own:
         yield from extra_repos(tagged.runs[run_id])
 
 
 def _check_repo(tagged: Tagged, each: ExtraRepo) -> None:
-    """Refuse a further repository where it is not safe, or the tag has a file.
+    """Refuse a place for a repository that is not safe, or where the tag has a file.
 
     Raises:
         TargetError: it is there.

@@ -31,7 +31,7 @@ def drill(repo: GitRepo, url: str | None, payload: Payload, oid: str, store: Sto
         PushError: a file differs or is missing; each is named.
     """
     with (
-        _lent(repo, url, oid) as (source, ref),
+        _lent_to_all(repo, url, oid) as (source, ref),
         tempfile.TemporaryDirectory(prefix="flexlock-drill-") as folder,
     ):
         copy = GitRepo.init_with_remote(source, Path(folder, "restored"))
@@ -51,8 +51,8 @@ def drill(repo: GitRepo, url: str | None, payload: Payload, oid: str, store: Sto
 
 
 @contextmanager
-def _lent(repo: GitRepo, url: str | None, oid: str) -> Iterator[tuple[str, str]]:
-    """The object where others could fetch it: a URL and a ref there."""
+def _lent_to_all(repo: GitRepo, url: str | None, oid: str) -> Iterator[tuple[str, str]]:
+    """Put an object where anybody could fetch it, for a while; the URL, and the ref there."""
     ref = f"{_DRILL_REFS}/{oid}-{os.urandom(4).hex()}"  # others may try the same run now
     if url is None:
         repo.update_ref(ref, oid)
@@ -69,6 +69,7 @@ def _lent(repo: GitRepo, url: str | None, oid: str) -> Iterator[tuple[str, str]]
 
 
 def _expected_data(payload: Payload) -> Iterator[tuple[str, FileDigest]]:
+    """Path and digest of the files that DVC restores."""
     for out in payload.plan.outs:
         for rel, file in out.digest.files.items():
             yield join_path(out.path, rel), file

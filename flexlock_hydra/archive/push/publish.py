@@ -19,12 +19,13 @@ _PATIENCE = 10.0
 
 
 def make_commit(delivery: Delivery) -> str:
-    """The commit behind the tag: the code tree and what the plan adds to it."""
+    """Write the commit behind the tag: the code tree and what the plan adds to it; its id."""
     payload, subject, repo = delivery.payload, delivery.subject, delivery.repo
     gitignore = _hiding_gitignore(repo, payload)
     files = metafiles.tree_files(
         payload.plan, payload.locks, delivery.store.spec, payload.tree, gitignore
     )
+    # A leaf of the code where a file of ours needs a folder: git cannot have both.
     folders = {up for path in files for up in with_parents(path)} - set(files)
     remove = {*payload.plan.remove, *metafiles.nested_dvc(payload.tree)}
     remove |= {leaf for leaf in payload.tree if leaf in folders}
@@ -57,7 +58,7 @@ def publish(delivery: Delivery, wanted: Mapping[str, str]) -> None:
             repo.update_ref(ref, want)
         if delivery.url:
             _push_refs(delivery, delivery.url, wanted)
-    except BaseException:
+    except BaseException:  # also for Ctrl-C: a local tag without its remote one would mislead
         for ref, old in before.items():
             if repo.rev_parse(ref) != old:
                 repo.git("update-ref", *([ref, old] if old else ["-d", ref]))
@@ -81,6 +82,7 @@ def _push_refs(delivery: Delivery, url: str, wanted: Mapping[str, str]) -> None:
         except GitError as error:
             if _are_there(delivery, url, wanted):
                 return
+            # Two pushes of one run write the same ref: git does not wait for its own lock.
             if ".lock': File exists" not in str(error) or time.monotonic() > end:
                 raise
             time.sleep(0.1)

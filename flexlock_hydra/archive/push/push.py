@@ -117,9 +117,10 @@ def _push(subject: Subject, options: PushOptions) -> Pushed:
 
 
 def _deliver(delivery: Delivery, commit: str) -> tuple[Mapping[str, int], int | None]:
-    """The data first, the tag last; the tag object is made before, to see if its name is free.
+    """Send the data, then the tag, so that a tag that can be seen has all its data.
 
-    Gives what was sent, object id -> bytes, and how many files a drill compared.
+    The tag object is made before, to see whether its name is free. Gives what was sent,
+    object id -> bytes, and how many files a drill compared.
     """
     payload, subject, repo = delivery.payload, delivery.subject, delivery.repo
     manifest = make_manifest(payload, delivery.base.spec, delivery.options.layout)
@@ -138,6 +139,7 @@ def _deliver(delivery: Delivery, commit: str) -> tuple[Mapping[str, int], int | 
         if delivery.options.drill:
             drilled = drill(repo, delivery.url, payload, oid, delivery.store)
         content = json.dumps(manifest, indent=1).encode()
+        # Before the tag: a collection that finds a tag without it would take its objects.
         delivery.base.write_file(layout.manifest_path(tag), content)
         tag_object.note_who(delivery.base, repo, tag)
         publish(delivery, refs)
@@ -153,7 +155,7 @@ def _refuse_other(base: Store, manifest: Mapping[str, Any]) -> None:
     tag = manifest["tag"]
     try:
         there = check_manifest(json.loads(base.read_file(layout.manifest_path(tag)) or b""), tag)
-    except MANIFEST_ERRORS:
+    except MANIFEST_ERRORS:  # none, or a damaged one, which this push replaces
         return
     if _needs(there) != _needs(manifest):
         raise PushError(
@@ -164,7 +166,7 @@ def _refuse_other(base: Store, manifest: Mapping[str, Any]) -> None:
 
 
 def _needs(manifest: Mapping[str, Any]) -> str:
-    """Stands for what of the data remote a tag needs."""
+    """A hash of all that a tag needs of its data remote: equal for pushes of equal content."""
     needed = {key: manifest[key] for key in ("layout", "data", "outs")}
     content = json.dumps(needed, sort_keys=True).encode()
     return hashlib.md5(content, usedforsecurity=False).hexdigest()

@@ -19,7 +19,7 @@ _NAMED = 5
 
 
 def gaps_of_tag(payload: Payload, url: str | None, remote: RemoteSpec) -> tuple[str, ...]:
-    """What the tag cannot promise, in words."""
+    """What a tag cannot promise, in words: where its data is, what was not recorded or stays."""
     said: dict[str, None] = {}
     if url is None:
         said["no git remote: the tag stays in this repository"] = None
@@ -40,7 +40,7 @@ def _beside_jobs(folder: Path) -> list[str]:
 
 
 def _gaps(run: RecordedRun) -> list[str]:
-    """What of one run was not recorded, or does not travel."""
+    """What of one run was not recorded, or does not travel, in words."""
     said = [text for text in run.lock.warnings if not text.startswith(layout.NOT_PUSHED)]
     for name, entry in run.lock.data.items():
         if entry.is_url:

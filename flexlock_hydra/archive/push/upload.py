@@ -26,6 +26,7 @@ def upload(delivery: Delivery, turn: Announcement) -> Mapping[str, int]:
         turn.wait_for_deletions()
         absent = store.absent(payload.sizes)
         if delivery.options.repair and number == 0:
+            # Only once: to read everything back takes as long as the upload.
             absent = {**absent, **_damaged(store, payload, absent)}
         if not absent:
             if sent:

@@ -46,7 +46,7 @@ def rm(remotes: Remotes, tag: str, *, yes: bool = False) -> Removal:
         RunNotFoundError: neither remote knows it. RemoteError: somebody pushes now.
     """
     remotes.store.require()
-    with _turn(remotes.store, yes):
+    with _undisturbed(remotes.store, yes):
         manifests = manifests_of(remotes.store)
         if tag not in manifests and tag not in remotes.tags():
             raise RunNotFoundError(
@@ -75,13 +75,13 @@ def gc(
     """
     patterns = tuple(keep)
     remotes.store.require()
-    with _turn(remotes.store, yes) as now:
+    with _undisturbed(remotes.store, yes) as now:
         manifests = manifests_of(remotes.store)
         tags = remotes.tags()
         gone = {tag for tag in tags if patterns and not _matches(tag, patterns)}
         removal = _remove(remotes, manifests, gone, yes=yes)
         rest = {tag: each for tag, each in manifests.items() if tag not in gone}
-        needed, unread = _needed(remotes.store, rest)
+        needed, unread = _needed_objects(remotes.store, rest)
         if unread:
             raise DataError(
                 f"it cannot be told what {unread[0]} needs: a listing of it is missing or damaged",
@@ -111,7 +111,7 @@ def _remove(
     store = remotes.store
     rest = {tag: each for tag, each in manifests.items() if tag not in gone}
     own = _objects_of(store, manifests, gone)
-    needed, unread = _needed(store, rest) if own else (set(), [])
+    needed, unread = _needed_objects(store, rest) if own else (set(), [])
     kept = tuple(
         f"objects of {tag} may be in what goes: its listing cannot be read, so none of them goes"
         for tag in unread
@@ -134,6 +134,7 @@ def _remove(
 def _drop_tag(remotes: Remotes, tag: str) -> None:
     """The tag on the git remote, the tag here, what the data remote says of it: in this order."""
     refs = (f"refs/tags/{tag}", f"refs/heads/{tag}")
+    # A tag that can be seen has all its data: it goes before that, and first where others look.
     if remotes.url is not None:
         there = remote_refs(remotes.repo.root, remotes.url, *refs)
         if there:
@@ -146,16 +147,16 @@ def _drop_tag(remotes: Remotes, tag: str) -> None:
 
 
 def _delete(store: Store, objects: Mapping[str, int]) -> None:
-    """Listings first: a folder without its files would be a lie, files without it are not."""
+    """Delete objects, listings first: one that is left names files that are gone."""
     store.remove(sorted(objects, key=lambda oid: (not oid.endswith(".dir"), oid)))
 
 
 def _objects_of(store: Store, manifests: Mapping[str, Any], tags: set[str]) -> set[str]:
     """The objects of tags whose data is in the shared store, as far as listings are there."""
-    return _needed(store, {tag: manifests[tag] for tag in tags if tag in manifests})[0]
+    return _needed_objects(store, {tag: manifests[tag] for tag in tags if tag in manifests})[0]
 
 
-def _needed(store: Store, manifests: Mapping[str, Any]) -> tuple[set[str], list[str]]:
+def _needed_objects(store: Store, manifests: Mapping[str, Any]) -> tuple[set[str], list[str]]:
     """All objects that manifests name in the shared store; tags with listings that are lost."""
     needed: set[str] = set()
     unread: dict[str, None] = {}
@@ -198,8 +199,8 @@ def _matches(tag: str, patterns: Iterable[str]) -> bool:
 
 
 @contextmanager
-def _turn(store: Store, yes: bool) -> Iterator[float]:
-    """The remote's time, and nobody pushing, where something is deleted."""
+def _undisturbed(store: Store, yes: bool) -> Iterator[float]:
+    """Give the remote's time; where something is deleted, keep pushes out meanwhile."""
     if not yes:
         yield time.time()
         return

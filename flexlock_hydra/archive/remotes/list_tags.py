@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import posixpath
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
 
-from flexlock_hydra.archive.remotes.project import Remotes, manifests_of, parse_json
+from flexlock_hydra.archive.remotes.project import Remotes, files_of_tags, manifests_of, parse_json
 from flexlock_hydra.ports.store.store import Store
 from flexlock_hydra.record import layout
 
@@ -33,14 +32,12 @@ class ListedTag:
 def ls(remotes: Remotes) -> list[ListedTag]:
     """Every tag that the git remote or the data remote has, the newest run first."""
     tags = remotes.tags()
-    known = manifests_of(remotes.store)
-    who = {
-        posixpath.dirname(each.oid).removeprefix(f"{layout.RUNS}/"): each.oid
-        for each in remotes.store.files(layout.RUNS)
-        if posixpath.basename(each.oid) == layout.PUSHED
-    }
-    names = sorted({*tags, *known}, key=lambda tag: tag.rpartition("/")[2], reverse=True)
-    return [_listed(remotes.store, tag, tag in tags, known.get(tag), who.get(tag)) for tag in names]
+    manifests = manifests_of(remotes.store)
+    who = files_of_tags(remotes.store, layout.PUSHED)
+    names = sorted({*tags, *manifests}, key=lambda tag: tag.rpartition("/")[2], reverse=True)
+    return [
+        _listed(remotes.store, tag, tag in tags, manifests.get(tag), who.get(tag)) for tag in names
+    ]
 
 
 def _listed(

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from flexlock_hydra.archive.remotes.choose import GIT_KEY, choose_git_remote, choose_remote
-from flexlock_hydra.archive.runs.check import Check as Check
+from flexlock_hydra.archive.runs.check import Check
 from flexlock_hydra.archive.tag.manifest import MANIFEST_ERRORS, check_manifest
 from flexlock_hydra.archive.tag.read_tag import Tagged, read_tagged
 from flexlock_hydra.errors import DataError, RemoteError, RunNotFoundError
@@ -57,6 +57,7 @@ def init_remote(repo: GitRepo, url: str) -> list[Check]:
         RemoteError: it cannot be written to, listed, read or deleted from.
     """
     store = open_store(choose_remote(repo, url))
+    # Random bytes: an old file of the name, or a cache on the way, cannot pass for them.
     name, content = f"{layout.RUNS}/check-{os.urandom(8).hex()}.json", os.urandom(64)
     store.write_file(name, content)
     try:
@@ -72,12 +73,12 @@ def init_remote(repo: GitRepo, url: str) -> list[Check]:
     ]
     if wrong := [f"{check.name}: {check.reason}" for check in checks if not check.ok]:
         raise RemoteError(f"{store.spec.public_url} is no good as a data remote: {wrong[0]}")
-    repo.git("config", GIT_KEY, _kept_name(url, store))
+    repo.git("config", GIT_KEY, _name_to_keep(url, store))
     return checks
 
 
-def _kept_name(url: str, store: Store) -> str:
-    """What git's configuration keeps: a DVC name as it is, a folder absolute, no credentials."""
+def _name_to_keep(url: str, store: Store) -> str:
+    """What is written to git's configuration: a DVC name, or a URL without credentials."""
     return store.spec.public_url if "/" in url or "\\" in url else url
 
 
@@ -105,21 +106,26 @@ def read_tag(remotes: Remotes, tag: str) -> Iterator[Tagged]:
         remotes.repo.git("update-ref", "-d", ref)
 
 
+def files_of_tags(store: Store, name: str) -> dict[str, str]:
+    """Tag -> path, of the files of a name that a data remote keeps for tags."""
+    found = {
+        posixpath.dirname(each.oid).removeprefix(f"{layout.RUNS}/"): each.oid
+        for each in store.files(layout.RUNS)
+        if posixpath.basename(each.oid) == name
+    }
+    return {tag: path for tag, path in found.items() if layout.parse_tag(tag)}
+
+
 def manifests_of(store: Store) -> dict[str, Any]:
     """Tag -> manifest, of all that a data remote knows.
 
     Raises:
         DataError: one is damaged.
     """
-    names = {
-        posixpath.dirname(each.oid).removeprefix(f"{layout.RUNS}/"): each.oid
-        for each in store.files(layout.RUNS)
-        if posixpath.basename(each.oid) == layout.MANIFEST
-    }
-    known = {tag: name for tag, name in names.items() if layout.parse_tag(tag)}
-    contents = store.read_files([*known.values()])
+    names = files_of_tags(store, layout.MANIFEST)
+    contents = store.read_files([*names.values()])
     found = {}
-    for tag, name in known.items():
+    for tag, name in names.items():
         if (content := contents.get(name)) is not None:
             try:
                 found[tag] = check_manifest(json.loads(content), tag)
@@ -132,6 +138,7 @@ def manifests_of(store: Store) -> dict[str, Any]:
 
 
 def parse_json(content: bytes | None) -> Any:
+    """What a file of a data remote says; nothing, where it is not there or damaged."""
     try:
         return json.loads(content or b"{}")
     except ValueError:

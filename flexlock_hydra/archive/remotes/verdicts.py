@@ -28,11 +28,11 @@ Notes = Mapping[str, str]
 
 
 def history(repo: GitRepo, tag: str) -> tuple[Verdict, ...]:
-    """What came of a tag so far, the oldest first."""
-    known = repo.rev_parse(layout.VERDICTS)
-    commit = repo.rev_parse(f"refs/tags/{tag}^{{commit}}") if known else None
-    note = _notes(repo, known).get(commit or "")
-    found = filter(None, map(parse_verdict, _lines(repo, [note])[note])) if note else ()
+    """The verdicts on the reproductions of a tag that are here, the oldest first."""
+    ours = repo.rev_parse(layout.VERDICTS)
+    commit = repo.rev_parse(f"refs/tags/{tag}^{{commit}}") if ours else None
+    note = _notes(repo, ours).get(commit or "")
+    found = filter(None, map(parse_verdict, _lines_of(repo, [note])[note])) if note else ()
     return tuple(sorted((each for each in found if each.tag == tag), key=lambda each: each.when))
 
 
@@ -44,12 +44,12 @@ def keep(repo: GitRepo, verdict: Verdict) -> None:
     """
     commit = repo.git("rev-parse", "--verify", f"refs/tags/{verdict.tag}^{{commit}}")
     for attempt in range(_TRIES):
-        known = repo.rev_parse(layout.VERDICTS)
-        note = _notes(repo, known).get(commit)
-        lines = {*(_lines(repo, [note])[note] if note else ()), verdict.dumps()}
-        new = _commit(repo, known, {commit: lines}, [known] if known else [])
+        ours = repo.rev_parse(layout.VERDICTS)
+        note = _notes(repo, ours).get(commit)
+        lines = {*(_lines_of(repo, [note])[note] if note else ()), verdict.dumps()}
+        new = _commit(repo, ours, {commit: lines}, [ours] if ours else [])
         with suppress(GitError):
-            _move(repo, known, new)
+            _move(repo, ours, new)
             return
         time.sleep(0.02 * attempt)  # another process was faster
     raise _not_kept(repo)
@@ -67,7 +67,7 @@ def fetch(repo: GitRepo, url: str) -> None:
 
 
 def merge_theirs(repo: GitRepo, url: str, theirs: str) -> None:
-    """The same where the remote's commit is known.
+    """Join the verdicts of a remote, whose commit is ``theirs``, with those that are here.
 
     Raises:
         GitError: the remote cannot be reached, or sent what is not safe.
@@ -113,7 +113,7 @@ def _notes(repo: GitRepo, treeish: str | None) -> Notes:
     }
 
 
-def _lines(repo: GitRepo, blobs: Iterable[str]) -> dict[str, list[str]]:
+def _lines_of(repo: GitRepo, blobs: Iterable[str]) -> dict[str, list[str]]:
     """The lines of some notes, those that are too large left out."""
     wanted = list(dict.fromkeys(blobs))
     found = {oid: "" for oid in wanted}
@@ -131,7 +131,7 @@ def _joined(repo: GitRepo, ours: str | None, theirs: str) -> str:
     mine, other = _notes(repo, ours), _notes(repo, theirs)
     changed = {commit: oid for commit, oid in other.items() if mine.get(commit) != oid}
     pairs = {commit: [oid, *filter(None, [mine.get(commit)])] for commit, oid in changed.items()}
-    lines = _lines(repo, [oid for pair in pairs.values() for oid in pair])
+    lines = _lines_of(repo, [oid for pair in pairs.values() for oid in pair])
     put = {
         commit: {line for oid in pair for line in lines[oid]} for commit, pair in pairs.items()
     }

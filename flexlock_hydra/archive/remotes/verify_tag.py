@@ -1,4 +1,4 @@
-"""Ask the remotes for all that a tag needs."""
+"""Whether the remotes have all that a tag needs, as it was pushed."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def verify_tag(
     share: float = 0.0,
     progress: Progress = lambda done, total: None,
 ) -> list[Check]:
-    """Ask the remotes for all that a tag needs.
+    """Ask the remotes for all that a tag needs; a check for each thing that is missing or wrong.
 
     Args:
         share: how much of the data is read back and hashed, from 0 to 1.
@@ -39,6 +39,7 @@ def verify_tag(
         checks += [Check(path, False, why) for path, why in sorted(contents.lost.items())]
         present = store.sizes(sorted(contents.oids))
         wrong = dict.fromkeys(contents.oids - set(present), MISSING)
+        # Sizes are known without reading: where they do not add up, bytes are looked at anyway.
         wrong |= damaged(store, _suspicious(tagged, contents, present))
         if share:
             wrong |= damaged(store, set(present) - set(wrong), share, progress)

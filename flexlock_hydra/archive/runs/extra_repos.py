@@ -35,10 +35,10 @@ class ExtraRepo:
 
 
 def extra_repos(lock: RunLock) -> list[ExtraRepo]:
-    """The repositories of a lock beside the main one, outer ones before those inside."""
+    """The repositories of a lock beside the main one, outer ones before those inside them."""
     root = original_root(lock)
     found = [
-        _further(name, state, root, lock.job.command.cwd)
+        _extra_repo(name, state, root, lock.job.command.cwd)
         for name, state in lock.repos.items()
         if state is not lock.code
     ]
@@ -64,7 +64,7 @@ def _candidates(run: RecordedRun, each: ExtraRepo) -> Iterator[Path]:
     yield run.root
 
 
-def _further(name: str, state: CodeState, root: str, cwd: str) -> ExtraRepo:
+def _extra_repo(name: str, state: CodeState, root: str, cwd: str) -> ExtraRepo:
     place = posixpath.normpath(posixpath.join(cwd, state.path))
     inside = place.removeprefix(f"{root}/") if place.startswith(f"{root}/") else None
     return ExtraRepo(name, state, place, inside)

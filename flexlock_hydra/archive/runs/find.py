@@ -13,6 +13,7 @@ from flexlock_hydra.archive.runs.recorded_run import (
     RecordedSweep,
     load_run,
     load_sweep,
+    locks_in_tag,
 )
 from flexlock_hydra.capture.environment import process
 from flexlock_hydra.capture.lineage.find_files import find_files
@@ -155,13 +156,12 @@ def _lock_of_tag(repo: GitRepo, tag: str, run_id: str) -> tuple[str, bytes, RunL
     Raises:
         RunNotFoundError: the tag holds none. LockError: it cannot be read.
     """
-    tree = repo.ls_tree(f"refs/tags/{tag}^{{commit}}")
-    paths = {e.oid: path for path, e in tree.items() if layout.is_lock(posixpath.basename(path))}
-    for oid, content in repo.read_blobs([*paths]):
-        if run_id.encode() in content:
-            lock = lockfile.parse_lock(content, f"{tag}:{paths[oid]}")
+    for path, content in locks_in_tag(repo, tag).items():
+        if run_id.encode() in content:  # most are of other runs, and to parse one takes long
+            lock = lockfile.parse_lock(content, f"{tag}:{path}")
             if lock.run.id == run_id:
-                return paths[oid], content, lock
+                return path, content, lock
+    tree = repo.ls_tree(f"refs/tags/{tag}^{{commit}}")
     if any(layout.is_sweep_lock(posixpath.basename(path)) for path in tree):
         raise RunNotFoundError(
             f"{tag} is the tag of a sweep, which does not lie here",

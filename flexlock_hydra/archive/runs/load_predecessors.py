@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import posixpath
 
 from flexlock_hydra.archive.runs.places import predecessor_locks
-from flexlock_hydra.archive.runs.recorded_run import RecordedRun, load_run
+from flexlock_hydra.archive.runs.recorded_run import RecordedRun, load_run, locks_in_tag
 from flexlock_hydra.errors import PushError, RunNotFoundError
 from flexlock_hydra.ports.git.repo import GitRepo
-from flexlock_hydra.record import layout, lockfile
+from flexlock_hydra.record import lockfile
 from flexlock_hydra.record.model import RUNNING
 
 
@@ -56,10 +55,8 @@ def sha256_of(content: bytes) -> str:
 
 def _load_from_tag(run: RecordedRun, repo: GitRepo, tag: str, run_id: str) -> RecordedRun:
     prev = run.lock.prevs[run_id]
-    for path, entry in repo.ls_tree(f"refs/tags/{tag}^{{commit}}").items():
-        if layout.is_lock(posixpath.basename(path)):
-            ((_, content),) = repo.read_blobs([entry.oid])
-            if sha256_of(content) == prev.lock:
-                lock = lockfile.parse_lock(content, f"{tag}:{path}")
-                return RecordedRun(run.root / path, lock, run.root, repo, content, tag)
+    for path, content in locks_in_tag(repo, tag).items():
+        if sha256_of(content) == prev.lock:
+            lock = lockfile.parse_lock(content, f"{tag}:{path}")
+            return RecordedRun(run.root / path, lock, run.root, repo, content, tag)
     raise RunNotFoundError(f"tag {tag} does not hold the run.lock of {prev.job} {run_id}")

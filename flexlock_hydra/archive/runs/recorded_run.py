@@ -103,6 +103,13 @@ def load_sweep(path: Path) -> RecordedSweep:
     return RecordedSweep(path, recorded, observe(recorded, path.parent))
 
 
+def locks_in_tag(repo: GitRepo, tag: str) -> dict[str, bytes]:
+    """Path -> content, of the runs' locks that the tree of a tag holds."""
+    tree = repo.ls_tree(f"refs/tags/{tag}^{{commit}}")
+    paths = {e.oid: path for path, e in tree.items() if layout.is_lock(posixpath.basename(path))}
+    return {paths[oid]: content for oid, content in repo.read_blobs([*paths])}
+
+
 def is_pulled(root: Path) -> bool:
     """Whether a project was restored from a tag."""
     return (root / layout.METAFILES).is_dir()

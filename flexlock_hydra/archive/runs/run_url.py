@@ -38,7 +38,7 @@ def pinned(url: str, start: Path | None = None) -> str:
         run = named_run(url, start)
     except FlexlockError:
         return url
-    return _url(run.path) if run.path.is_file() else url
+    return _url_of_lock(run.path) if run.path.is_file() else url
 
 
 def run_id(name: str) -> str | None:
@@ -58,10 +58,10 @@ def is_source_of(lock: RunLock) -> bool:
 
 def url(run: RecordedRun) -> str:
     """The URL that means this run here, whatever runs later."""
-    return _url(run.path)
+    return _url_of_lock(run.path)
 
 
-def _url(lock: Path) -> str:
+def _url_of_lock(lock: Path) -> str:
     """The URL of a lock file's run: by its folder, where the lock is the current one there."""
     place = lock.parent if lock.name == layout.LOCK else lock
     return f"{PREFIX}{place}"

@@ -1,4 +1,4 @@
-"""Who this is, for what is kept of a push or a verdict."""
+"""The name of this user, as a push and a verdict write it down."""
 
 from __future__ import annotations
 

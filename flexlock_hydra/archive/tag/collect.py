@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import posixpath
+import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -90,11 +92,7 @@ def digest_outputs(run: RecordedRun, recorded: Outputs, index: HashIndex | None 
         DataError: the folder is gone or unreadable, or holds something else by now.
     """
     found = digest(run.folder, recorded.leaves_out, index)
-    resized = {
-        name: f"{size} bytes"
-        for name, size in (recorded.unhashed or {}).items()
-        if _size(run.folder / name) != size
-    }
+    resized = {name: f"{size} bytes" for name, size in resized_outputs(run, recorded)}
     if resized:
         raise DataError(
             f"the outputs of {run.lock.run.id} in {run.folder} changed since the run: "
@@ -126,8 +124,16 @@ def written_late(
     return f"written since: {late}" if late else ""
 
 
-def _size(path: Path) -> int | None:
-    return path.stat().st_size if path.is_file() else None
+def resized_outputs(run: RecordedRun, recorded: Outputs) -> Iterator[tuple[str, int]]:
+    """The outputs that were not hashed and have another size by now, with the recorded bytes."""
+    for name, size in (recorded.unhashed or {}).items():
+        try:
+            info = os.stat(run.folder / name)
+        except (OSError, ValueError):  # the latter for a name that no file can have
+            yield name, size
+            continue
+        if info.st_size != size or not stat.S_ISREG(info.st_mode):
+            yield name, size
 
 
 def locate_input(

@@ -9,6 +9,7 @@ from typing import Any
 
 from flexlock_hydra.archive.tag.metafiles import OBJECT_ID, TaggedOut
 from flexlock_hydra.archive.tag.payload import Payload
+from flexlock_hydra.archive.tag.plan import Out, Piece
 from flexlock_hydra.errors import DataError
 from flexlock_hydra.ports.store.store import RemoteSpec
 from flexlock_hydra.record import layout
@@ -52,26 +53,16 @@ def make_manifest(payload: Payload, remote: RemoteSpec, layout_of_remote: str) -
         "objects": len(payload.sizes),
         "bytes": sum(payload.sizes.values()),
         "data": [
-            {
-                "run": piece.run,
-                "name": piece.name,
-                "path": piece.path,
-                "md5": piece.digest.md5,
-                "size": piece.digest.size,
-                "nfiles": piece.digest.nfiles,
-            }
+            {"run": piece.run, "name": piece.name, **_place_and_content(piece)}
             for piece in payload.plan.pieces
         ],
-        "outs": [
-            {
-                "path": out.path,
-                "md5": out.digest.md5,
-                "size": out.digest.size,
-                "nfiles": out.digest.nfiles,
-            }
-            for out in payload.plan.outs
-        ],
+        "outs": [_place_and_content(out) for out in payload.plan.outs],
     }
+
+
+def _place_and_content(each: Piece | Out) -> dict[str, Any]:
+    found = each.digest
+    return {"path": each.path, "md5": found.md5, "size": found.size, "nfiles": found.nfiles}
 
 
 def tag_message(content: Mapping[str, Any]) -> str:

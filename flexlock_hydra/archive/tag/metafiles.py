@@ -125,11 +125,11 @@ def parse_metafile(content: bytes, name: str) -> TaggedOut:
     try:
         plain = lockfile.load_yaml(content)
         (out,) = plain["outs"]
-        known = {"md5", "size", "nfiles", "hash", "path", "desc"}
+        fields = {"md5", "size", "nfiles", "hash", "path", "desc"}
         fine = (
             set(plain) == {"wdir", "outs"}
             and plain["wdir"] == "../.."
-            and set(out) <= known
+            and set(out) <= fields
             and isinstance(out["path"], str)
             and OBJECT_ID.fullmatch(out["md5"])
             and out["hash"] == "md5"

@@ -78,7 +78,7 @@ def load_payload(subject: Subject, *, outputs: bool) -> Payload:
     locks = {lock_path(run.path, root): run.content for run in runs}
     locks[lock_path(subject.path, root)] = subject.content
     commits = _commits(repo, runs)
-    more, left = _further_commits(repo, runs)
+    more, left = _extra_commits(repo, runs)
     tree = trees.of(repo, commits[0])
     roots = {piece.path for piece in pieces}
     tracked = trees.files(
@@ -117,10 +117,10 @@ def _commits(repo: GitRepo, runs: Iterable[RecordedRun]) -> list[str]:
     return list(by_commit)
 
 
-def _further_commits(
+def _extra_commits(
     repo: GitRepo, runs: Iterable[RecordedRun]
 ) -> tuple[list[str], list[str]]:
-    """The snapshot commits of all runs' further repositories, brought into this one.
+    """The snapshot commits of all runs' other repositories, brought into this one.
 
     Also, in words, those that cannot be: their repository is gone, shallow, or of another
     object format.
@@ -152,7 +152,7 @@ def _contents(
     """The objects that lie in no file here, or not for sure in the recorded form."""
     contents: dict[str, bytes] = {}
     for out in plan.outs:
-        for rel, file in _beside(out, locks):
+        for rel, file in _not_in_files(out, locks):
             path = join_path(out.path, rel)
             content = locks.get(path)
             if content is None or digest_bytes(content) != file:
@@ -167,7 +167,7 @@ def _contents(
     return contents
 
 
-def _beside(out: Out, locks: Mapping[str, bytes]) -> Iterator[tuple[str, FileDigest]]:
+def _not_in_files(out: Out, locks: Mapping[str, bytes]) -> Iterator[tuple[str, FileDigest]]:
     """The files of an out that are locks, or that no piece has: git has them."""
     whole: Piece | None = out.pieces[0] if len(out.pieces) == 1 else None
     if whole is not None and whole.digest is out.digest:

@@ -90,16 +90,16 @@ def make_plan(
         git_files: regular files of the tag's tree, at or below a piece's path.
         leaves: every leaf of the code tree.
     """
-    placed = _place(pieces, git_files)
+    placed = _place_pieces(pieces, git_files)
     roots = _outermost(piece.path for piece in placed if not _in_git(piece, git_files))
     outs = tuple(_out(root, placed, git_files) for root in roots)
     return Plan(tuple(placed), outs, tuple(_in_the_way(outs, git_files, leaves)))
 
 
-def _place(pieces: Sequence[Piece], git_files: Mapping[str, FileDigest]) -> list[Piece]:
+def _place_pieces(pieces: Sequence[Piece], git_files: Mapping[str, FileDigest]) -> list[Piece]:
     """Each piece at its own path, or aside where another version has that path."""
     placed: list[Piece] = []
-    met = _Met()
+    met = _PlacedPieces()
     own = pieces[0].run if pieces else ""
     for piece in pieces:
         fits = all(_agree(piece, other) for other in met.by(piece.path))
@@ -111,7 +111,7 @@ def _place(pieces: Sequence[Piece], git_files: Mapping[str, FileDigest]) -> list
     return placed
 
 
-class _Met:
+class _PlacedPieces:
     """Placed pieces, found by the paths that they could meet."""
 
     def __init__(self) -> None:

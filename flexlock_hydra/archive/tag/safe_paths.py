@@ -44,10 +44,10 @@ def check_place(path: str, *, own: bool = True) -> None:
     absolute = not foreign[0] or bool(PureWindowsPath(path).drive)
     odd = any(part in ("", ".") for part in parts)
     git_like = any(_is_git_like(part) for part in foreign)
-    kept = own and _is_ours(foreign[0]) and not path.startswith(
+    reserved = own and _is_ours(foreign[0]) and not path.startswith(
         (f"{layout.FSROOT}/", f"{layout.OTHER_VERSIONS}/")
     )
-    if climbs or absolute or odd or git_like or kept or not _is_name(path, own):
+    if climbs or absolute or odd or git_like or reserved or not _is_name(path, own):
         raise TargetError(f"the tag would write {path!r:.200}, which is not safe", hint=DISTRUST)
 
 

@@ -13,7 +13,7 @@ from flexlock_hydra.capture.data.paths import record_path
 from flexlock_hydra.errors import CodeError, LockError, PushError, RunNotFoundError
 from flexlock_hydra.ports.git.repo import GitRepo
 from flexlock_hydra.record import layout, lockfile
-from flexlock_hydra.record.model import RUNNING
+from flexlock_hydra.record.model import RUNNING, CodeState
 
 
 @dataclass(frozen=True)
@@ -44,16 +44,18 @@ class Subject:
     @property
     def commit(self) -> str:
         """The snapshot that the tag's tree shows."""
-        code = self.runs[0].lock.code
-        assert code is not None
-        return code.commit
+        return self._code.commit
 
     @property
     def tree(self) -> str:
         """The tree of that snapshot."""
+        return self._code.tree
+
+    @property
+    def _code(self) -> CodeState:
         code = self.runs[0].lock.code
-        assert code is not None
-        return code.tree
+        assert code is not None  # subject_of refuses a run without
+        return code
 
     @property
     def date(self) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 from flexlock_hydra.archive.runs.check import Check
 from flexlock_hydra.archive.runs.places import places_now
 from flexlock_hydra.archive.runs.recorded_run import RecordedRun
-from flexlock_hydra.archive.tag.collect import written_late
+from flexlock_hydra.archive.tag.collect import resized_outputs, written_late
 from flexlock_hydra.archive.tag.listings import LostListingError, read_listing
 from flexlock_hydra.capture.data.digest import DataSummary, digest, summarize
 from flexlock_hydra.capture.data.globs import outside
@@ -28,31 +28,12 @@ _CACHE = Path(".dvc", "cache")
 
 @dataclass(frozen=True)
 class _Recorded:
-    """What a lock says of a file or a folder, of an input or of outputs."""
+    """What a lock says of a file or a folder."""
 
-    md5: str
-    size: int | None
-    nfiles: int | None
-    executable: tuple[str, ...]
-    links: Mapping[str, str]
-    empty: tuple[str, ...]
+    entry: DataEntry | Outputs
     leave_out: LeaveOut | None
     since: str
     """When it was looked at."""
-
-    @classmethod
-    def of(cls, found: DataEntry | Outputs, leave_out: LeaveOut | None, since: str) -> _Recorded:
-        """From an entry of the lock."""
-        return cls(
-            md5=found.md5 or "",
-            size=found.size,
-            nfiles=found.nfiles,
-            executable=found.executable or (),
-            links=found.links or {},
-            empty=found.empty or (),
-            leave_out=leave_out,
-            since=since,
-        )
 
 
 @dataclass(frozen=True)
@@ -66,11 +47,11 @@ class CurrentContents:
         """Whether an input is unchanged."""
         name = f"data {name}"
         if entry.is_url:
-            return _url(name, entry, ask=urls)
+            return _check_url(name, entry, ask=urls)
         if entry.md5 is None:
             why = entry.error or "the run ended before it was hashed"
             return Check(name, False, f"{entry.path} was not recorded: {why}")
-        recorded = _Recorded.of(entry, outside(entry.parts), run.lock.run.started)
+        recorded = _Recorded(entry, outside(entry.parts), run.lock.run.started)
         reasons = []
         for path in places_now(run, entry.place):
             if not os.path.lexists(path):
@@ -89,18 +70,14 @@ class CurrentContents:
         if outputs is None:
             return Check("outputs", True, "none were recorded")
         ended = run.lock.run.ended or run.lock.run.started
-        recorded = _Recorded.of(outputs, outputs.leaves_out, ended)
+        recorded = _Recorded(outputs, outputs.leaves_out, ended)
         try:
             found: DataSummary | DataError = summarize(
                 run.folder, outputs.leaves_out, index=self.index
             )
         except DataError as error:
             found = error
-        resized = [
-            f"{name} had {size} bytes"
-            for name, size in (outputs.unhashed or {}).items()
-            if _size(run.folder / name) != size
-        ]
+        resized = [f"{name} had {size} bytes" for name, size in resized_outputs(run, outputs)]
         reason = self._differs(run, run.folder, recorded, found) or "; ".join(resized)
         return Check("outputs", not reason, reason)
 
@@ -119,10 +96,11 @@ class CurrentContents:
         """How a file or a folder differs from its record, in words; empty where it does not."""
         if isinstance(found, DataError):
             return f"cannot be looked at: {found}"
-        if found.md5 == recorded.md5:
-            return "; ".join(_lost(path, recorded))
-        was = _told(recorded.md5, recorded.nfiles, recorded.size)
-        now = _told(found.md5, found.nfiles, found.size)
+        entry = recorded.entry
+        if found.md5 == entry.md5:
+            return "; ".join(_lost_of(path, entry))
+        was = _described(entry.md5 or "", entry.nfiles, entry.size)
+        now = _described(found.md5, found.nfiles, found.size)
         which = self._which(run, path, recorded)
         return f"changed: recorded {was}, now {now}{f'; {which}' if which else ''}"
 
@@ -132,23 +110,24 @@ class CurrentContents:
         The lock holds the hash of a folder's listing alone. The listing itself may be in
         DVC's cache or on a data remote that is a folder; without it, times tell.
         """
-        if not recorded.md5.endswith(".dir"):
+        md5 = recorded.entry.md5 or ""
+        if not md5.endswith(".dir"):
             return ""
         try:
-            listing = _find_listing(run, recorded.md5)
+            listing = _find_listing(run, md5)
             if listing is not None:
                 files = digest(path, recorded.leave_out, self.index).files
-                return _compared(listing, {name: file.md5 for name, file in files.items()})
+                return _compare_listings(listing, {name: file.md5 for name, file in files.items()})
             return written_late(run, path, recorded.leave_out, recorded.since)
         except FlexlockError:
             return ""
 
 
-def _url(name: str, entry: DataEntry, *, ask: bool) -> Check:
+def _check_url(name: str, entry: DataEntry, *, ask: bool) -> Check:
     """What only a server has; it is asked on demand alone, for a lock may come from anybody."""
     if not ask or entry.remote is None:
-        told = "" if entry.remote is None else "; --urls asks its server again"
-        return Check(name, True, f"{entry.path} is a URL{told}")
+        hint = "" if entry.remote is None else "; --urls asks its server again"
+        return Check(name, True, f"{entry.path} is a URL{hint}")
     from flexlock_hydra.capture.data.url_identity import identify_url
 
     try:
@@ -164,16 +143,16 @@ def _url(name: str, entry: DataEntry, *, ask: bool) -> Check:
     return Check(name, not changed, reason)
 
 
-def _lost(path: Path, recorded: _Recorded) -> Iterator[str]:
+def _lost_of(path: Path, entry: DataEntry | Outputs) -> Iterator[str]:
     """What DVC's hash does not hold and a lock does: modes, links, empty folders."""
-    for name in recorded.executable if os.name != "nt" else ():
-        info = _stat(path / name)
+    for name in (entry.executable or ()) if os.name != "nt" else ():
+        info = _stat_or_none(path / name)
         if info is not None and not info.st_mode & stat.S_IXUSR:
             yield f"{'it' if name == '.' else name} is not executable any more"
-    for name, target in recorded.links.items():
+    for name, target in (entry.links or {}).items():
         if not _leads_to(path / name, target):
             yield f"{name} is not the link to {target} any more"
-    for name in recorded.empty:
+    for name in entry.empty or ():
         if not os.path.isdir(path / name):
             yield f"the empty folder {name} is missing"
 
@@ -185,17 +164,12 @@ def _leads_to(path: Path, target: str) -> bool:
         return False
 
 
-def _told(md5: str, nfiles: int | None, size: int | None) -> str:
+def _described(md5: str, nfiles: int | None, size: int | None) -> str:
     count = f"{nfiles} file{'' if nfiles == 1 else 's'}, " if md5.endswith(".dir") else ""
     return f"{md5} ({count}{size} bytes)"
 
 
-def _size(path: Path) -> int | None:
-    info = _stat(path)
-    return info.st_size if info is not None and stat.S_ISREG(info.st_mode) else None
-
-
-def _stat(path: Path) -> os.stat_result | None:
+def _stat_or_none(path: Path) -> os.stat_result | None:
     """The stat of what lies there; None also for a name that no file can have."""
     try:
         return path.stat()
@@ -225,7 +199,7 @@ def _local_stores(run: RecordedRun) -> Iterator[Store]:
             yield open_store(spec.below(run.lock.tag))
 
 
-def _compared(old: Mapping[str, str], new: Mapping[str, str]) -> str:
+def _compare_listings(old: Mapping[str, str], new: Mapping[str, str]) -> str:
     kinds = {
         "changed": sorted(name for name in old.keys() & new.keys() if old[name] != new[name]),
         "missing": sorted(old.keys() - new.keys()),
