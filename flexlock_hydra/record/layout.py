@@ -89,6 +89,7 @@ def shadow_ref(commit: str) -> str:
 def tag_name(job: str, run_id: str) -> str:
     """The tag of a run: ``flexlock/<job name>/<run id>``, safe as a git ref."""
     slug = re.sub(r"[^\w.-]+|\.\.+", "-", job, flags=re.ASCII).strip("-.") or "job"
+    # A ref is a file, whose name has a limit; git takes none that ends like its own lock files.
     slug = slug[:100].rstrip("-.")
     while slug.endswith(".lock"):
         slug = slug.removesuffix(".lock").rstrip("-.") or "job"

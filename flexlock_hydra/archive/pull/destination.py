@@ -53,6 +53,7 @@ def new_clone(place: Path, url: str, tag: str, branch: str) -> Iterator[Destinat
     try:
         git_dir.mkdir(parents=True, exist_ok=True)
         _clear(git_dir)
+        # Before there is a repository: a pull that is killed from here on can go on.
         write_state(git_dir, tag, has_code=False)
     except OSError as error:
         raise TargetError(
@@ -83,6 +84,7 @@ def new_worktree(
             f"git branch -D {branch}",
         )
     try:
+        # Without files: the code comes when the tag's data was found safe too.
         here.add_worktree(place, commit, branch, checkout=False)
         repo = _repo_at(place)
         write_state(repo.git_dir, tag, has_code=False)

@@ -90,6 +90,7 @@ class DataRestorer:
             todo, taken = self._compare(inside, files, shape)
             lacking = {path: MISSING for path, oid in todo.items() if oid not in sizes}
             todo = {path: oid for path, oid in todo.items() if path not in lacking}
+            # Before the first file: a disk that is too small is known at once.
             _require_room(self.root, sum(sizes[oid] for oid in todo.values()))
             failed, copied = self._bring(inside, todo, shape, sizes)
             self._make_empty_folders(inside, shape)

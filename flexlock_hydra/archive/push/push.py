@@ -92,6 +92,7 @@ def _push(subject: Subject, options: PushOptions) -> Pushed:
     url = choose_git_remote(repo, options.git_remote)
     base = open_store(choose_remote(repo, options.remote))
     store = base if options.layout == SHARED else open_store(base.spec.below(subject.tag))
+    # Before anything is hashed: a git remote that is out of reach is known at once.
     refs = remote_refs(repo.root, url) if url else {}
     payload = load_payload(subject, outputs=options.outputs)
     delivery = Delivery(options, payload, url, base, store, refs)

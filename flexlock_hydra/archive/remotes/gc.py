@@ -88,11 +88,13 @@ def gc(
                 hint=f"Nothing was collected. Repair it: flexlock-hydra push RUN --repair; "
                 f"or give it up: flexlock-hydra rm {unread[0]} --yes",
             )
+        # One whose age the remote does not say counts as new.
         old = [
             each
             for each in remotes.store.stored()
             if each.oid not in needed and now - (each.modified or now) >= min_age
         ]
+        # What _remove counted already: in a dry run it is there still.
         mine = _objects_of(remotes.store, manifests, gone)
         rubbish = {each.oid: each.size for each in old if each.oid not in mine}
         if yes:

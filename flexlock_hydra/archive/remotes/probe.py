@@ -58,7 +58,7 @@ class Probe:
             stdin=subprocess.DEVNULL,
             stdout=said,
             stderr=subprocess.DEVNULL,
-            start_new_session=True,
+            start_new_session=True,  # so that what it starts, ssh for one, ends with it
         )
         return cls(kind, process, said, time.monotonic() + seconds)
 

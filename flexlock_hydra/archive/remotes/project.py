@@ -98,6 +98,7 @@ def read_tag(remotes: Remotes, tag: str) -> Iterator[Tagged]:
     if remotes.url is None or remotes.repo.tags(tag).get(tag) == oid:
         yield read_tagged(remotes.repo, tag)
         return
+    # git collects what no ref holds; and a ref among the tags would be the user's.
     ref = f"{_READING}/{oid}"
     fetch_refs(remotes.repo.root, remotes.url, [f"refs/tags/{tag}:{ref}"])
     try:

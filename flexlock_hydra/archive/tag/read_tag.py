@@ -96,6 +96,7 @@ def read_tagged(repo: GitRepo, tag: str, ref: str | None = None) -> Tagged:
     if oid is None:
         raise RunNotFoundError(f"no tag {tag} in {repo.root}")
     commit, manifest = _parse_tag(repo, oid, tag)
+    # A tree of trees of trees is small in git and exhausts the memory once it is listed.
     if lists_more_than(repo.root, commit, _LARGEST_TREE):
         raise DataError(f"tag {tag} has more files than can be", hint=DISTRUST)
     tree = repo.ls_tree(commit)

@@ -107,6 +107,7 @@ def _is_name(path: str, own: bool) -> bool:
 
 def _is_git_like(part: str) -> bool:
     """Whether some file system takes a name for ``.git``: case, dots, short names, no-width."""
+    # Most names are settled here: a tag may have a million of them.
     if part.isascii() and part[:1] not in ".gG":
         return False
     return _GIT_LIKE.fullmatch(_folded(part)) is not None
