@@ -139,7 +139,7 @@ class ActiveRun(RecordedInputs):
 
 
 class Bystander(ActiveRun):
-    """A run in a process of it that does not record it: paths are moved as in a rerun, no more."""
+    """A run in a process that takes part in it while another one records it: nothing is written."""
 
     def see(self, given: str, name: str | None, config_key: str, original: Any = None) -> Any:
         """Return the path; in a rerun elsewhere, its place here."""

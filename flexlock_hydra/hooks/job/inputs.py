@@ -47,6 +47,7 @@ class Inputs:
     looks: dict[str, InputLook] = field(default_factory=dict)
     workers: dict[bool, HashWorker] = field(default_factory=dict)
     number: int = 0
+    """Of the last look."""
 
     def look(self, key: str, task: HashTask, *, wait: bool) -> HashAnswer | None:
         """Hash an input; None where that goes on beside the job.
@@ -58,13 +59,12 @@ class Inputs:
             DataError: it is missing or cannot be read.
         """
         self.number += 1
-        look = InputLook(self.number, key, task)
         answer = None if task.is_url and not wait else self._hash_at_once(task)
         if answer is None and wait:
             answer = _identify_with_index(task)
-        self.looks[key] = InputLook(look.number, key, task, answer)
+        self.looks[key] = InputLook(self.number, key, task, answer)
         if answer is None:
-            self._worker_for(task.is_url).ask(look.number, task)
+            self._worker_for(task.is_url).ask(self.number, task)
         elif answer.error:
             raise DataError(answer.error)
         return answer
@@ -81,13 +81,9 @@ class Inputs:
     def current(self, answers: list[tuple[int, HashAnswer]]) -> list[tuple[str, HashAnswer]]:
         """Answers of the workers by the inputs' keys; of inputs that were dropped none."""
         by_number = {look.number: look for look in self.looks.values()}
-        known = [
-            replace(by_number[number], answer=answer)
-            for number, answer in answers
-            if number in by_number
-        ]
-        self.looks |= {look.key: look for look in known}
-        return [(look.key, answer) for look in known if (answer := look.answer)]
+        known = [(by_number[number], answer) for number, answer in answers if number in by_number]
+        self.looks |= {look.key: replace(look, answer=answer) for look, answer in known}
+        return [(look.key, answer) for look, answer in known]
 
     def finish(self, patience: float | None) -> list[tuple[str, HashAnswer | None]]:
         """Wait for the hashes that are missing, then end the workers.
