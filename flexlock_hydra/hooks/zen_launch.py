@@ -19,10 +19,10 @@ from typing import Any
 
 from hydra.core.utils import JobReturn
 
-from flexlock_hydra.hooks.hydra_internals.app_start import launch_module
 from flexlock_hydra.hooks.job.job_view import task_name
 from flexlock_hydra.hooks.rerun.config_check import OtherConfigError
 from flexlock_hydra.hooks.rerun.notes import read_notes
+from flexlock_hydra.ports.hydra_internals.app_start import launch_module
 from flexlock_hydra.record import layout
 
 _EVERY_CALL = "--every-call"

@@ -9,7 +9,7 @@ from hydra.plugins.search_path_plugin import SearchPathPlugin
 from flexlock_hydra.hooks.config.resolver import register_resolver
 from flexlock_hydra.hooks.config.options import register_options
 from flexlock_hydra.hooks.config_source.run_path import is_run_url
-from flexlock_hydra.hooks.hydra_internals.app_start import SearchPathCall
+from flexlock_hydra.ports.hydra_internals.app_start import SearchPathCall
 
 _UNLISTED = (
     r"hydra\.utils\.instantiate\(\) resolved "

@@ -15,8 +15,8 @@ from pathlib import Path
 from flexlock_hydra.archive.runs.find import run_locks_below
 from flexlock_hydra.archive.runs.recorded_run import RecordedRun, is_pulled, original_root
 from flexlock_hydra.capture.data.paths import record_path
-from flexlock_hydra.record.relative_path import is_under
 from flexlock_hydra.record import layout, lockfile
+from flexlock_hydra.record.relative_path import is_under
 
 
 def restored_path(recorded: str) -> str:

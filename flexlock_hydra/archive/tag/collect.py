@@ -16,13 +16,13 @@ from flexlock_hydra.capture.data.digest import Digest, FileDigest, digest, diges
 from flexlock_hydra.capture.data.globs import outside
 from flexlock_hydra.capture.data.hash_index import HashIndex
 from flexlock_hydra.capture.data.paths import record_path
-from flexlock_hydra.record.relative_path import is_under
 from flexlock_hydra.capture.data.walk import LeaveOut
 from flexlock_hydra.capture.lineage.staleness import written_since
 from flexlock_hydra.errors import DataError
 from flexlock_hydra.ports.git.repo import GitRepo, TreeEntry
 from flexlock_hydra.record import layout
 from flexlock_hydra.record.model import DataEntry, Outputs
+from flexlock_hydra.record.relative_path import is_under
 
 OUTPUTS = "outputs"
 

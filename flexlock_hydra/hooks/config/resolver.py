@@ -6,7 +6,7 @@ from typing import Any
 
 from omegaconf import Node, OmegaConf
 
-from flexlock_hydra.hooks.hydra_internals import config_nodes
+from flexlock_hydra.ports.hydra_internals import config_nodes
 
 NAME = "snapshot"
 

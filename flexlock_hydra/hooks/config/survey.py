@@ -21,8 +21,8 @@ from omegaconf import AnyNode, Container, DictConfig, OmegaConf
 from flexlock_hydra.capture.data.paths import Places
 from flexlock_hydra.hooks.config import tracking
 from flexlock_hydra.hooks.config.resolver import NAME
-from flexlock_hydra.hooks.hydra_internals import config_nodes
-from flexlock_hydra.hooks.hydra_internals.config_nodes import ABSENT, SCALARS, children, raw_value
+from flexlock_hydra.ports.hydra_internals import config_nodes
+from flexlock_hydra.ports.hydra_internals.config_nodes import ABSENT, SCALARS, children, raw_value
 from flexlock_hydra.record.codec import Json
 
 _CALL = re.compile(rf"\$\{{\s*{NAME}\s*:")

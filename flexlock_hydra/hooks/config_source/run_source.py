@@ -26,12 +26,12 @@ from flexlock_hydra.hooks.config_source.run_as_configs import (
     serve,
 )
 from flexlock_hydra.hooks.config_source.run_path import is_run_url
-from flexlock_hydra.hooks.hydra_internals.app_start import (
+from flexlock_hydra.ports.hydra_internals.app_start import (
     AppRequest,
     SearchPathCall,
     config_repository,
 )
-from flexlock_hydra.hooks.hydra_internals.config_nodes import node_at
+from flexlock_hydra.ports.hydra_internals.config_nodes import node_at
 
 _KEY = re.compile(r"[+~]*([^=@]+)")
 """The key of an override, without the signs before it and the package behind it."""

@@ -1,7 +1,7 @@
 """How a job ends, whatever ends it.
 
 Callbacks hear of a task's return and of its exceptions; what else ends it is heard of from
-Hydra's own frame (:mod:`flexlock_hydra.hooks.hydra_internals.job_frames`). A signal that would
+Hydra's own frame (:mod:`flexlock_hydra.ports.hydra_internals.job_frames`). A signal that would
 kill the process is caught where nobody else catches it. What is left, a kill, is judged by
 whoever reads the lock.
 """
@@ -21,12 +21,12 @@ from typing import TYPE_CHECKING, Any
 
 from flexlock_hydra.capture.secrets.masker import Masker
 from flexlock_hydra.hooks.config.options import CallbackOptions, Strict
-from flexlock_hydra.hooks.hydra_internals import job_frames
-from flexlock_hydra.hooks.hydra_internals.job_frames import JobOver
 from flexlock_hydra.hooks.job import auto_push, code_watch
 from flexlock_hydra.hooks.job.active_run import ActiveRun
 from flexlock_hydra.hooks.job.job_view import JobView, runs_in_output_dir
 from flexlock_hydra.hooks.job.process_exit import catch_signals, release_signals
+from flexlock_hydra.ports.hydra_internals import job_frames
+from flexlock_hydra.ports.hydra_internals.job_frames import JobOver
 from flexlock_hydra.record.codec import Json
 from flexlock_hydra.record.model import COMPLETED, FAILED, INTERRUPTED, Failure
 

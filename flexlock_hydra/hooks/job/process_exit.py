@@ -10,8 +10,8 @@ from collections.abc import Callable
 from types import FrameType
 
 from flexlock_hydra.hooks.config import tracking
-from flexlock_hydra.hooks.hydra_internals import job_frames
 from flexlock_hydra.hooks.job.active_run import ActiveRun, active_runs, late_writers
+from flexlock_hydra.ports.hydra_internals import job_frames
 from flexlock_hydra.record.model import INTERRUPTED
 
 _SIGNALS = ("SIGTERM", "SIGHUP")

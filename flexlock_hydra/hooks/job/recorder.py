@@ -17,7 +17,6 @@ from flexlock_hydra.errors import DataError
 from flexlock_hydra.hooks.config import tracking
 from flexlock_hydra.hooks.config.options import CallbackOptions, Strict
 from flexlock_hydra.hooks.config.survey import named_data
-from flexlock_hydra.hooks.hydra_internals.job_frames import config_of_task, returned_or_raised
 from flexlock_hydra.hooks.job import code_watch, job_view
 from flexlock_hydra.hooks.job.active_run import ActiveRun, Bystander, active
 from flexlock_hydra.hooks.job.end import End, finish_job, log_warnings, watch
@@ -34,6 +33,7 @@ from flexlock_hydra.hooks.job.start import (
 from flexlock_hydra.hooks.rerun import config_check
 from flexlock_hydra.hooks.rerun.notes import Rerun
 from flexlock_hydra.ports.git.ask import Ahead
+from flexlock_hydra.ports.hydra_internals.job_frames import config_of_task, returned_or_raised
 from flexlock_hydra.record import layout
 from flexlock_hydra.record.model import COMPLETED, EXACT, FAILED, INTERRUPTED, MAIN, Sweep
 

@@ -23,7 +23,6 @@ from flexlock_hydra.capture.secrets.masker import Masker
 from flexlock_hydra.errors import FlexlockError, LockError
 from flexlock_hydra.hooks.config.options import SaveConfig
 from flexlock_hydra.hooks.config.survey import Survey, survey, undisturbed
-from flexlock_hydra.hooks.hydra_internals.app_start import is_in_launch
 from flexlock_hydra.hooks.job import code_watch, extra_repos
 from flexlock_hydra.hooks.job.active_run import ActiveRun
 from flexlock_hydra.hooks.job.job_view import JobView
@@ -33,10 +32,18 @@ from flexlock_hydra.hooks.job.unmarked_inputs import warn_unmarked
 from flexlock_hydra.hooks.rerun.notes import Rerun
 from flexlock_hydra.ports.git.ask import Ahead
 from flexlock_hydra.ports.git.repo import GitRepo
+from flexlock_hydra.ports.hydra_internals.app_start import is_in_launch
 from flexlock_hydra.record import layout, lockfile
 from flexlock_hydra.record.codec import Json
 from flexlock_hydra.record.model import (
-    COMPLETED, MAIN, RUNNING, CodeState, Command, Job, Run, RunLock,
+    COMPLETED,
+    MAIN,
+    RUNNING,
+    CodeState,
+    Command,
+    Job,
+    Run,
+    RunLock,
 )
 
 

@@ -14,6 +14,7 @@ from flexlock_hydra.archive.runs.recorded_run import RecordedRun, original_root
 from flexlock_hydra.capture.secrets.config_values import env_names
 from flexlock_hydra.capture.secrets.shapes import MASK
 from flexlock_hydra.errors import RerunError
+from flexlock_hydra.ports.hydra_internals.app_start import parse_app_arguments
 from flexlock_hydra.record import layout
 from flexlock_hydra.record.model import RunLock
 from flexlock_hydra.replay.rerun.stage import Stage
@@ -123,9 +124,7 @@ def _flags(run: RecordedRun, stage: Stage) -> list[str]:
 
     What took its config from a run takes it from its own lock, which holds all of it.
     """
-    from hydra._internal.utils import get_args_parser
-
-    known, _ = get_args_parser().parse_known_args(list(run.lock.job.command.argv[1:]))
+    known = parse_app_arguments(run.lock.job.command.argv[1:])
     if run_url.is_source_of(run.lock):
         known.config_path = run_url.url(run)
     known.config_dir = _outside(run.lock, known.config_dir)

@@ -17,7 +17,7 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.utils import JobReturn
 
-from flexlock_hydra.hooks.hydra_internals.frames import call_in_progress
+from flexlock_hydra.ports.hydra_internals.frames import call_in_progress
 
 JobOver = Callable[["BaseException | None"], None]
 

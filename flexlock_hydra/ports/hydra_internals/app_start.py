@@ -6,12 +6,12 @@ Every Hydra app imports this module, and pays for what it imports.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import FrameType
 from typing import Any
 
-from flexlock_hydra.hooks.hydra_internals.frames import call_in_progress
+from flexlock_hydra.ports.hydra_internals.frames import call_in_progress
 
 _LAUNCH = "hydra_zen._launch"
 
@@ -81,6 +81,16 @@ def config_repository(folder: str | None) -> Any:
         path.append("app", folder)
     path.append("schema", "structured://")
     return ConfigRepository(path)
+
+
+def parse_app_arguments(words: Sequence[str]) -> Any:
+    """What Hydra's own parser takes of an app's command line, by the options' names.
+
+    Seen on both; there is no other way to tell ``-cn x`` from an override.
+    """
+    from hydra._internal.utils import get_args_parser
+
+    return get_args_parser().parse_known_args([*words])[0]
 
 
 def is_in_launch() -> bool:
