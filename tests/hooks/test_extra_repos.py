@@ -15,6 +15,7 @@ import pytest
 
 from flexlock_hydra.capture.code.snapshot import find_repo
 from flexlock_hydra.ports.git.repo import GitRepo
+from flexlock_hydra.ports.git.worktrees import temporary_worktree
 from tests.conftest import WAIT_FOR_A_SIGNAL, Project, read_lock, with_callback
 from tests.support.trees import snapshot
 
@@ -390,7 +391,7 @@ def test_a_worktree_of_the_users_is_left_alone(project: Project, tmp_path: Path)
     shutil.rmtree(tmp_path / "mine")
     repo = GitRepo.find(project.root)
     assert repo is not None
-    with repo.worktree("HEAD", tmp_path / "another"):
+    with temporary_worktree(repo, "HEAD", tmp_path / "another"):
         pass
 
     assert str(tmp_path / "mine") in project.git("worktree", "list")

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from flexlock_hydra.archive.remotes import verdicts
+from flexlock_hydra.ports.git.make_objects import commit_tree, write_blobs
 from flexlock_hydra.ports.git.repo import GitRepo
 from flexlock_hydra.record import layout
 from flexlock_hydra.record.verdict import Verdict
@@ -356,12 +357,12 @@ def test_notes_of_others(project: Project) -> None:
     hostile = verdict("flexlock/a/1", "2026", "differs").to_dict()
     hostile["where"] = {"host": "\x1b[2J", "by": ["x"] * 3}
     lines = ["not json", "[" * 50_000, '{"verdict": "identical"}', json.dumps(hostile)]
-    blob = repo.write_blobs(["\n".join(lines).encode()])[0]
+    blob = write_blobs(repo, ["\n".join(lines).encode()])[0]
     head = project.git("rev-parse", "HEAD")
     tree = project.call("bash", "-c", f"printf '100644 blob {blob}\\t{head[2:]}\\n' | git mktree")
     spread = project.call("bash", "-c",
                           f"printf '040000 tree {tree.out.strip()}\\t{head[:2]}\\n' | git mktree")
-    commit = repo.commit_tree(spread.out.strip(), [], "x", "1 +0000")
+    commit = commit_tree(repo, spread.out.strip(), [], "x", "1 +0000")
     project.git("update-ref", layout.VERDICTS, commit)
     verdicts.keep(repo, verdict("flexlock/a/1", "2025"))
     assert [each.when for each in verdicts.history(repo, "flexlock/a/1")] == ["2025", "2026"]

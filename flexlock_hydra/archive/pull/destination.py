@@ -17,6 +17,7 @@ from flexlock_hydra.ports.git.ask import ask_status
 from flexlock_hydra.ports.git.command import run_git
 from flexlock_hydra.ports.git.repo import GitRepo
 from flexlock_hydra.ports.git.status import read_status
+from flexlock_hydra.ports.git.worktrees import add_worktree, drop_branch, init_with_remote
 from flexlock_hydra.record.lockfile import write_bytes
 from flexlock_hydra.record.model import Process
 
@@ -60,7 +61,7 @@ def new_clone(place: Path, url: str, tag: str, branch: str) -> Iterator[Destinat
             f"{place} cannot be made: {error.strerror}", hint="Choose another: --into DIR"
         ) from error
     try:
-        yield Destination(GitRepo.init_with_remote(url, place), tag, branch)
+        yield Destination(init_with_remote(url, place), tag, branch)
     except BaseException:
         shutil.rmtree(real, ignore_errors=True)
         if existed:
@@ -85,14 +86,14 @@ def new_worktree(
         )
     try:
         # Without files: the code comes when the tag's data was found safe too.
-        here.add_worktree(place, commit, branch, checkout=False)
+        add_worktree(here, place, commit, branch, checkout=False)
         repo = _repo_at(place)
         write_state(repo.git_dir, tag, has_code=False)
         yield Destination(repo, tag, branch)
     except BaseException:
         shutil.rmtree(place, ignore_errors=True)
         here.git("worktree", "prune")
-        here.drop_branch(branch)
+        drop_branch(here, branch)
         raise
 
 
@@ -115,7 +116,7 @@ def begun(place: Path, tag: str, branch: str, url: Callable[[], str]) -> Iterato
     if not has_code and is_clone and (repo is None or not repo.config("remote.origin.fetch")):
         if repo is not None:
             run_git(repo.root, "config", "--remove-section", "remote.origin")
-        repo = GitRepo.init_with_remote(url(), place)
+        repo = init_with_remote(url(), place)
     if repo is None:
         raise TargetError(f"{place} is no git repository", hint="Choose another: --into DIR")
     write_state(repo.git_dir, tag, has_code=has_code)

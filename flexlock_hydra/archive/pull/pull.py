@@ -28,6 +28,7 @@ from flexlock_hydra.archive.tag.read_tag import Tagged, read_tagged
 from flexlock_hydra.errors import FlexlockError, GitError, RunNotFoundError, TargetError
 from flexlock_hydra.ports.git.command import require_version
 from flexlock_hydra.ports.git.repo import GitRepo
+from flexlock_hydra.ports.git.worktrees import check_out, unpack_commit
 from flexlock_hydra.ports.safe_write import SafeFolder
 from flexlock_hydra.ports.store.folder import FolderStore
 from flexlock_hydra.ports.store.open_store import open_store
@@ -105,7 +106,7 @@ def restore_for_drill(repo: GitRepo, tag: str, store: Store) -> tuple[str, ...]:
     tagged = read_tagged(repo, tag)
     wanted = PullSelection.of(tagged, store)
     wanted.check()
-    repo.check_out("drill", tagged.commit, new=True, force=False)
+    check_out(repo, "drill", tagged.commit, new=True, force=False)
     _restore_data(repo, wanted, options)
     return tuple(_unpack_repos(repo, tagged))
 
@@ -199,7 +200,7 @@ def _check_out(goal: Destination, tagged: Tagged) -> None:
             f"{repo.root} has a branch {goal.branch} that is somewhere else",
             hint=f"Rename or delete it: git branch -D {goal.branch}",
         )
-    repo.check_out(goal.branch, tagged.commit, new=at is None, force=not goal.in_use)
+    check_out(repo, goal.branch, tagged.commit, new=at is None, force=not goal.in_use)
 
 
 def _unpack_repos(repo: GitRepo, tagged: Tagged) -> list[str]:
@@ -213,7 +214,7 @@ def _unpack_repos(repo: GitRepo, tagged: Tagged) -> list[str]:
         elif repo.has_object(f"{commit}^{{tree}}"):
             with SafeFolder(repo.root) as inside:  # a link of an outer one could be on the way
                 inside.make_folder(place)
-            repo.unpack(commit, repo.root / place)
+            unpack_commit(repo, commit, repo.root / place)
         else:
             missing.append(f"{place}: the code of repository {each.name}")
     return list(dict.fromkeys(missing))

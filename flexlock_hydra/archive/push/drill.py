@@ -13,8 +13,10 @@ from flexlock_hydra.archive.pull.pull import restore_for_drill
 from flexlock_hydra.archive.tag.payload import Payload
 from flexlock_hydra.capture.data.digest import FileDigest, digest_file
 from flexlock_hydra.errors import PushError
+from flexlock_hydra.ports.git.make_objects import hash_files
 from flexlock_hydra.ports.git.remote import fetch_refs, push_refs
 from flexlock_hydra.ports.git.repo import GitRepo, TreeEntry
+from flexlock_hydra.ports.git.worktrees import init_with_remote
 from flexlock_hydra.ports.store.store import Store
 from flexlock_hydra.record.relative_path import join_path
 
@@ -34,7 +36,7 @@ def drill(repo: GitRepo, url: str | None, payload: Payload, oid: str, store: Sto
         _lent_to_all(repo, url, oid) as (source, ref),
         tempfile.TemporaryDirectory(prefix="flexlock-drill-") as folder,
     ):
-        copy = GitRepo.init_with_remote(source, Path(folder, "restored"))
+        copy = init_with_remote(source, Path(folder, "restored"))
         fetch_refs(copy.root, source, [f"{ref}:refs/tags/{payload.subject.tag}"])
         missing = restore_for_drill(copy, payload.subject.tag, store)
         wrong = [*missing, *_differences(repo, payload, copy.root)]
@@ -101,7 +103,7 @@ def _differences(repo: GitRepo, payload: Payload, root: Path) -> Iterator[str]:
     files = [path for path, entry in code.items() if entry.mode != "120000"]
     present = [path for path in files if (root / path).is_file()]
     yield from (f"{path}: not restored" for path in set(files) - set(present))
-    restored = dict(zip(present, repo.hash_files(root, present), strict=True))
+    restored = dict(zip(present, hash_files(repo, root, present), strict=True))
     for path, oid in restored.items():
         if oid != code[path].oid:
             yield f"{path}: not the recorded code"

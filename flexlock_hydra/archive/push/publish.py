@@ -9,6 +9,8 @@ from flexlock_hydra.archive.push.delivery import Delivery
 from flexlock_hydra.archive.tag import metafiles, tag_object
 from flexlock_hydra.archive.tag.payload import Payload
 from flexlock_hydra.errors import GitError
+from flexlock_hydra.ports.git.ignored import would_ignore
+from flexlock_hydra.ports.git.make_objects import commit_tree, edit_tree
 from flexlock_hydra.ports.git.remote import push_refs, remote_refs
 from flexlock_hydra.ports.git.repo import GitRepo
 from flexlock_hydra.record import layout
@@ -29,9 +31,9 @@ def make_commit(delivery: Delivery) -> str:
     folders = {up for path in files for up in with_parents(path)} - set(files)
     remove = {*payload.plan.remove, *metafiles.nested_dvc(payload.tree)}
     remove |= {leaf for leaf in payload.tree if leaf in folders}
-    tree = repo.edit_tree(subject.tree, files, remove)
+    tree = edit_tree(repo, subject.tree, files, remove)
     message = f"{subject.tag}\n\nThe code is this commit's first parent.\n"
-    return repo.commit_tree(tree, payload.commits, message, subject.date)
+    return commit_tree(repo, tree, payload.commits, message, subject.date)
 
 
 def _hiding_gitignore(repo: GitRepo, payload: Payload) -> bytes | None:
@@ -40,7 +42,7 @@ def _hiding_gitignore(repo: GitRepo, payload: Payload) -> bytes | None:
     if entry is None or entry.mode not in ("100644", "100755"):
         return None
     content = next(content for _, content in repo.read_blobs([entry.oid]))
-    return content if repo.would_ignore(content, f"{layout.METAFILES}/0000.dvc") else None
+    return content if would_ignore(content, f"{layout.METAFILES}/0000.dvc") else None
 
 
 def publish(delivery: Delivery, wanted: Mapping[str, str]) -> None:

@@ -13,6 +13,7 @@ from contextlib import suppress
 
 from flexlock_hydra.errors import GitError
 from flexlock_hydra.ports.git.command import run_git
+from flexlock_hydra.ports.git.make_objects import commit_tree, edit_tree
 from flexlock_hydra.ports.git.remote import fetch_refs, push_refs, remote_refs
 from flexlock_hydra.ports.git.repo import GitRepo
 from flexlock_hydra.record import layout
@@ -151,8 +152,8 @@ def _commit(
         if "/" in path and path.replace("/", "") in put
     ]
     files = {name: "".join(f"{line}\n" for line in sorted(lines)) for name, lines in put.items()}
-    new = repo.edit_tree(tree, {name: text.encode() for name, text in files.items()}, spread)
-    return repo.commit_tree(new, parents, "Verdicts\n", f"{int(time.time())} +0000")
+    new = edit_tree(repo, tree, {name: text.encode() for name, text in files.items()}, spread)
+    return commit_tree(repo, new, parents, "Verdicts\n", f"{int(time.time())} +0000")
 
 
 def _is_ancestor(repo: GitRepo, one: str, other: str) -> bool:

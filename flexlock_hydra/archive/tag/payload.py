@@ -15,6 +15,7 @@ from flexlock_hydra.capture.data.digest import FileDigest, digest_bytes, tree_ob
 from flexlock_hydra.capture.data.hash_index import HashIndex, index_path
 from flexlock_hydra.errors import CodeError, GitError
 from flexlock_hydra.ports.git.repo import GitRepo, TreeEntry
+from flexlock_hydra.ports.git.worktrees import fetch_snapshot
 from flexlock_hydra.ports.store.object_source import ObjectSource, Sendable
 from flexlock_hydra.record.relative_path import is_under, join_path, with_parents
 
@@ -108,7 +109,7 @@ def _commits(repo: GitRepo, runs: Iterable[RecordedRun]) -> list[str]:
         if commit in here:
             continue
         if run.repo and run.repo != repo and run.repo.has_object(commit):
-            repo.fetch_snapshot(run.repo, commit)
+            fetch_snapshot(repo, run.repo, commit)
             continue
         raise CodeError(
             f"the code of run {run.lock.run.id}, commit {commit}, is not in {repo.root}",
@@ -137,7 +138,7 @@ def _extra_commits(
                             f"commit {each.state.commit} is not here any more")
                 continue
             try:
-                repo.fetch_snapshot(store, each.state.commit)
+                fetch_snapshot(repo, store, each.state.commit)
                 commits[each.state.commit] = None
             except GitError as error:
                 left.append(

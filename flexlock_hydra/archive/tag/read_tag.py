@@ -30,7 +30,8 @@ from flexlock_hydra.archive.tag.safe_paths import (
     check_tag_file,
 )
 from flexlock_hydra.errors import DataError, RunNotFoundError
-from flexlock_hydra.ports.git.remote import lists_more_than, look_up
+from flexlock_hydra.ports.git.make_objects import read_tag_object
+from flexlock_hydra.ports.git.objects import lists_more_than, look_up
 from flexlock_hydra.ports.git.repo import GitRepo, TreeEntry
 from flexlock_hydra.ports.store.store import RemoteSpec
 from flexlock_hydra.record import layout, lockfile
@@ -130,7 +131,7 @@ def _parse_tag(repo: GitRepo, oid: str, tag: str) -> tuple[str, dict[str, Any]]:
     if kind != "tag" or size > _LARGEST_MESSAGE:
         raise RunNotFoundError(f"{tag} is a tag, but none that a push made",
                                hint="It has no message with a manifest.")
-    head, _, message = repo.read_tag_object(oid).decode("utf-8", "replace").partition("\n\n")
+    head, _, message = read_tag_object(repo, oid).decode("utf-8", "replace").partition("\n\n")
     fields = dict(line.split(" ", 1) for line in head.splitlines() if " " in line)
     text = message.partition("\n\n")[2]
     try:

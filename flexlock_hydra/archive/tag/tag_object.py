@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from flexlock_hydra.archive.runs.user import user_name
 from flexlock_hydra.errors import GitError, PushError
 from flexlock_hydra.ports.git.command import redact_url
+from flexlock_hydra.ports.git.make_objects import make_tag_object, read_tag_object, sign_tag
 from flexlock_hydra.ports.git.remote import fetch_refs
 from flexlock_hydra.ports.git.repo import GitRepo
 from flexlock_hydra.ports.store.store import Store
@@ -63,7 +64,7 @@ def make_tag(
         PushError: a tag of the name with other content, there or here.
         GitError: it cannot be signed.
     """
-    plain = repo.make_tag_object(wanted.name, wanted.commit, wanted.message, wanted.date)
+    plain = make_tag_object(repo, wanted.name, wanted.commit, wanted.message, wanted.date)
     if there is not None:
         if there != plain and not _says_the_same(repo, plain, _fetched(repo, url, wanted, there)):
             raise PushError(
@@ -86,7 +87,7 @@ def make_tag(
                 hint=f"Delete it if it is not wanted: git tag -d {wanted.name}",
             )
     if sign:
-        return repo.sign_tag(wanted.name, wanted.commit, wanted.message, wanted.date)
+        return sign_tag(repo, wanted.name, wanted.commit, wanted.message, wanted.date)
     return plain
 
 
@@ -175,10 +176,10 @@ def _fetched(repo: GitRepo, url: str | None, wanted: TagObject, oid: str) -> str
 def _says_the_same(repo: GitRepo, plain: str, other: str) -> bool:
     """Whether a tag object is another one with a signature below it."""
     try:
-        said = repo.read_tag_object(other)
+        said = read_tag_object(repo, other)
     except GitError:
         return False
-    return said.startswith(repo.read_tag_object(plain)) and b"-----BEGIN" in said
+    return said.startswith(read_tag_object(repo, plain)) and b"-----BEGIN" in said
 
 
 def _is_ours(repo: GitRepo, tag: str) -> bool:

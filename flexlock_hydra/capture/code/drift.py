@@ -10,6 +10,7 @@ from flexlock_hydra.capture.code.scope import is_bytecode
 from flexlock_hydra.capture.code.snapshot import Snapshot, keep_bytes, name_each, write_tree
 from flexlock_hydra.ports.git.ask import ask_status
 from flexlock_hydra.ports.git.command import Started
+from flexlock_hydra.ports.git.own_index import own_index
 from flexlock_hydra.ports.git.repo import GitRepo, TreeDiff
 from flexlock_hydra.ports.git.status import Status
 from flexlock_hydra.record.model import MAIN
@@ -127,13 +128,12 @@ def _is_touched(path: str, kept: Snapshot, oldest: int) -> bool:
 
 def _retake(kept: Snapshot, paths: list[str]) -> str:
     """The snapshot's tree with some paths as they are now."""
-    repo = kept.repo
-    with repo.temporary_index(copy=False) as env:  # all of it comes from the tree
-        repo.git("read-tree", kept.state.tree, env=env)
-        repo.stage(paths, env)
+    with own_index(kept.repo, copy=False) as index:  # all of it comes from the tree
+        index.git("read-tree", kept.state.tree)
+        index.stage(paths)
         if kept.converts:
-            keep_bytes(repo, paths, env)
-        return repo.git("write-tree", env=env)
+            keep_bytes(index, paths)
+        return index.git("write-tree")
 
 
 def _changes_in_words(kept: Snapshot, tree: str, read: set[str]) -> list[str]:

@@ -12,6 +12,8 @@ from flexlock_hydra.capture.code.scope import Scope, is_bytecode, pick
 from flexlock_hydra.errors import GitError
 from flexlock_hydra.ports.git.ask import WorkingTreeRequest, ask_working_tree
 from flexlock_hydra.ports.git.command import redact_url
+from flexlock_hydra.ports.git.make_objects import commit_tree, hash_raw
+from flexlock_hydra.ports.git.own_index import OwnIndex, own_index
 from flexlock_hydra.ports.git.repo import GitRepo, TreeEntry
 from flexlock_hydra.ports.git.status import GitIndex, WorkingTree
 from flexlock_hydra.record import layout
@@ -139,32 +141,32 @@ def write_tree(
 
     Also the files that a checkout gives other bytes.
     """
-    with repo.temporary_index() as env:
-        repo.unhide(index.overlooked, env)
-        repo.stage(paths, env)
-        repo.put_links(links, env)
-        lost = keep_bytes(repo, paths, env) if converts else []
-        return repo.git("write-tree", env=env), lost
+    with own_index(repo) as own:
+        own.unhide(index.overlooked)
+        own.stage(paths)
+        own.put_links(links)
+        lost = keep_bytes(own, paths) if converts else []
+        return own.git("write-tree"), lost
 
 
-def keep_bytes(repo: GitRepo, paths: Iterable[str], env: Mapping[str, str]) -> list[str]:
+def keep_bytes(index: OwnIndex, paths: Iterable[str]) -> list[str]:
     """Store files raw where git's form of them would come back with other bytes.
 
     Git changes line ends and runs filters both ways; where neither form comes back as
     the file is, git's stays. Those files are returned.
     """
-    unlike = repo.not_checked_out_alike(paths, env)
+    unlike = index.not_checked_out_alike(paths)
     if not unlike:
         return []
-    stored = repo.ls_tree(repo.git("write-tree", env=env))
+    stored = index.repo.ls_tree(index.git("write-tree"))
     raw = [path for path in unlike if "\n" not in path]  # hash-object takes a path a line
     entries = {
         path: TreeEntry(stored[path].mode, oid)
-        for path, oid in zip(raw, repo.hash_raw(raw), strict=True)
+        for path, oid in zip(raw, hash_raw(index.repo, raw), strict=True)
     }
-    repo.put(entries, env)
-    lost = repo.not_checked_out_alike(unlike, env)
-    repo.put({path: stored[path] for path in lost}, env)
+    index.put(entries)
+    lost = index.not_checked_out_alike(unlike)
+    index.put({path: stored[path] for path in lost})
     return lost
 
 
@@ -243,10 +245,10 @@ def _snapshot_commit(repo: GitRepo, look: WorkingTree, tree: str) -> str:
     """HEAD where the tree is its, else a commit on top of it, made of tree and HEAD alone."""
     head = look.status.head
     if head is None:
-        return repo.commit_tree(tree, [], "flexlock snapshot before any commit\n", _FIRST_DATE)
+        return commit_tree(repo, tree, [], "flexlock snapshot before any commit\n", _FIRST_DATE)
     if look.head_tree == tree:
         return head
-    return repo.commit_tree(tree, [head], f"flexlock snapshot of {head}\n", look.head_date)
+    return commit_tree(repo, tree, [head], f"flexlock snapshot of {head}\n", look.head_date)
 
 
 def _dirty_paths(repo: GitRepo, look: WorkingTree, tree: str) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Whether a commit's objects are in a repository, each with the bytes of its id.
+"""Objects of a repository: which are here, and whether each has the bytes of its id.
 
 git itself checks no id when it reads a file. Every object is therefore read once by one
 process and hashed here, some megabytes at a time.
@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-from flexlock_hydra.ports.git.command import git_text, run_git
+from flexlock_hydra.ports.git.command import git, git_text, run_git, start_git
 
 _BATCH = 64 << 20
 """Bytes of objects that are read at once."""
+_BLOCK = 1 << 20
 _ALONE = {"GIT_NO_LAZY_FETCH": "1"}
 """A partial clone would fetch what it lacks."""
 _MISSING, _DAMAGED = "missing from the repository", "damaged in the repository"
@@ -28,7 +29,7 @@ def wrong_in(root: Path, commit: str, tree: str) -> dict[str, str]:
     Raises:
         GitError: there is no git, or no folder ``root``.
     """
-    content = _read(root, [commit]).get(commit, b"")
+    content = _contents(root, [commit]).get(commit, b"")
     if _id_of("commit", content, commit) != commit:
         known = run_git(root, "cat-file", "-e", commit, env=_ALONE).returncode == 0
         return {"": f"commit {commit} is {_DAMAGED if known else _MISSING} {root}"}
@@ -68,10 +69,10 @@ def _wrong_of(
 
 def _damaged(root: Path, kinds: Mapping[str, str], sizes: Mapping[str, int]) -> dict[str, str]:
     wrong: dict[str, str] = {}
-    for batch in _batches(sizes):
+    for batch in batched(sizes.items()):
         left = batch
         while left:
-            contents = _read(root, left)
+            contents = _contents(root, left)
             for oid, content in contents.items():
                 if _id_of(kinds[oid], content, oid) != oid:
                     wrong[oid] = _DAMAGED
@@ -82,10 +83,48 @@ def _damaged(root: Path, kinds: Mapping[str, str], sizes: Mapping[str, int]) -> 
     return wrong
 
 
-def _batches(sizes: Mapping[str, int]) -> Iterator[list[str]]:
+def _contents(root: Path, oids: list[str]) -> dict[str, bytes]:
+    """The contents of objects, as far as git gets."""
+    raw = run_git(root, "cat-file", "--batch", stdin=lines_of(oids), env=_ALONE).stdout
+    return dict(parse_contents(raw, oids))
+
+
+def _id_of(kind: str, content: bytes, oid: str) -> str:
+    """The id of an object with this content, in the form of ``oid``."""
+    made = hashlib.sha1(usedforsecurity=False) if len(oid) == 40 else hashlib.sha256()
+    made.update(f"{kind} {len(content)}\0".encode())
+    made.update(content)
+    return made.hexdigest()
+
+
+def lists_more_than(root: Path, treeish: str, most: int) -> bool:
+    """Whether a tree's leaves, listed by their paths, take more bytes: few objects can hold many.
+
+    Raises:
+        GitError: there is no git.
+    """
+    with start_git(root, "ls-tree", "-r", "-z", "--full-tree", treeish) as listing:
+        assert listing.process.stdout is not None
+        size = 0
+        while size <= most and (block := listing.process.stdout.read(_BLOCK)):
+            size += len(block)
+    return size > most
+
+
+def look_up(root: Path, oids: Iterable[str]) -> list[tuple[str, str, int]]:
+    """``(id, type, bytes)`` of the objects that are here."""
+    if not (asked := lines_of(oids)):
+        return []
+    said = git(root, "cat-file", "--batch-check", stdin=asked).decode()
+    words = [line.split(" ") for line in said.splitlines()]
+    return [(oid, kind, int(size)) for oid, kind, size in (w for w in words if len(w) == 3)]
+
+
+def batched(sizes: Iterable[tuple[str, int]]) -> Iterator[list[str]]:
+    """The ids of ``(id, bytes)``, in batches that are read at once."""
     batch: list[str] = []
     pending = 0
-    for oid, size in sizes.items():
+    for oid, size in sizes:
         if batch and pending + size > _BATCH:
             yield batch
             batch, pending = [], 0
@@ -95,27 +134,22 @@ def _batches(sizes: Mapping[str, int]) -> Iterator[list[str]]:
         yield batch
 
 
-def _read(root: Path, oids: list[str]) -> dict[str, bytes]:
-    """The contents of objects, as far as git gets."""
-    asked = "".join(f"{oid}\n" for oid in oids).encode()
-    raw = memoryview(run_git(root, "cat-file", "--batch", stdin=asked, env=_ALONE).stdout)
-    found: dict[str, bytes] = {}
+def lines_of(oids: Iterable[str]) -> bytes:
+    """Ids as ``cat-file --batch`` takes them."""
+    return "".join(f"{oid}\n" for oid in oids).encode()
+
+
+def parse_contents(raw: bytes, oids: Iterable[str]) -> Iterator[tuple[str, bytes]]:
+    """``(id, content)`` of what ``cat-file --batch`` printed, up to the first that it has not."""
+    view = memoryview(raw)  # slices of it are no copies
     at = 0
     for oid in oids:
-        words = bytes(raw[at:at + 200]).partition(b"\n")[0].split(b" ")
+        line = bytes(view[at:at + 200]).partition(b"\n")[0]
+        words = line.split(b" ")
         if len(words) != 3 or words[0].decode() != oid:
-            break
-        start = at + len(b" ".join(words)) + 1
+            return
+        start = at + len(line) + 1
         at = start + int(words[2]) + 1
-        if at > len(raw):
-            break
-        found[oid] = bytes(raw[start:at - 1])
-    return found
-
-
-def _id_of(kind: str, content: bytes, oid: str) -> str:
-    """The id of an object with this content, in the form of ``oid``."""
-    made = hashlib.sha1(usedforsecurity=False) if len(oid) == 40 else hashlib.sha256()
-    made.update(f"{kind} {len(content)}\0".encode())
-    made.update(content)
-    return made.hexdigest()
+        if at > len(view):
+            return
+        yield oid, bytes(view[start:at - 1])

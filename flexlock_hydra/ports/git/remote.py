@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from flexlock_hydra.errors import GitError
-from flexlock_hydra.ports.git.command import git, redact_url, start_git
+from flexlock_hydra.ports.git.command import git, redact_url
+from flexlock_hydra.ports.git.objects import look_up
 
 # A fetched object is looked at before it is kept: names like .git in any spelling, URLs of
 # submodules that would run a command. What old programs wrote and nothing suffers from passes.
@@ -31,7 +32,6 @@ _CHECKED = (
     "fetch.fsckObjects=true",
     *(word for name in _HARMLESS for word in ("-c", f"fetch.fsck.{name}=ignore")),
 )
-_BLOCK = 1 << 20
 _RUNS_PROGRAMS = re.compile(r"\s*[\w+.-]*::|\s*-")
 _UNSAFE = re.compile(r"error: object [0-9a-f]+: (.*)")
 _REFUSED = re.compile(
@@ -103,30 +103,6 @@ def new_blobs(
     for oid, kind, _ in look_up(root, paths):
         if kind == "blob":
             yield oid, paths[oid]
-
-
-def lists_more_than(root: Path, treeish: str, most: int) -> bool:
-    """Whether a tree's leaves, listed by their paths, take more bytes: few objects can hold many.
-
-    Raises:
-        GitError: there is no git.
-    """
-    with start_git(root, "ls-tree", "-r", "-z", "--full-tree", treeish) as listing:
-        assert listing.process.stdout is not None
-        size = 0
-        while size <= most and (block := listing.process.stdout.read(_BLOCK)):
-            size += len(block)
-    return size > most
-
-
-def look_up(root: Path, oids: Iterable[str]) -> list[tuple[str, str, int]]:
-    """``(id, type, bytes)`` of the objects that are here."""
-    asked = "".join(f"{oid}\n" for oid in oids).encode()
-    if not asked:
-        return []
-    said = git(root, "cat-file", "--batch-check", stdin=asked).decode()
-    words = [line.split(" ") for line in said.splitlines()]
-    return [(oid, kind, int(size)) for oid, kind, size in (w for w in words if len(w) == 3)]
 
 
 @contextmanager

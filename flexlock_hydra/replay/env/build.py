@@ -18,6 +18,7 @@ from flexlock_hydra.capture.environment import packages
 from flexlock_hydra.errors import RerunError
 from flexlock_hydra.ports.environments.find_maker import find_maker
 from flexlock_hydra.ports.environments.maker import EnvironmentMaker, EnvironmentMakerError
+from flexlock_hydra.ports.git.worktrees import temporary_worktree
 from flexlock_hydra.replay.env.interpreter import interpreter, python_of
 from flexlock_hydra.replay.env.own_wheel import Wheel
 from flexlock_hydra.replay.env.requirements import Requirements, SourceInstall
@@ -212,7 +213,7 @@ def _install_source(
         f"SETUPTOOLS_SCM_PRETEND_VERSION_FOR_{scm}": source.version,
         "PDM_BUILD_SCM_VERSION": source.version,
     }
-    with source.repo.worktree(source.commit, scratch / source.repo.root.name) as tree:
+    with temporary_worktree(source.repo, source.commit, scratch / source.repo.root.name) as tree:
         try:
             maker.install(python, [tree.root / source.folder], env=version)
             _forget_place(python, source.name)

@@ -26,6 +26,7 @@ from flexlock_hydra.capture.data.paths import relocated
 from flexlock_hydra.errors import CodeError, DataError
 from flexlock_hydra.ports.git.repo import GitRepo
 from flexlock_hydra.ports.git.status import written_files
+from flexlock_hydra.ports.git.worktrees import temporary_worktree
 from flexlock_hydra.record import layout
 from flexlock_hydra.record.model import DataEntry
 from flexlock_hydra.record.relative_path import is_under
@@ -94,7 +95,7 @@ def stage(
     code = recorded_commit(run, repo)
     with (
         _beside(target) as folder,
-        repo.worktree(commit or code, folder / "tree" / repo.root.name) as tree,
+        temporary_worktree(repo, commit or code, folder / "tree" / repo.root.name) as tree,
         _further_repos(run, tree.root, folder) as placed,
     ):
         inputs = _Inputs(run, tree.root, folder, fresh or {}, same_code=not commit)
@@ -166,7 +167,7 @@ def _further_repos(run: RecordedRun, root: Path, scratch: Path) -> Iterator[dict
                 )
             place = root / each.inside if each.inside else scratch / each.restored
             place.parent.mkdir(parents=True, exist_ok=True)
-            trees.enter_context(store.worktree(each.state.commit, place))
+            trees.enter_context(temporary_worktree(store, each.state.commit, place))
             if each.inside is None:
                 placed[each.name] = place
         yield placed
