@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from flexlock_hydra.capture.data.digest import DataSummary, Limits, fingerprint, summarize
+from flexlock_hydra.capture.data.digest import DataSummary, fingerprint, summarize
 from flexlock_hydra.capture.data.hash_worker import HashAnswer, HashTask, HashWorker, identify
+from flexlock_hydra.capture.data.read_data import Limits
 from flexlock_hydra.capture.data.walk import TooLargeError
 from flexlock_hydra.errors import DataError
 

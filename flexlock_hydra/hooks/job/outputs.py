@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from flexlock_hydra.capture.data.digest import DataSummary, Limits, fingerprint, summarize
+from flexlock_hydra.capture.data.digest import DataSummary, fingerprint, summarize
+from flexlock_hydra.capture.data.read_data import Limits
 from flexlock_hydra.capture.data.walk import TooLargeError
 from flexlock_hydra.hooks.config.options import OutputSelection
 from flexlock_hydra.record.model import Outputs, is_left_out
