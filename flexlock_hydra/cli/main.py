@@ -103,8 +103,8 @@ def _said_at_once(program: str, words: list[str]) -> str | None:
 
 def _is_wide() -> bool:
     """Whether click would lay out text for 80 columns, the most that it takes."""
-    if "COLUMNS" in os.environ:
-        return False
+    if asked := os.environ.get("COLUMNS"):
+        return asked.isdigit() and int(asked) >= _WIDTH
     try:
         return os.get_terminal_size().columns >= _WIDTH
     except OSError:  # no terminal

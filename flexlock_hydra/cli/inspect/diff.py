@@ -6,17 +6,16 @@ import sys
 
 import click
 
-from flexlock_hydra.archive.pull.borrow_run import finding
+from flexlock_hydra.cli import options
 from flexlock_hydra.cli.completion_names import RUN
-from flexlock_hydra.cli.views import differences, render
-from flexlock_hydra.replay.explain import diff as replay
+from flexlock_hydra.cli.views import render
 
 
 @click.command("diff", short_help="Compare two runs.")
 @click.argument("a", type=RUN)
 @click.argument("b", type=RUN)
 @click.option("--patch", is_flag=True, help="Show the code's differences line by line.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@options.json_option
 @click.pass_context
 def command(ctx: click.Context, a: str, b: str, patch: bool, as_json: bool) -> None:
     """Compare two runs: config, code, data, environment, result, outputs.
@@ -24,6 +23,9 @@ def command(ctx: click.Context, a: str, b: str, patch: bool, as_json: bool) -> N
     A and B may be runs of other repositories: FOLDER#RUN, or URL#TAG. Exits with 1 when
     they differ.
     """
+    from flexlock_hydra.archive.pull.borrow_run import finding
+    from flexlock_hydra.cli.views import differences
+    from flexlock_hydra.replay.explain import diff as replay
     from flexlock_hydra.replay.explain import source_diff
 
     with finding() as find:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import click
 
-from flexlock_hydra.archive.pull.borrow_run import finding
+from flexlock_hydra.cli import options
 from flexlock_hydra.cli.completion_names import RUN
 from flexlock_hydra.cli.views import drawing, render
-from flexlock_hydra.replay.explain.graph import graph_of
 
 
 @click.command("graph", short_help="Draw what RUN stands on.")
@@ -20,13 +19,16 @@ from flexlock_hydra.replay.explain.graph import graph_of
     default="tree",
     help="tree, mermaid, dot or svg.  [tree]",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@options.json_option
 def command(run: str, how: str, as_json: bool) -> None:
     """Draw what RUN stands on: the runs before it, and the data that no run made.
 
     tree is for a terminal; mermaid stands in a README of GitHub or GitLab; dot is for
     Graphviz; svg needs no program.
     """
+    from flexlock_hydra.archive.pull.borrow_run import finding
+    from flexlock_hydra.replay.explain.graph import graph_of
+
     with finding() as find:
         graph = graph_of(find(run))
     if as_json:

@@ -5,16 +5,11 @@ from __future__ import annotations
 import gc
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
-from flexlock_hydra.capture.lineage.find_files import look_below, project_root
+from flexlock_hydra.cli import options
 from flexlock_hydra.cli.views import render
-from flexlock_hydra.record.layout import is_lock
-
-if TYPE_CHECKING:
-    from flexlock_hydra.archive.remotes.list_tags import ListedTag
 
 _LOCAL = ("where", "sort", "columns", "as_csv")
 _NEWEST = "-started"
@@ -28,8 +23,8 @@ _NEWEST = "-started"
 @click.option("--csv", "as_csv", is_flag=True, help="Print comma-separated values.")
 @click.option("--remote", "on_remote", is_flag=True, help="List the tags of the remotes.")
 @click.option("--data-remote", metavar="R", help="Which data remote.  [as for push]")
-@click.option("--git-remote", metavar="G", help="Which git remote.  [origin]")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@options.git_remote_option
+@options.json_option
 @click.pass_context
 def command(
     ctx: click.Context,
@@ -76,6 +71,8 @@ def _local(
     as_csv: bool,
     as_json: bool,
 ) -> None:
+    from flexlock_hydra.capture.lineage.find_files import project_root
+
     searched = [*folders] or [project_root()]
     if sort == _NEWEST and not (where or names or as_csv or as_json) and _hold_no_run(searched):
         click.echo(_nothing(0, folders))
@@ -107,6 +104,9 @@ def _local(
 
 def _hold_no_run(folders: Sequence[Path]) -> bool:
     """Whether all folders could be looked into and hold no lock: then no index is opened."""
+    from flexlock_hydra.capture.lineage.find_files import look_below
+    from flexlock_hydra.record.layout import is_lock
+
     looked = (each for folder in folders for each in look_below(folder, is_lock))
     return not any(each.files or each.error for each in looked)
 
@@ -129,24 +129,10 @@ def _nothing(seen: int, folders: Sequence[Path]) -> str:
 
 def _pushed(data_remote: str | None, git_remote: str | None, as_json: bool) -> None:
     from flexlock_hydra.archive.remotes import list_tags
+    from flexlock_hydra.cli.views import transfers
 
     found = list_tags.ls(render.remotes(data_remote, git_remote))
     if as_json:
         render.print_json([vars(each) for each in found])
-        return
-    if not found:
-        click.echo("no tags")
-        return
-    longest = max(len(_size(each)) for each in found)
-    for each in found:
-        date = each.date[:16].replace("T", " ")
-        line = f"{date}  {_size(each):>{longest}}  {each.tag}"
-        by = render.printable(each.by or "")
-        fits = len(line) + len(by) + 2 <= render.columns()
-        click.echo(f"{line}  {by}".rstrip() if fits else line)
-
-
-def _size(each: ListedTag) -> str:
-    if not each.code:
-        return "no git tag"
-    return "no data here" if each.bytes is None else render.size(each.bytes)
+    else:
+        transfers.show_tags(found)

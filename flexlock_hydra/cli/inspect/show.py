@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
-from flexlock_hydra.archive.pull.borrow_run import finding
-from flexlock_hydra.archive.remotes import verdicts
-from flexlock_hydra.archive.runs.find import find_sweep
-from flexlock_hydra.archive.runs.recorded_run import RecordedRun, RecordedSweep
-from flexlock_hydra.capture.environment import process
 from flexlock_hydra.cli.completion_names import RUN
-from flexlock_hydra.cli.views import render, show, show_sweep, show_verdicts
-from flexlock_hydra.ports.git.repo import GitRepo
-from flexlock_hydra.record import layout
-from flexlock_hydra.record.verdict import Verdict
+from flexlock_hydra.cli.views import render
+
+if TYPE_CHECKING:
+    from flexlock_hydra.archive.runs.recorded_run import RecordedRun, RecordedSweep
+    from flexlock_hydra.ports.git.repo import GitRepo
+    from flexlock_hydra.record.verdict import Verdict
 
 
 @click.command("show")
@@ -28,6 +27,9 @@ def command(run: str, as_json: bool) -> None:
 
     RUN may be a sweep: its folder or its id. Then sweep.lock is written anew as well.
     """
+    from flexlock_hydra.archive.pull.borrow_run import finding
+    from flexlock_hydra.archive.runs.find import find_sweep
+
     sweep = find_sweep(run)
     if sweep is not None:
         _save(sweep)
@@ -38,29 +40,41 @@ def command(run: str, as_json: bool) -> None:
 
 
 def _show_sweep(sweep: RecordedSweep, as_json: bool) -> None:
-    tag = layout.tag_name(sweep.lock.job, sweep.lock.id)
-    history = _history(GitRepo.find(sweep.folder), tag)
+    from flexlock_hydra.cli.views.show_sweep import show_sweep
+    from flexlock_hydra.cli.views.show_verdicts import verdict_lines
+    from flexlock_hydra.ports.git.repo import GitRepo
+    from flexlock_hydra.record.layout import tag_name
+
+    history = _history(GitRepo.find(sweep.folder), tag_name(sweep.lock.job, sweep.lock.id))
     if as_json:
         _print({**sweep.lock.to_dict(), "path": str(sweep.folder)}, history)
     else:
-        show_sweep.show_sweep(sweep, [*show_verdicts.verdict_lines(history)])
+        show_sweep(sweep, [*verdict_lines(history)])
 
 
 def _show_run(found: RecordedRun, name: str, as_json: bool) -> None:
+    from flexlock_hydra.capture.environment.process import status_now
+    from flexlock_hydra.cli.views.show import show_run
+    from flexlock_hydra.cli.views.show_verdicts import verdict_lines
+
     history = _history(found.repo, found.lock.tag)
     if as_json:
-        _print(_plain(found), history)
+        plain = found.lock.to_dict()
+        plain["run"]["status"] = status_now(found.lock)
+        _print({**plain, "path": str(found.folder)}, history)
     else:
-        show.show_run(found, name, [*show_verdicts.verdict_lines(history)])
+        show_run(found, name, [*verdict_lines(history)])
 
 
 def _history(repo: GitRepo | None, tag: str) -> tuple[Verdict, ...]:
+    from flexlock_hydra.archive.remotes import verdicts
+
     return verdicts.history(repo, tag) if repo else ()
 
 
 def _print(plain: dict[str, object], history: tuple[Verdict, ...]) -> None:
-    told = {"reproduced": [verdict.to_dict() for verdict in history]} if history else {}
-    render.print_json({**plain, **told})
+    reproduced = {"reproduced": [verdict.to_dict() for verdict in history]} if history else {}
+    render.print_json({**plain, **reproduced})
 
 
 def _save(sweep: RecordedSweep) -> None:
@@ -68,9 +82,3 @@ def _save(sweep: RecordedSweep) -> None:
         sweep.save()
     except OSError as error:
         render.warn([f"{sweep.path} not written: {error.strerror}"])
-
-
-def _plain(found: RecordedRun) -> dict[str, object]:
-    plain = found.lock.to_dict()
-    plain["run"]["status"] = process.status_now(found.lock)
-    return {**plain, "path": str(found.folder)}

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from flexlock_hydra.cli import options
 from flexlock_hydra.cli.completion_names import RUN
 from flexlock_hydra.cli.views import render
 
 if TYPE_CHECKING:
-    from flexlock_hydra.archive.runs.check import Check
-
-    Found = tuple[str, list[Check]]
-    """A run's folder, as it is named here, and what was found of it; no name for one alone."""
+    from flexlock_hydra.cli.views.checks import ChecksOfRun
 
 
 def _share(ctx: click.Context, param: click.Parameter, value: str | None) -> float:
@@ -42,8 +39,8 @@ def _share(ctx: click.Context, param: click.Parameter, value: str | None) -> flo
 )
 @click.option("--full", is_flag=True, help="Read all of it back.")
 @click.option("--data-remote", metavar="R", help="Where the manifest is.  [as for push]")
-@click.option("--git-remote", metavar="G", help="Which git remote.  [origin]")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@options.git_remote_option
+@options.json_option
 @click.pass_context
 def command(
     ctx: click.Context,
@@ -52,7 +49,7 @@ def command(
     every: bool,
     on_remote: bool,
     as_json: bool,
-    **options: Any,
+    **settings: Any,
 ) -> None:
     """Check that RUN is still what was recorded; or each run below folders, with --all.
 
@@ -64,35 +61,37 @@ def command(
 
     What is wrong is named, a line each. Exits with 1 when anything is.
     """
+    from flexlock_hydra.cli.views import checks
+
     if not every and len(runs) != 1:
         raise click.UsageError("Name one RUN; --all verifies every run below folders.")
     if on_remote:
         if every:
             raise click.UsageError("--all and --remote exclude each other.")
-        found = _on_remote(ctx, runs[0], **options)
+        found = _on_remote(ctx, runs[0], **settings)
     else:
-        looked = {"environment": not options["no_environment"], "urls": options["urls"]}
+        looked = {"environment": not settings["no_environment"], "urls": settings["urls"]}
         found = _below(ctx, runs, looked) if every else _here(ctx, runs[0], looked)
-    fine = all(check.ok for _, checks in found for check in checks)
+    fine = all(check.ok for _, of_run in found for check in of_run)
     if as_json:
-        render.print_json({"checks": [*_plain(found)]})
+        render.print_json({"checks": [*checks.as_rows(found)]})
     else:
-        _show(found)
+        checks.show_checks(found)
         if fine:
-            click.echo(f"verified: {_counted(found, on_remote)}")
+            click.echo(f"verified: {checks.counted(found, on_remote)}")
     ctx.exit(0 if fine else 1)
 
 
-def _on_remote(ctx: click.Context, tag: str, **options: Any) -> list[Found]:
+def _on_remote(ctx: click.Context, tag: str, **settings: Any) -> list[ChecksOfRun]:
     from flexlock_hydra.archive.remotes import verify_tag as archive
 
-    remotes = render.remotes(options["data_remote"], options["git_remote"])
-    share = 1.0 if options["full"] else options["share"]
+    remotes = render.remotes(settings["data_remote"], settings["git_remote"])
+    share = 1.0 if settings["full"] else settings["share"]
     with render.progress("read back", quiet=ctx.obj["quiet"], in_bytes=False) as progress:
         return [("", archive.verify_tag(remotes, tag, share=share, progress=progress))]
 
 
-def _here(ctx: click.Context, name: str, looked: dict[str, bool]) -> list[Found]:
+def _here(ctx: click.Context, name: str, looked: dict[str, bool]) -> list[ChecksOfRun]:
     from flexlock_hydra.archive.runs.recorded_run import RecordedSweep
     from flexlock_hydra.archive.tag.subject import find_subject
     from flexlock_hydra.replay.verify import verify as replay
@@ -109,7 +108,9 @@ def _here(ctx: click.Context, name: str, looked: dict[str, bool]) -> list[Found]
     return [("", checks)]
 
 
-def _below(ctx: click.Context, folders: tuple[str, ...], looked: dict[str, bool]) -> list[Found]:
+def _below(
+    ctx: click.Context, folders: tuple[str, ...], looked: dict[str, bool]
+) -> list[ChecksOfRun]:
     from flexlock_hydra.ports.git.repo import GitRepo
     from flexlock_hydra.replay.verify import verify as replay
 
@@ -118,7 +119,7 @@ def _below(ctx: click.Context, folders: tuple[str, ...], looked: dict[str, bool]
     return _verified(ctx, replay.lock_files_below(places), looked)
 
 
-def _verified(ctx: click.Context, locks: list[Path], looked: dict[str, bool]) -> list[Found]:
+def _verified(ctx: click.Context, locks: list[Path], looked: dict[str, bool]) -> list[ChecksOfRun]:
     from flexlock_hydra.replay.verify import verify as replay
 
     with render.progress("verify", quiet=ctx.obj["quiet"], in_bytes=False) as progress:
@@ -132,28 +133,3 @@ def _named(lock: Path) -> str:
 
     path = lock.parent if lock.name == LOCK else lock
     return os.path.relpath(path) if path.is_relative_to(Path.cwd()) else str(path)
-
-
-def _plain(found: Iterable[Found]) -> Iterable[dict[str, Any]]:
-    for run, checks in found:
-        for check in checks:
-            yield {**({"run": run} if run else {}), **vars(check)}
-
-
-def _show(found: Iterable[Found]) -> None:
-    for run, checks in found:
-        prefix = f"{run}: " if run else ""
-        for check in checks:
-            if not check.ok:
-                render.line(render.printable(f"{prefix}{check.name}: {check.reason}"), fg="red")
-            elif check.reason:
-                text = f"not verified: {prefix}{check.name}: {check.reason}"
-                render.line(render.printable(text), fg="yellow")
-
-
-def _counted(found: list[Found], on_remote: bool) -> str:
-    if on_remote:
-        return found[0][1][-1].name
-    checks = [check for _, checks in found for check in checks if not check.reason]
-    runs = f" of {render.plural(len(found), 'run')}" if found[0][0] else ""
-    return f"{render.plural(len(checks), 'check')}{runs}"

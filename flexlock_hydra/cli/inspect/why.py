@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable
-
 import click
 
-from flexlock_hydra.archive.pull.borrow_run import finding
+from flexlock_hydra.cli import options
 from flexlock_hydra.cli.completion_names import RUN
-from flexlock_hydra.cli.views import differences, render
-from flexlock_hydra.replay.explain import why as replay
-from flexlock_hydra.replay.explain.why import Cause, Why
-
-_MANY = 5
-"""Causes of one kind in one step that are named; more are counted."""
+from flexlock_hydra.cli.views import render
 
 
 @click.command("why", short_help="Tell why the results of two runs differ.")
 @click.argument("a", type=RUN)
 @click.argument("b", type=RUN)
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@options.json_option
 @click.pass_context
 def command(ctx: click.Context, a: str, b: str, as_json: bool) -> None:
     """Tell why the results of A and B differ: the first causes, along both lineages.
@@ -30,95 +22,14 @@ def command(ctx: click.Context, a: str, b: str, as_json: bool) -> None:
     step. A and B may be runs of other repositories: FOLDER#RUN, or URL#TAG. Exits with 1
     when the results differ.
     """
+    from flexlock_hydra.archive.pull.borrow_run import finding
+    from flexlock_hydra.cli.views import causes
+    from flexlock_hydra.replay.explain import why as replay
+
     with finding() as find:
         found = replay.why(find(a), find(b))
     if as_json:
         render.print_json(found.as_json())
     else:
-        _show(found)
+        causes.show_why(found)
     ctx.exit(1 if found.differs else 0)
-
-
-def _show(found: Why) -> None:
-    if not found.differs:
-        click.echo(render.printable(f"{found.root.job}: the results are equal"))
-        return
-    names = _labels(found)
-    said = [_sentence(cause, names[cause.runs]) for cause in _few(found.causes)]
-    said += _rest(found.causes, names)
-    equal = ", ".join(names[pair.ids] for pair in found.equal)
-    verb = "is" if len(found.equal) == 1 else "are"
-    end = f"{equal} {verb} equal" if equal else ""
-    root = names[found.root.ids]
-    if len(said) == 1:
-        click.echo(render.printable("; ".join(filter(None, [
-            f"{root} differs because {said[0]}", end
-        ]))))
-        return
-    click.echo(render.printable(f"{root} differs because"))
-    for text in said:
-        click.echo(f"  {render.printable(text)}")
-    if end:
-        click.echo(render.printable(end))
-
-
-def _labels(found: Why) -> dict[tuple[str | None, str | None], str]:
-    """A name for each step: its job, with the runs where several steps have that name."""
-    pairs = {pair.ids: pair for pair in (found.root, *found.differing, *found.equal)}
-    counts = Counter(pair.job for pair in pairs.values())
-    return {
-        ids: pair.job if counts[pair.job] == 1 else f"{pair.job} ({ids[0]}, {ids[1]})"
-        for ids, pair in pairs.items()
-    }
-
-
-def _few(causes: Iterable[Cause]) -> list[Cause]:
-    """The causes that are named one by one."""
-    seen: Counter[tuple[object, str]] = Counter()
-    few = []
-    for cause in causes:
-        seen[cause.runs, cause.kind] += 1
-        if seen[cause.runs, cause.kind] <= _MANY:
-            few.append(cause)
-    return few
-
-
-def _rest(
-    causes: Iterable[Cause], names: dict[tuple[str | None, str | None], str]
-) -> list[str]:
-    """How many more there are, by step and kind."""
-    counts = Counter((cause.runs, cause.kind) for cause in causes)
-    return [
-        f"{names[runs]}: {count - _MANY} more of its {kind} (see --json)"
-        for (runs, kind), count in counts.items()
-        if count > _MANY
-    ]
-
-
-def _sentence(cause: Cause, step: str) -> str:
-    old, new, name = cause.old, cause.new, cause.name
-    if cause.kind == replay.CHANCE:
-        return f"{step} is not deterministic: nothing that was recorded differs"
-    if cause.kind == replay.UNKNOWN:
-        missing = [text for text in (old, new) if text]
-        return f"{step} differs, and what in it is not known: {'; '.join(map(str, missing))}"
-    if cause.kind == replay.STEP:
-        return f"{step} took {name} from {old or 'no run'}, and now from {new or 'no run'}"
-    if cause.kind == replay.CODE:
-        what = "is new" if old is None else "is gone" if new is None else "changed"
-        return f"{step}'s code {name} {what}"
-    named = {replay.DATA: f"data {name}", replay.SCRIPT: "script"}.get(cause.kind, name)
-    one, other = (_value(each) for each in (old, new))
-    if old is None:
-        return f"{step}'s {named} is new: {other}"
-    if new is None:
-        return f"{step}'s {named} was {one} and is gone"
-    return f"{step}'s {named} was {one} and is {other}"
-
-
-def _value(value: object) -> str:
-    if isinstance(value, dict) and "path" in value:  # an input
-        size = f", {render.size(value['size'])}" if "size" in value else ""
-        known = value.get("md5") or value.get("error") or ""
-        return f"{value['path']} ({str(known)[:10]}{size})"
-    return differences.value(value)

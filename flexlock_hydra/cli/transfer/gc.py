@@ -6,7 +6,7 @@ import re
 
 import click
 
-from flexlock_hydra.archive.remotes import gc
+from flexlock_hydra.cli import options
 from flexlock_hydra.cli.views import render
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 24 * 3600, "w": 7 * 24 * 3600}
@@ -26,10 +26,10 @@ def _seconds(ctx: click.Context, param: click.Parameter, value: str) -> float:
 @click.option(
     "--min-age", metavar="TIME", default="1d", callback=_seconds, help="Younger objects stay.  [1d]"
 )
-@click.option("--remote", metavar="R", help="Which data remote.  [as for push]")
-@click.option("--git-remote", metavar="G", help="Which git remote.  [origin]")
-@click.option("--yes", is_flag=True, help="Really delete.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@options.data_remote_option
+@options.git_remote_option
+@options.yes_option
+@options.json_option
 def command(
     keep: tuple[str, ...],
     min_age: float,
@@ -44,5 +44,8 @@ def command(
     other repositories on the same data remote always stay. Says what would go, and deletes
     with --yes alone.
     """
+    from flexlock_hydra.archive.remotes import gc
+    from flexlock_hydra.cli.views import transfers
+
     found = gc.gc(render.remotes(remote, git_remote), keep=keep, min_age=min_age, yes=yes)
-    render.removal(found, as_json)
+    transfers.show_removal(found, as_json)

@@ -2,49 +2,34 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import click
 
-from flexlock_hydra.archive.pull import pull as archive
-from flexlock_hydra.archive.pull.restore_data import COPY, LINKS
+from flexlock_hydra.cli import options
 from flexlock_hydra.cli.completion_names import TAG
 from flexlock_hydra.cli.views import render
+
+_LINKS = ("copy", "reflink", "hardlink", "symlink")
 
 
 @click.command("pull")
 @click.argument("tag", type=TAG)
-@click.option(
-    "--from",
-    "source",
-    metavar="URL",
-    help="The git repository that has TAG.  [origin, else this one]",
-)
-@click.option(
-    "--into",
-    metavar="DIR",
-    type=click.Path(path_type=Path),
-    help="A new folder, a clean repository, or what an earlier pull began.  [JOB-ID]",
+@options.source_option
+@options.into_option(
+    "A new folder, a clean repository, or what an earlier pull began.  [JOB-ID]"
 )
 @click.option("--worktree", is_flag=True, help="Make DIR a linked worktree of this repository.")
 @click.option(
     "--link",
     metavar="HOW",
-    type=click.Choice(LINKS),
-    default=COPY,
+    type=click.Choice(_LINKS),
+    default=_LINKS[0],
     help="copy, reflink, hardlink or symlink: from the cache, or from a data remote that is a "
     "folder.  [copy]",
 )
-@click.option(
-    "--cache",
-    metavar="DIR",
-    type=click.Path(path_type=Path),
-    help="A folder that keeps what was fetched, for this pull and others.",
-)
-@click.option(
-    "--remote", metavar="R", help="Data remote, where it is not the one that TAG names."
-)
+@options.cache_option
+@options.other_remote_option
 @click.option(
     "--only",
     metavar="NAME",
@@ -53,30 +38,27 @@ from flexlock_hydra.cli.views import render
 )
 @click.option("--no-data", is_flag=True, help="Restore the code and the locks alone.")
 @click.option("--no-outputs", is_flag=True, help="Fetch no output files.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@options.json_option
 @click.pass_context
 def command(
-    ctx: click.Context, /, tag: str, no_data: bool, no_outputs: bool, as_json: bool, **options: Any
+    ctx: click.Context, /, tag: str, no_data: bool, no_outputs: bool, as_json: bool, **settings: Any
 ) -> None:
     """Restore a pushed run: code, data and locks, every byte checked.
 
     Exits with 1 when some data could not be restored, and names it; the same command
     again finishes what is there.
     """
+    from flexlock_hydra.archive.pull import pull as archive
+    from flexlock_hydra.cli.views import transfers
+
     with render.progress("download", quiet=ctx.obj["quiet"], in_bytes=False) as progress:
         pulled = archive.pull(
-            tag, data=not no_data, outputs=not no_outputs, progress=progress, **options
+            tag, data=not no_data, outputs=not no_outputs, progress=progress, **settings
         )
     if as_json:
         render.print_json(archive.pull_document(pulled))
     else:
-        if not ctx.obj["quiet"]:
-            render.warn(pulled.warnings)
-        click.echo(
-            f"restored {pulled.tag} on branch {pulled.branch} "
-            f"with {render.plural(pulled.restored, 'data file')} in"
-        )
-        click.echo(pulled.path)
+        transfers.show_pulled(pulled, quiet=ctx.obj["quiet"])
     for reason in pulled.missing:
         click.secho(f"missing: {render.printable(reason)}", fg="red", err=True)
     ctx.exit(1 if pulled.missing else 0)

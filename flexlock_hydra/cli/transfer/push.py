@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import click
 
-from flexlock_hydra.archive.push import push as archive
-from flexlock_hydra.archive.push.push import Pushed
-from flexlock_hydra.archive.runs.recorded_run import RecordedRun, RecordedSweep
-from flexlock_hydra.archive.tag.manifest import PER_TAG, SHARED
-from flexlock_hydra.archive.tag.subject import find_subject, jobs_of
+from flexlock_hydra.cli import options
 from flexlock_hydra.cli.completion_names import RUN
 from flexlock_hydra.cli.views import render
-from flexlock_hydra.errors import PushError
+
+_LAYOUTS = ("shared", "tag")
 
 
 @click.command("push", short_help="Push RUN: a git tag, its data on a DVC remote.")
@@ -23,8 +19,8 @@ from flexlock_hydra.errors import PushError
 @click.option("--git-remote", metavar="G", help="Git remote, or URL, that gets the tag.  [origin]")
 @click.option(
     "--layout",
-    type=click.Choice([SHARED, PER_TAG]),
-    default=SHARED,
+    type=click.Choice(_LAYOUTS),
+    default=_LAYOUTS[0],
     help="One store for all tags, or one for each, below the URL.  [shared]",
 )
 @click.option("--branch", is_flag=True, help="Also make a branch of the tag's name.")
@@ -40,53 +36,35 @@ from flexlock_hydra.errors import PushError
     help="Let FILE go although it seems to show a secret; again for more files.",
 )
 @click.option("--dry-run", is_flag=True, help="Say what would be sent; write nothing.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@options.json_option
 @click.pass_obj
-def command(obj: dict[str, bool], /, run: str, each: bool, as_json: bool, **options: Any) -> None:
+def command(obj: dict[str, bool], /, run: str, each: bool, as_json: bool, **settings: Any) -> None:
     """Push RUN and all that it stands on: a git tag, and the data on a DVC remote.
 
     RUN may be a sweep: its folder or its id. The data remote is --remote, else
     $FLEXLOCK_REMOTE, else flexlock.remote in git's configuration, else flexlock/ under the
     project's default DVC remote, else a store in your data folder.
     """
+    from flexlock_hydra.archive.push import push as archive
+    from flexlock_hydra.archive.runs.recorded_run import RecordedSweep
+    from flexlock_hydra.archive.tag.subject import find_subject, jobs_of
+    from flexlock_hydra.cli.views import transfers
+    from flexlock_hydra.errors import PushError
+
     found = find_subject(run)
-    if each and isinstance(found, RecordedRun):
+    if each and not isinstance(found, RecordedSweep):
         raise PushError(f"{run} is one run", hint="--each is for sweeps.")
-    subjects = jobs_of(found) if each and isinstance(found, RecordedSweep) else (found,)
-    outputs = not options.pop("no_outputs")
+    runs = jobs_of(found) if isinstance(found, RecordedSweep) else (found,)
+    outputs = not settings.pop("no_outputs")
     pushed = []
-    for subject in subjects:
+    for subject in runs if each else (found,):
         with render.progress("upload", quiet=obj["quiet"], in_bytes=True) as progress:
-            done = archive.push(subject, outputs=outputs, progress=progress, **options)
+            done = archive.push(subject, outputs=outputs, progress=progress, **settings)
         pushed.append(done)
         if not as_json:
-            _show(done, _root(subject), quiet=obj["quiet"], dry_run=options["dry_run"])
+            transfers.show_pushed(
+                done, runs[0].root, quiet=obj["quiet"], dry_run=settings["dry_run"]
+            )
     if as_json:
         documents = [archive.push_document(done) for done in pushed]
         render.print_json(documents if each else documents[0])
-
-
-def _root(found: RecordedRun | RecordedSweep) -> Path:
-    if isinstance(found, RecordedRun):
-        return found.root
-    return jobs_of(found)[0].root
-
-
-def _show(pushed: Pushed, root: Path, *, quiet: bool, dry_run: bool) -> None:
-    if not quiet:
-        render.warn(pushed.warnings)
-    verb = "would send" if dry_run else "sent"
-    click.echo(
-        f"{verb} {render.plural(pushed.sent_objects, 'object')} "
-        f"({render.size(pushed.sent_bytes)}) of {pushed.objects} to {pushed.remote}"
-    )
-    if dry_run:
-        click.echo(f"would tag {pushed.tag}")
-        return
-    if pushed.drilled is not None:
-        click.echo(f"the drill restored {render.plural(pushed.drilled, 'file')}, all as recorded")
-    if pushed.git_remote:
-        click.echo(f"pushed the tag to {pushed.git_remote}")
-    click.echo(f"\n{click.style(pushed.tag, bold=True)}\n\nrestore it with")
-    for line in archive.restore_commands(pushed, root):
-        click.echo(f"  {line}")

@@ -6,11 +6,8 @@ from pathlib import Path
 
 import click
 
-from flexlock_hydra.archive.remotes import project
+from flexlock_hydra.cli import options
 from flexlock_hydra.cli.views import render
-from flexlock_hydra.errors import GitError
-from flexlock_hydra.ports.git.repo import GitRepo
-from flexlock_hydra.ports.store.remote_kinds import kind_of
 
 
 @click.group("remote")
@@ -20,7 +17,7 @@ def command() -> None:
 
 @command.command("init")
 @click.argument("url")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@options.json_option
 def init(url: str, as_json: bool) -> None:
     """Try URL, and make it this repository's data remote.
 
@@ -28,6 +25,11 @@ def init(url: str, as_json: bool) -> None:
     file is written, listed, read back and deleted; then URL is kept as flexlock.remote in
     git's configuration. No credentials are stored.
     """
+    from flexlock_hydra.archive.remotes import project
+    from flexlock_hydra.errors import GitError
+    from flexlock_hydra.ports.git.repo import GitRepo
+    from flexlock_hydra.ports.store.remote_kinds import kind_of
+
     repo = GitRepo.find(Path.cwd())
     if repo is None:
         raise GitError("this is no git repository", hint="git init, or go to one.")

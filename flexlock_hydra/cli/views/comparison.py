@@ -1,9 +1,8 @@
-"""How a comparison of two runs looks, and the options that it takes."""
+"""How a comparison of two runs looks."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from collections.abc import Sequence
 
 import click
 
@@ -17,27 +16,12 @@ from flexlock_hydra.replay.compare.outcome import (
     Comparison,
     LeftOut,
 )
-from flexlock_hydra.replay.compare.tolerance import Tolerance
 
 LONGEST_ERROR = 300
 _NOTHING = "nothing was compared: no output files, no plain result; the status is the same"
 _NO_FILES = "no output files to compare; result and status are the same"
 _NAMED = 3
 _LONGEST_KEY = 60
-_Command = TypeVar("_Command", bound=Callable[..., Any])
-
-
-def tolerance_options(command: _Command) -> _Command:
-    """Give a command ``--rtol`` and ``--atol``."""
-    default = Tolerance()
-    for name, value, what in (
-        ("--atol", default.atol, "plus this much"),
-        ("--rtol", default.rtol, "Numbers are close within this part of the recorded one"),
-    ):
-        command = click.option(
-            name, metavar="X", type=float, default=value, show_default=True, help=f"{what}."
-        )(command)
-    return command
 
 
 def show_comparison(compared: Comparison) -> None:
@@ -62,11 +46,6 @@ def show_comparison(compared: Comparison) -> None:
     else:
         click.echo(f"identical: {count}")
         click.echo(_closeness(compared))
-
-
-def exit_code(compared: Comparison) -> int:
-    """0 where the runs are identical or close, else 1."""
-    return 1 if compared.verdict == DIFFERS else 0
 
 
 def _line(word: str, text: str, colour: str) -> None:

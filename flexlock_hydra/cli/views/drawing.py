@@ -6,11 +6,14 @@ to take a name as nothing but a name.
 
 from __future__ import annotations
 
-import html
 from collections.abc import Callable, Iterator
+from html import escape
+from typing import TYPE_CHECKING
 
 from flexlock_hydra.cli.views import render
-from flexlock_hydra.replay.explain.graph import DATA, Graph, Vertex
+
+if TYPE_CHECKING:
+    from flexlock_hydra.replay.explain.graph import Graph, Vertex
 
 _LETTER, _LINE, _GAP, _PAD = 7.3, 17, 34, 10
 """Pixels: a letter's width, a line's height, between vertices, inside of them."""
@@ -50,7 +53,7 @@ def mermaid(graph: Graph) -> str:
     lines = ["flowchart LR"]
     for key, vertex in graph.vertices.items():
         label = "<br/>".join(_in_mermaid(line) for line in _lines(vertex))
-        start, end = ("[(", ")]") if vertex.kind == DATA else ("[", "]")
+        start, end = ("[(", ")]") if vertex.is_data else ("[", "]")
         lines.append(f'  {names[key]}{start}"{label}"{end}')
     lines += [f"  {names[old]} --> {names[new]}" for old, new in graph.edges()]
     return "".join(f"{line}\n" for line in lines)
@@ -62,7 +65,7 @@ def dot(graph: Graph) -> str:
     lines = ["digraph lineage {", "  rankdir=LR;", '  node [fontname="sans-serif"];']
     for key, vertex in graph.vertices.items():
         label = "\\n".join(_in_dot(line) for line in _lines(vertex))
-        shape = "cylinder" if vertex.kind == DATA else "box"
+        shape = "cylinder" if vertex.is_data else "box"
         lines.append(f'  {names[key]} [shape={shape}, label="{label}"];')
     lines += [f"  {names[old]} -> {names[new]};" for old, new in graph.edges()]
     return "".join(f"{line}\n" for line in (*lines, "}"))
@@ -159,7 +162,7 @@ def _edge(old: tuple[float, ...], new: tuple[float, ...], steps: int) -> str:
 
 
 def _box(vertex: Vertex, x: float, y: float, width: float, height: float) -> str:
-    fill = "#eef3f8" if vertex.kind == DATA else "#fff"
+    fill = "#eef3f8" if vertex.is_data else "#fff"
     return "\n".join([
         f'<rect x="{x:.0f}" y="{y:.0f}" width="{width:.0f}" height="{height:.0f}" rx="6" '
         f'fill="{fill}" stroke="#667"/>',
@@ -171,4 +174,4 @@ def _words(vertex: Vertex, x: float, y: float) -> Iterator[str]:
     for number, line in enumerate(_lines(vertex)):
         weight = ' font-weight="bold"' if number == 0 else ""
         place = f'x="{x:.0f}" y="{y + number * _LINE:.0f}"'
-        yield f"<text {place}{weight}>{html.escape(_short(line))}</text>"
+        yield f"<text {place}{weight}>{escape(_short(line))}</text>"

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from flexlock_hydra.archive.remotes.gc import Removal
     from flexlock_hydra.archive.remotes.project import Remotes
 
 _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\^_])")
@@ -133,20 +132,6 @@ def remotes(remote: str | None, git_remote: str | None) -> Remotes:
     if repo is None:
         raise GitError("this is no git repository", hint="Go to the project: flexlock-hydra -C DIR")
     return Remotes.of(repo, remote, git_remote)
-
-
-def removal(found: Removal, json_wanted: bool) -> None:
-    """What a deletion took away, or would."""
-    if json_wanted:
-        print_json(vars(found))
-        return
-    verb = "deleted" if found.done else "would delete"
-    for tag in found.tags:
-        click.echo(f"{verb} {tag}")
-    click.echo(f"{verb} {plural(found.objects, 'object')} ({size(found.bytes)}) on {found.remote}")
-    warn(found.kept)
-    if not found.done and (found.tags or found.objects):
-        click.echo("nothing was deleted; --yes does it")
 
 
 @contextmanager

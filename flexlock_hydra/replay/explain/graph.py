@@ -34,6 +34,11 @@ class Vertex:
     """Whether its record no longer held when its data was taken."""
     size: int | None = None
 
+    @property
+    def is_data(self) -> bool:
+        """Whether it is an input that no recorded run made."""
+        return self.kind == DATA
+
 
 @dataclass(frozen=True)
 class Graph:
