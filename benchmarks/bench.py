@@ -47,6 +47,7 @@ ROWS = (
     looking.verify,
     looking.ls,
     looking.start,
+    looking.start_alone,
 )
 
 

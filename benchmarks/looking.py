@@ -8,6 +8,7 @@ import statistics
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 
@@ -89,6 +90,25 @@ def ls(bench: Bench) -> Iterator[Row]:
     work = f"ls of {bench.scale.runs:,} runs"
     yield Row(f"{work}, first time", "", first, 0, 10, "10 s")
     yield Row(f"{work}, again", "", again, 0, 0.5, "0.5 s")
+
+
+def start_alone(bench: Bench) -> Iterator[Row]:
+    """What the command line takes where there is nothing to do, beside Python's own start."""
+    root = project(bench, "nothing", 10, {})
+    sides = {"help": (("--help",), 3), "version": (("--version",), 3), "ls": (("ls",), 5)}
+    often = replace(bench, scale=replace(bench.scale, rounds=bench.scale.rounds + 2))
+    found = often.medians(  # they take so little that a median of nine is worth its time
+        bare=lambda: bench.timed(sys.executable, "-c", "pass", cwd=root),
+        **{
+            name: lambda words=words: bench.timed(SCRIPT, *words, cwd=root)
+            for name, (words, _) in sides.items()
+        },
+    )
+    for name, (words, most) in sides.items():
+        yield Row(
+            f"`flexlock-hydra {' '.join(words)}`, nothing recorded", "`python -c pass`",
+            found[name], found["bare"], most * found["bare"], f"{most} x",
+        )
 
 
 def start(bench: Bench) -> Iterator[Row]:
