@@ -8,41 +8,18 @@ from __future__ import annotations
 import json
 import posixpath
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 
 from flexlock_hydra.errors import LockError
 from flexlock_hydra.record import lockfile, summary
 from flexlock_hydra.record.brief_fields import WORLD_SECTIONS, ShownRun
 from flexlock_hydra.record.codec import Json, Node
-from flexlock_hydra.record.model import (
-    MAIN,
-    RUNNING,
-    Overrides,
-    Process,
-    RunLock,
-    Sweep,
-    check_run_ids,
-    check_status,
-)
+from flexlock_hydra.record.model import MAIN, RUNNING, RunLock
+from flexlock_hydra.record.summary import JobSummary, RunSummary
 
 _RUN_KEYS = frozenset({"id", "status", "started", "duration", "result"})
 _JOB_KEYS = frozenset({"name", "overrides", "num", "sweep", "command"})
-
-
-class RunBrief(Node):
-    """Of a run, what a list shows; ``process`` where it may still live."""
-
-    id: str
-    status: str
-    started: str
-    duration: float | None = None
-    process: Process | None = None
-    result: Json = None
-
-    def __post_init__(self) -> None:
-        check_run_ids(self.id, where="run.id ")
-        check_status(self.status)
 
 
 class CommandBrief(Node):
@@ -51,13 +28,9 @@ class CommandBrief(Node):
     cwd: str
 
 
-class JobBrief(Node):
+class JobBrief(JobSummary):
     """Of a job, what a list shows."""
 
-    name: str
-    overrides: Overrides = field(default_factory=Overrides)
-    num: int | None = None
-    sweep: Sweep | None = None
     command: CommandBrief
 
 
@@ -90,20 +63,15 @@ def parse_brief(content: bytes, where: str = "run.lock") -> Brief:
 
 
 def _of_pieces(pieces: Mapping[str, bytes]) -> Brief:
-    keys = _RUN_KEYS
-    if f"status: {RUNNING}".encode() in pieces["run"]:
-        keys |= {"process"}
-    run = summary.with_keys(pieces["run"], keys)
-    job = summary.with_keys(pieces["job"], _JOB_KEYS)
-    plain = lockfile.load_plain(b"".join((pieces["format"], run, job)))
-    world = (f'"{key}":{_section(pieces[key])}' for key in WORLD_SECTIONS)
+    plain = lockfile.load_plain(summary.head_of(pieces, _RUN_KEYS, _JOB_KEYS))
+    world = (f'"{key}":{_json_of_section(pieces[key])}' for key in WORLD_SECTIONS)
     return Brief(
         shown=_shown(
-            RunBrief.parse(plain["run"], "run"),
+            RunSummary.parse(plain["run"], "run"),
             JobBrief.parse(plain["job"], "job"),
             _main_path(pieces["repos"]),
         ),
-        config=_section(pieces.get("config", b"")),
+        config=_json_of_section(pieces.get("config", b"")),
         world=f"{{{','.join(world)}}}",
     )
 
@@ -112,16 +80,16 @@ def _of_lock(lock: RunLock) -> Brief:
     plain = lock.to_dict()
     return Brief(
         shown=_shown(
-            RunBrief.parse(plain["run"], "run"),
+            RunSummary.parse(plain["run"], "run"),
             JobBrief.parse(plain["job"], "job"),
             lock.code.path if lock.code else None,
         ),
-        config=_text(plain.get("config")),
-        world=_text({key: plain[key] for key in WORLD_SECTIONS}),
+        config=_json_of(plain.get("config")),
+        world=_json_of({key: plain[key] for key in WORLD_SECTIONS}),
     )
 
 
-def _shown(run: RunBrief, job: JobBrief, path: str | None) -> str:
+def _shown(run: RunSummary, job: JobBrief, path: str | None) -> str:
     cwd = job.command.cwd
     shown = ShownRun(
         id=run.id,
@@ -136,7 +104,7 @@ def _shown(run: RunBrief, job: JobBrief, path: str | None) -> str:
         process=run.process.to_dict() if run.process and run.status == RUNNING else None,
         root=None if path is None else posixpath.normpath(posixpath.join(cwd, path)),
     )
-    return _text(shown)
+    return _json_of(shown)
 
 
 @lru_cache(maxsize=256)
@@ -150,14 +118,14 @@ def _main_path(section: bytes) -> str | None:
 
 
 @lru_cache(maxsize=256)
-def _section(lines: bytes) -> str:
+def _json_of_section(lines: bytes) -> str:
     """The value of a top-level key; runs of an app share most of them."""
     if not lines:
         return "null"
     (value,) = lockfile.load_yaml(lines).values()
-    return _text(value)
+    return _json_of(value)
 
 
-def _text(value: Json) -> str:
+def _json_of(value: Json) -> str:
     """JSON; a date or bytes, which YAML has and JSON has not, as text."""
     return json.dumps(value, separators=(",", ":"), skipkeys=True, default=str)

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-import re
+import json
 from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import field, replace
 from fnmatch import fnmatchcase
-from pathlib import PurePosixPath, PureWindowsPath
+from pathlib import PurePosixPath
 from typing import Any
 
 from flexlock_hydra.errors import LockError
 from flexlock_hydra.record import layout
 from flexlock_hydra.record.codec import Json, Node
+from flexlock_hydra.record.validate import (
+    check_hash,
+    check_import_paths,
+    check_object_ids,
+    check_path,
+    check_run_ids,
+)
 
 FORMAT = 1
 
@@ -27,10 +34,6 @@ DRIFTED = "drifted"
 
 MAIN = "main"
 """Among ``repos``, the one that the job ran from."""
-
-
-_MD5 = re.compile(r"[0-9a-f]{32}(\.dir)?")
-_OBJECT_ID = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 
 
 class Process(Node):
@@ -317,17 +320,41 @@ class RunLock(Node):
         """The name of the git tag that a push gives this run."""
         return layout.tag_name(self.job.name, self.run.id)
 
+    def facts(self) -> dict[str, str]:
+        """What the run is in short texts by their names, for notebooks; nothing empty."""
+        run, code = self.run, self.code
+        texts = {
+            "id": run.id,
+            "job": self.job.name,
+            "status": run.status,
+            "started": run.started,
+            "duration": "" if run.duration is None else f"{run.duration:.3f} s",
+            "error": "" if run.error is None else f"{run.error.type}: {run.error.message}",
+            "overrides": " ".join(self.job.overrides.task),
+            "result": "" if run.result is None else _text_or_json(run.result),
+            "code": "" if code is None else f"{code.commit[:12]}, {code.completeness}",
+            "data": ", ".join(f"{name}: {entry.path}" for name, entry in self.data.items()),
+            "stands on": ", ".join(
+                f"{prev.job} {run_id}" for run_id, prev in self.prevs.items() if prev.direct
+            ),
+            "python": f"{self.environment.implementation} {self.environment.python}",
+            "warnings": "; ".join(self.warnings),
+        }
+        return {name: text for name, text in texts.items() if text}
+
     def _repr_html_(self) -> str:
         """What Jupyter shows: https://ipython.readthedocs.io/en/stable/config/integrating.html."""
-        from flexlock_hydra.record.page import page
+        from flexlock_hydra.record.notebook_view import html_table  # no job needs it
 
-        return page(self)
+        return html_table(self.facts(), self.config)
 
     def __rich_repr__(self) -> Iterator[tuple[str, str]]:
         """What rich shows: https://rich.readthedocs.io/en/stable/pretty.html."""
-        from flexlock_hydra.record.page import facts
+        return ((name.replace(" ", "_"), text) for name, text in self.facts().items())
 
-        return ((name.replace(" ", "_"), text) for name, text in facts(self) if text)
+
+def _text_or_json(value: Json) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
 
 
 def is_left_out(name: str, names: Container[str], only: Iterable[str] | None) -> bool:
@@ -350,16 +377,6 @@ def is_left_out(name: str, names: Container[str], only: Iterable[str] | None) ->
     )
 
 
-def check_hash(recorded: Mapping[str, str] | None) -> None:
-    """Refuse a hash without DVC's object id.
-
-    Raises:
-        LockError: it has none.
-    """
-    if recorded is not None and not _MD5.fullmatch(recorded.get("md5", "")):
-        raise LockError(f"hash {dict(recorded)!r:.80} has no md5 of DVC's form")
-
-
 def check_status(status: str) -> None:
     """Refuse a status that is none.
 
@@ -368,48 +385,3 @@ def check_status(status: str) -> None:
     """
     if status not in STATUSES:
         raise LockError(f"run.status {status!r:.60} is none of {', '.join(STATUSES)}")
-
-
-def check_run_ids(*ids: str, where: str = "") -> None:
-    """Refuse what is no run id: ids become names of files, refs and tags.
-
-    Raises:
-        LockError: one of them is none.
-    """
-    for run_id in ids:
-        if not layout.RUN_ID.fullmatch(run_id):
-            raise LockError(f"{where}{run_id!r:.60} is no run id")
-
-
-def check_object_ids(*oids: str) -> None:
-    """Refuse what is no full git object id: git could take it for an option.
-
-    Raises:
-        LockError: one of them is none.
-    """
-    for oid in oids:
-        if not _OBJECT_ID.fullmatch(oid):
-            raise LockError(f"{oid!r:.60} is no git object id")
-
-
-def check_import_paths(paths: tuple[str, ...]) -> None:
-    """Refuse an import path that leads out of its repository.
-
-    Raises:
-        LockError: one of them does.
-    """
-    for path in paths:
-        check_path(path)
-        if path.startswith(("/", "\\")) or ":" in path[:2]:
-            raise LockError(f"import_paths: {path!r:.100} must be relative")
-
-
-def check_path(path: str) -> None:
-    """Refuse a recorded path that climbs: none that was written here ever does.
-
-    Raises:
-        LockError: ``..`` in the path, or a NUL byte.
-    """
-    parts = {*PurePosixPath(path).parts, *PureWindowsPath(path).parts}
-    if ".." in parts or "\0" in path:
-        raise LockError(f"path {path!r:.100} leads out of its folder")

@@ -25,9 +25,9 @@ from flexlock_hydra.record.model import (
     Process,
     RunLock,
     Sweep,
-    check_run_ids,
     check_status,
 )
+from flexlock_hydra.record.validate import check_run_ids
 
 _TOP = re.compile(rb"\n([^\s-][^:\n]*)")
 _INNER = re.compile(rb"\n  ([^\s-][^:\n]*)")
@@ -107,11 +107,8 @@ def parse_summary(content: bytes, where: str = "run.lock", *, more: bool = False
 
 def _of_pieces(pieces: Mapping[str, bytes], more: bool) -> LockSummary:
     run_keys, job_keys = (_MORE_RUN_KEYS, _MORE_JOB_KEYS) if more else (_RUN_KEYS, _JOB_KEYS)
-    if f"status: {RUNNING}".encode() in pieces["run"]:
-        run_keys |= {"process"}
-    run, job = with_keys(pieces["run"], run_keys), with_keys(pieces["job"], job_keys)
-    text = b"".join((pieces["format"], run, job, pieces.get("outputs", b"")))
-    plain = lockfile.load_plain(text)
+    head = head_of(pieces, run_keys, job_keys)
+    plain = lockfile.load_plain(head + pieces.get("outputs", b""))
     return LockSummary(
         run=RunSummary.parse(plain["run"], "run"),
         job=JobSummary.parse(plain["job"], "job"),
@@ -165,7 +162,17 @@ def _pieces(text: bytes, key: re.Pattern[bytes]) -> dict[str, bytes]:
     return pieces
 
 
-def with_keys(section: bytes, wanted: frozenset[str]) -> bytes:
+def head_of(pieces: Mapping[str, bytes], run: frozenset[str], job: frozenset[str]) -> bytes:
+    """The lines of a lock's format, and of its run and job those of some keys.
+
+    Of a run that says it is running the process as well: by it others judge if it still is.
+    """
+    if f"status: {RUNNING}".encode() in pieces["run"]:
+        run |= {"process"}
+    return pieces["format"] + _with_keys(pieces["run"], run) + _with_keys(pieces["job"], job)
+
+
+def _with_keys(section: bytes, wanted: frozenset[str]) -> bytes:
     """A section with some of its keys alone."""
     head, _, body = section.partition(b"\n")
     pieces = _pieces(b"\n" + body, _INNER)

@@ -7,13 +7,8 @@ from pathlib import Path
 from flexlock_hydra.errors import LockError
 from flexlock_hydra.record import lockfile
 from flexlock_hydra.record.codec import Json, Node
-from flexlock_hydra.record.model import (
-    FORMAT,
-    Process,
-    check_path,
-    check_run_ids,
-    check_status,
-)
+from flexlock_hydra.record.model import FORMAT, Process, check_status
+from flexlock_hydra.record.validate import check_path, check_run_ids
 
 
 class SweepJob(Node):

@@ -16,7 +16,7 @@ from flexlock_hydra.ports.git.repo import GitRepo
 from flexlock_hydra.ports.store.dvc_config import ProjectRemotes
 from flexlock_hydra.ports.store.open_store import open_store
 from flexlock_hydra.ports.store.store import RemoteSpec, Store
-from flexlock_hydra.record.model import check_path
+from flexlock_hydra.record.validate import check_path
 
 
 @dataclass(frozen=True)
