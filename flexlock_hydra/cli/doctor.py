@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from flexlock_hydra.cli import options
+from flexlock_hydra.cli import shared_options as options
 from flexlock_hydra.cli.views import render
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from flexlock_hydra.cli import options
+from flexlock_hydra.cli import shared_options as options
 from flexlock_hydra.cli.completion_names import RUN
 from flexlock_hydra.cli.views import drawing, render
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from flexlock_hydra.cli import options
+from flexlock_hydra.cli import shared_options as options
 from flexlock_hydra.cli.completion_names import RUN
 from flexlock_hydra.cli.views import render
 

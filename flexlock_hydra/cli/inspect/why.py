@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from flexlock_hydra.cli import options
+from flexlock_hydra.cli import shared_options as options
 from flexlock_hydra.cli.completion_names import RUN
 from flexlock_hydra.cli.views import render
 
@@ -23,13 +23,13 @@ def command(ctx: click.Context, a: str, b: str, as_json: bool) -> None:
     when the results differ.
     """
     from flexlock_hydra.archive.pull.borrow_run import finding
-    from flexlock_hydra.cli.views import causes
-    from flexlock_hydra.replay.explain import why as replay
+    from flexlock_hydra.cli.views.show_why import show_why
+    from flexlock_hydra.replay.explain.why import why
 
     with finding() as find:
-        found = replay.why(find(a), find(b))
+        found = why(find(a), find(b))
     if as_json:
         render.print_json(found.as_json())
     else:
-        causes.show_why(found)
+        show_why(found)
     ctx.exit(1 if found.differs else 0)

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from flexlock_hydra.cli import options
+from flexlock_hydra.cli import shared_options as options
 from flexlock_hydra.cli.completion_names import TAG
 from flexlock_hydra.cli.views import render
 

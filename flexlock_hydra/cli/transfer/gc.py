@@ -6,7 +6,7 @@ import re
 
 import click
 
-from flexlock_hydra.cli import options
+from flexlock_hydra.cli import shared_options as options
 from flexlock_hydra.cli.views import render
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 24 * 3600, "w": 7 * 24 * 3600}

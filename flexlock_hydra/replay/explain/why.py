@@ -8,74 +8,30 @@ before it.
 
 from __future__ import annotations
 
-import posixpath
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
-from flexlock_hydra.archive.runs.recorded_run import RecordedRun, original_root
+from flexlock_hydra.archive.runs.recorded_run import RecordedRun
 from flexlock_hydra.errors import DataError
 from flexlock_hydra.record.codec import Json
-from flexlock_hydra.record.model import DataEntry, RunLock
+from flexlock_hydra.record.model import DataEntry
 from flexlock_hydra.replay.compare.compare import compare_runs
 from flexlock_hydra.replay.compare.outcome import ERROR, IDENTICAL, RETURNED, STATUS
 from flexlock_hydra.replay.explain import diff
+from flexlock_hydra.replay.explain.causes import (
+    CHANCE,
+    DATA,
+    STEP,
+    UNKNOWN,
+    Cause,
+    Pair,
+    causes_within,
+    program_of,
+)
 from flexlock_hydra.replay.explain.lineage import Lineage, Step, feeding, lineage
-from flexlock_hydra.replay.explain.sections import Section
-from flexlock_hydra.replay.explain.values import flatten
-
-CONFIG, CODE, DATA, ENVIRONMENT = "config", "code", "data", "environment"
-SCRIPT = "script"
-STEP = "step"
-"""An input came from a run on one side alone, or from runs of different jobs."""
-UNKNOWN = "unknown"
-"""A lock is not here, so what differs in its step is not known."""
-CHANCE = "not deterministic"
-"""Nothing that was recorded differs, and yet the outputs do."""
-
-_NO_CAUSE = re.compile(r"platform|cpu (?!model)\w+|container .*|torch devices?")
-"""Of an environment, what decides no result, or is told by something else."""
-_REFERENCE = re.compile(r"\$\{([A-Za-z_][\w.]*)\}")
-_NOW = re.compile(r"\$\{\s*now\s*:")
-
-
-@dataclass(frozen=True)
-class Cause:
-    """What differs first, in which step; a side that has no such thing has None."""
-
-    job: str
-    runs: tuple[str | None, str | None]
-    kind: str
-    name: str = ""
-    old: Json = None
-    new: Json = None
-
-    @property
-    def key(self) -> tuple[str, ...]:
-        """By which the same difference is known in another step."""
-        return (self.kind, self.name, repr(self.old), repr(self.new))
-
-
-@dataclass(frozen=True)
-class Pair:
-    """The same step of two lineages."""
-
-    old: Step
-    new: Step
-
-    @property
-    def ids(self) -> tuple[str, str]:
-        """Both runs."""
-        return self.old.id, self.new.id
-
-    @property
-    def job(self) -> str:
-        """The step's name; both where they differ."""
-        names = dict.fromkeys((self.old.job, self.new.job))
-        return " and ".join(names)
 
 
 @dataclass(frozen=True)
@@ -102,8 +58,8 @@ class Why:
             "job": self.root.job,
             "runs": list(self.root.ids),
             "causes": [{**vars(cause), "runs": list(cause.runs)} for cause in self.causes],
-            "differing": [_plain(pair) for pair in self.differing],
-            "equal": [_plain(pair) for pair in self.equal],
+            "differing": [_plain_pair(pair) for pair in self.differing],
+            "equal": [_plain_pair(pair) for pair in self.equal],
         }
 
 
@@ -153,7 +109,7 @@ class _Walk:
             self.visited[pair.ids] = pair
             self.order.append(pair.ids)
             inputs = _Inputs(pair, self.before, self.after)
-            own = [*inputs.causes, *_own(pair)]
+            own = [*inputs.causes, *causes_within(pair)]
             self.above[pair.ids] = [each.ids for each in inputs.differing]
             self.equal.update((each.ids, each) for each in inputs.equal)
             if not own and not inputs.differing:
@@ -223,13 +179,13 @@ class _Inputs:
             equal.update(alike)
             if same or (alike and len(alike) == len(pairs) and not causes_here):
                 continue
-            told = [
-                each for each in pairs if each.ids not in alike and not _put_out_the_same(each)
+            named = [
+                each for each in pairs if each.ids not in alike and not _left_the_same(each)
             ]
-            differing.update((each.ids, each) for each in told)
+            differing.update((each.ids, each) for each in named)
             causes += causes_here
-            if not told and not causes_here:
-                causes.append(self._data(name, one, other))
+            if not named and not causes_here:
+                causes.append(self._data_cause(name, one, other))
         return [*differing.values()], [*equal.values()], causes
 
     def _feeds(
@@ -263,100 +219,12 @@ class _Inputs:
         ]
         return pairs, [Cause(self.pair.job, self.pair.ids, STEP, name, *said)]
 
-    def _data(self, name: str, one: DataEntry | None, other: DataEntry | None) -> Cause:
-        return Cause(self.pair.job, self.pair.ids, DATA, name, _told(one), _told(other))
+    def _data_cause(self, name: str, one: DataEntry | None, other: DataEntry | None) -> Cause:
+        sides = [_known_of_input(each) for each in (one, other)]
+        return Cause(self.pair.job, self.pair.ids, DATA, name, *sides)
 
 
-def _own(pair: Pair) -> Iterator[Cause]:
-    """What differs in a step itself: script, config, code, environment."""
-    old, new = pair.old.run, pair.new.run
-    if old is None or new is None:
-        missing = [step.missing or None for step in (pair.old, pair.new)]
-        yield Cause(pair.job, pair.ids, UNKNOWN, "", *missing)
-        return
-    programs = [_program(run.lock) for run in (old, new)]
-    if programs[0] != programs[1]:
-        yield Cause(pair.job, pair.ids, SCRIPT, "", *programs)
-    yield from _config(pair, old, new)
-    yield from _named(pair, CODE, diff.code(old, new))
-    for cause in _named(pair, ENVIRONMENT, diff.environment(old.lock, new.lock)):
-        if not _NO_CAUSE.fullmatch(cause.name):
-            yield cause
-
-
-def _config(pair: Pair, old: RecordedRun, new: RecordedRun) -> Iterator[Cause]:
-    """What differs in the config, and names neither inputs nor folders that the runs made."""
-    inputs = _keys_of_inputs(old.lock) | _keys_of_inputs(new.lock)
-    choosing = _choosing(old.lock) | _choosing(new.lock)
-    names = [_Names.of(run) for run in (old, new)]
-    nows = _drawn_of_time(old.lock) & _drawn_of_time(new.lock)
-    for cause in _named(pair, CONFIG, diff.config(old.lock, new.lock)):
-        if cause.name in inputs or cause.name in nows:
-            continue
-        if cause.name in choosing and isinstance(cause.old, str) and isinstance(cause.new, str):
-            continue
-        if names[0].neutral(cause.old) != names[1].neutral(cause.new):
-            yield cause
-
-
-@dataclass(frozen=True)
-class _Names:
-    """The folders that a run and those before it made, by what stands for them."""
-
-    folders: Mapping[str, str]
-
-    @classmethod
-    def of(cls, run: RecordedRun) -> _Names:
-        """Relative and absolute, those of the predecessors by their jobs."""
-        root = original_root(run.lock)
-        found = {prev.path: f"<{prev.job}>" for prev in run.lock.prevs.values()}
-        if run.lock.job.output_dir:
-            found[run.lock.job.output_dir] = "<output>"
-            found[posixpath.relpath(run.lock.job.output_dir, root)] = "<output>"
-        absolute = {posixpath.join(root, path): name for path, name in found.items()}
-        return cls({**found, **absolute, root: "<root>"})
-
-    def neutral(self, value: Json) -> Json:
-        """A text without the names of these folders; anything else as it is."""
-        if not isinstance(value, str):
-            return value
-        longest_first = sorted(self.folders, key=len, reverse=True)
-        known = "|".join(re.escape(folder) for folder in longest_first if folder not in ("", "."))
-        if not known:
-            return value
-        return re.sub(rf"(?<![\w.-])(?:{known})(?![\w-])", lambda m: self.folders[m[0]], value)
-
-
-def _keys_of_inputs(lock: RunLock) -> set[str]:
-    return {entry.config_key for entry in lock.data.values() if entry.config_key}
-
-
-def _choosing(lock: RunLock) -> set[str]:
-    """The keys that the paths of inputs are made of: what was chosen stands among the inputs."""
-    leaves = flatten(lock.unresolved) if lock.unresolved is not None else {}
-    texts = (leaves.get(key) for key in _keys_of_inputs(lock))
-    return {name for text in texts if isinstance(text, str) for name in _REFERENCE.findall(text)}
-
-
-def _drawn_of_time(lock: RunLock) -> set[str]:
-    """The keys whose values say when the job started."""
-    if lock.unresolved is None:
-        return set()
-    leaves = flatten(lock.unresolved)
-    return {key for key, text in leaves.items() if isinstance(text, str) and _NOW.search(text)}
-
-
-def _named(pair: Pair, kind: str, found: Section) -> Iterator[Cause]:
-    sides: dict[str, tuple[Json, Json]] = {
-        **{name: (None, new) for name, new in found.added.items()},
-        **{name: (old, None) for name, old in found.removed.items()},
-        **{name: (change.old, change.new) for name, change in found.changed.items()},
-    }
-    for name in sorted(sides):
-        yield Cause(pair.job, pair.ids, kind, name, *sides[name])
-
-
-def _put_out_the_same(pair: Pair) -> bool:
+def _left_the_same(pair: Pair) -> bool:
     """Whether both runs recorded the same outputs: what was taken of them changed later."""
     old, new = pair.old.run, pair.new.run
     if pair.old.id == pair.new.id:
@@ -376,8 +244,8 @@ def _files_are_alike(pair: Pair) -> bool:
         found = compare_runs(pair.old.run, pair.new.run)
     except DataError:
         return False
-    told = {each.file for each in (*found.differing, *found.close)} - {RETURNED, STATUS, ERROR}
-    return bool(found.identical) and not (told or found.missing or found.added)
+    files = {each.file for each in (*found.differing, *found.close)} - {RETURNED, STATUS, ERROR}
+    return bool(found.identical) and not (files or found.missing or found.added)
 
 
 def _results_differ(old: RecordedRun, new: RecordedRun) -> tuple[bool, str | None]:
@@ -394,24 +262,19 @@ def _is_renamed(old: Step, new: Step) -> bool:
     """Whether two steps of other jobs are the same program."""
     if old.run is None or new.run is None:
         return False
-    return _program(old.run.lock) == _program(new.run.lock)
-
-
-def _program(lock: RunLock) -> str:
-    command = lock.job.command
-    return f"-m {command.module}" if command.module else command.file or ""
+    return program_of(old.run.lock) == program_of(new.run.lock)
 
 
 def _identity(entry: DataEntry) -> Json:
     return entry.md5 or (dict(entry.remote) if entry.remote else entry.error)
 
 
-def _told(entry: DataEntry | None) -> Json:
+def _known_of_input(entry: DataEntry | None) -> Json:
     if entry is None:
         return None
     known = {"path": entry.path, "size": entry.size, "md5": entry.md5, "error": entry.error}
     return {key: value for key, value in known.items() if value is not None}
 
 
-def _plain(pair: Pair) -> dict[str, Any]:
+def _plain_pair(pair: Pair) -> dict[str, Any]:
     return {"job": pair.job, "runs": list(pair.ids)}

@@ -8,8 +8,9 @@ from collections.abc import Iterable
 import click
 
 from flexlock_hydra.cli.views import differences, render
-from flexlock_hydra.replay.explain import why as replay
-from flexlock_hydra.replay.explain.why import Cause, Why
+from flexlock_hydra.replay.explain import causes
+from flexlock_hydra.replay.explain.causes import Cause
+from flexlock_hydra.replay.explain.why import Why
 
 _MANY = 5
 """Causes of one kind in one step that are named; more are counted."""
@@ -49,11 +50,11 @@ def _labels(found: Why) -> dict[tuple[str | None, str | None], str]:
     }
 
 
-def _named_causes(causes: Iterable[Cause]) -> list[Cause]:
+def _named_causes(found: Iterable[Cause]) -> list[Cause]:
     """The causes that are named one by one."""
     seen: Counter[tuple[object, str]] = Counter()
     few = []
-    for cause in causes:
+    for cause in found:
         seen[cause.runs, cause.kind] += 1
         if seen[cause.runs, cause.kind] <= _MANY:
             few.append(cause)
@@ -61,10 +62,10 @@ def _named_causes(causes: Iterable[Cause]) -> list[Cause]:
 
 
 def _rest(
-    causes: Iterable[Cause], names: dict[tuple[str | None, str | None], str]
+    found: Iterable[Cause], names: dict[tuple[str | None, str | None], str]
 ) -> list[str]:
     """How many more there are, by step and kind."""
-    counts = Counter((cause.runs, cause.kind) for cause in causes)
+    counts = Counter((cause.runs, cause.kind) for cause in found)
     return [
         f"{names[runs]}: {count - _MANY} more of its {kind} (see --json)"
         for (runs, kind), count in counts.items()
@@ -74,17 +75,17 @@ def _rest(
 
 def _sentence(cause: Cause, step: str) -> str:
     old, new, name = cause.old, cause.new, cause.name
-    if cause.kind == replay.CHANCE:
+    if cause.kind == causes.CHANCE:
         return f"{step} is not deterministic: nothing that was recorded differs"
-    if cause.kind == replay.UNKNOWN:
+    if cause.kind == causes.UNKNOWN:
         missing = [text for text in (old, new) if text]
         return f"{step} differs, and what in it is not known: {'; '.join(map(str, missing))}"
-    if cause.kind == replay.STEP:
+    if cause.kind == causes.STEP:
         return f"{step} took {name} from {old or 'no run'}, and now from {new or 'no run'}"
-    if cause.kind == replay.CODE:
+    if cause.kind == causes.CODE:
         what = "is new" if old is None else "is gone" if new is None else "changed"
         return f"{step}'s code {name} {what}"
-    named = {replay.DATA: f"data {name}", replay.SCRIPT: "script"}.get(cause.kind, name)
+    named = {causes.DATA: f"data {name}", causes.SCRIPT: "script"}.get(cause.kind, name)
     one, other = (_value(each) for each in (old, new))
     if old is None:
         return f"{step}'s {named} is new: {other}"
