@@ -87,8 +87,8 @@ def _latest(incomplete: str) -> Iterator[tuple[str, str]]:
 
 def _runs(incomplete: str) -> Iterator[tuple[str, str]]:
     """Ids, then output directories, the newest first."""
-    runs = sorted(_seen(), key=lambda run: (run.started, run.id), reverse=True)
-    said = {run.id: _said(run) for run in runs}
+    runs = sorted(_runs_seen(), key=lambda run: (run.started, run.id), reverse=True)
+    said = {run.id: _help_of_run(run) for run in runs}
     for run in [run for run in runs if run.id.startswith(incomplete)][:_MOST]:
         yield run.id, said[run.id]
     for run in [run for run in runs if run.folder.startswith(incomplete)][:_MOST]:
@@ -109,22 +109,23 @@ def _tags(incomplete: str) -> Iterator[tuple[str, str]]:
         yield name, "a pushed run"
 
 
-def _seen() -> Iterator[_Seen]:
+def _runs_seen() -> Iterator[_Seen]:
     from flexlock_hydra.capture.lineage.find_files import find_files, project_root
+    from flexlock_hydra.record import lockfile  # yaml: it would take half of the patience
     from flexlock_hydra.record.layout import is_lock
 
     here, deadline = Path.cwd(), time.monotonic() + _PATIENCE
     for path in find_files(project_root(), is_lock, last_first=True):
-        run = _look(path, here)
+        run = _run_of_lock(path, here, lockfile.parse_head)
         if run is not None:
             yield run
         if time.monotonic() > deadline:
             return
 
 
-def _look(path: Path, here: Path) -> _Seen | None:
-    from flexlock_hydra.record.lockfile import parse_head
-
+def _run_of_lock(
+    path: Path, here: Path, parse_head: Callable[[bytes], tuple[str, str] | None]
+) -> _Seen | None:
     try:
         with path.open("rb") as file:
             head = file.read(_HEAD)
@@ -139,5 +140,5 @@ def _look(path: Path, here: Path) -> _Seen | None:
     return _Seen(*known, job=name, folder=folder.as_posix())
 
 
-def _said(run: _Seen) -> str:
+def _help_of_run(run: _Seen) -> str:
     return _UNSAFE.sub("?", f"{run.job} {run.started[:16].replace('T', ' ')}".strip())

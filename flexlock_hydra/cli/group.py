@@ -102,17 +102,18 @@ def run(program: str) -> None:
         BrokenPipeError: nobody reads what is printed any more.
     """
     if COMPLETE_VARIABLE in os.environ:
-        importlib.import_module("flexlock_hydra.cli.completion")
+        importlib.import_module("flexlock_hydra.cli.completion")  # it registers our bash with click
     debug = "--debug" in sys.argv
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))  # to give back what is borrowed
     try:
+        # standalone, click would print some errors itself and exit with codes of its own
         sys.exit(cli.main(prog_name=program, standalone_mode=False) or 0)
     except click.exceptions.Exit as done:
         sys.exit(done.exit_code)
     except (KeyboardInterrupt, click.exceptions.Abort):
         sys.exit(INTERRUPTED)
     except BrokenPipeError:
-        raise
+        raise  # no bug of ours: the entry point ends quietly
     except click.ClickException as error:
         error.show()
         sys.exit(2)

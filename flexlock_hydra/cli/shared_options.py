@@ -47,6 +47,7 @@ def environment_options(subject: str) -> Callable[[_Command], _Command]:
     """Where a job runs again, and from how far back: ``subject`` is RUN or TAG."""
 
     def add(command: _Command) -> _Command:
+        # the last to be added stands first in the help
         for option in (
             click.option(
                 "--with-prevs",

@@ -86,7 +86,8 @@ def _entry(head: str, value: Any, pad: str, lines: list[str]) -> None:
     """``key: value`` or ``- value``, over as many lines as it takes."""
     kind = type(value)
     if kind is str:
-        lines.append(f"{head} {_literal(value, pad) if _is_lines(value) else _text(value)}\n")
+        text = _literal(value, pad) if _is_lines(value) else _scalar_text(value)
+        lines.append(f"{head} {text}\n")
     elif kind is bool:
         lines.append(f"{head} true\n" if value else f"{head} false\n")
     elif kind is int:
@@ -96,7 +97,7 @@ def _entry(head: str, value: Any, pad: str, lines: list[str]) -> None:
     elif value is None:
         lines.append(f"{head} null\n")
     elif not isinstance(value, (Mapping, list, tuple)):
-        lines.append(f"{head} {_text(str(value))}\n")
+        lines.append(f"{head} {_scalar_text(str(value))}\n")
     elif value:
         lines.append(f"{head}\n")
         _collection(value, f"{pad}  " if isinstance(value, Mapping) else pad, lines)
@@ -115,14 +116,14 @@ def _literal(text: str, pad: str) -> str:
     return "\n".join([keep, *(f"{pad}  {line}" if line else "" for line in block)])
 
 
-def _text(text: str) -> str:
+def _scalar_text(text: str) -> str:
     if _PLAIN.fullmatch(text) and text.lower() not in _RESERVED:
         return text
     quoted = encode_basestring(text)
     return _NOT_AS_IS.sub(lambda match: f"\\u{ord(match[0]):04x}", quoted)
 
 
-_key = lru_cache(maxsize=4096)(_text)
+_key = lru_cache(maxsize=4096)(_scalar_text)
 
 
 def _float(value: float) -> str:

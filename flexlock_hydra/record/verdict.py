@@ -56,28 +56,28 @@ def parse_verdict(line: str) -> Verdict | None:
     try:
         said = json.loads(line)
         found = Verdict(
-            tag=_text(said["tag"]),
-            when=_text(said["when"]),
-            where=_mapping(said["where"]),
-            environment=_mapping(said["environment"]),
-            verdict=_text(said["verdict"]),
-            files=_mapping(said["files"]),
-            differ=tuple(map(_text, said["differ"])),
-            left_out=tuple(map(_text, said["left_out"])),
-            tolerance=_mapping(said["tolerance"]),
+            tag=_require_text(said["tag"]),
+            when=_require_text(said["when"]),
+            where=_require_mapping(said["where"]),
+            environment=_require_mapping(said["environment"]),
+            verdict=_require_text(said["verdict"]),
+            files=_require_mapping(said["files"]),
+            differ=tuple(map(_require_text, said["differ"])),
+            left_out=tuple(map(_require_text, said["left_out"])),
+            tolerance=_require_mapping(said["tolerance"]),
         )
     except (ValueError, KeyError, TypeError, RecursionError):
         return None
     return found if found.verdict in VERDICTS else None
 
 
-def _text(value: Any) -> str:
+def _require_text(value: Any) -> str:
     if not isinstance(value, str):
         raise TypeError(f"{value!r} is no text")
     return value
 
 
-def _mapping(value: Any) -> Mapping[str, Json]:
+def _require_mapping(value: Any) -> Mapping[str, Json]:
     if not isinstance(value, dict):
         raise TypeError(f"{value!r} is no mapping")
     return value

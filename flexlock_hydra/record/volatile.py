@@ -139,7 +139,7 @@ class Volatile:
             path: the file's, or ``result``.
             key: its dotted path; ``[]`` after it stands for any item of a list.
         """
-        names = _names(key)
+        names = _names_of_key(key)
         return next((each for each, is_it in self._of(path) if any(map(is_it, names))), None)
 
     def _of(self, path: str) -> tuple[tuple[str, _Fits], ...]:
@@ -187,7 +187,7 @@ def _taken_in(own: Iterable[str]) -> Iterator[str]:
     yield from patterns
 
 
-def _names(key: str) -> set[str]:
+def _names_of_key(key: str) -> set[str]:
     """What a pattern may call a key: its path or its last name, in words too."""
     whole = key.replace("[]", "")
     last = whole.rpartition(".")[2]

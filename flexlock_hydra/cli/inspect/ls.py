@@ -81,7 +81,7 @@ def _local(
     from flexlock_hydra.archive.query import columns, search
     from flexlock_hydra.cli.views import run_table
 
-    shown = _names(names) if names else run_table.USUAL
+    shown = _column_names(names) if names else run_table.USUAL
     key = run_table.named_column(sort.removeprefix("-"))
     found = search.search(
         searched,
@@ -111,7 +111,7 @@ def _hold_no_run(folders: Sequence[Path]) -> bool:
     return not any(each.files or each.error for each in looked)
 
 
-def _names(text: str) -> list[str]:
+def _column_names(text: str) -> list[str]:
     names = [name.strip() for name in text.split(",") if name.strip()]
     if not names:
         raise click.UsageError("--columns names none")

@@ -124,10 +124,10 @@ def _verified(ctx: click.Context, locks: list[Path], looked: dict[str, bool]) ->
 
     with render.progress("verify", quiet=ctx.obj["quiet"], in_bytes=False) as progress:
         found = replay.verify_all(locks, progress=progress, **looked)
-        return [(_named(path), checks) for path, checks in found]
+        return [(_name_of_run(path), checks) for path, checks in found]
 
 
-def _named(lock: Path) -> str:
+def _name_of_run(lock: Path) -> str:
     """A run by its folder; by its lock where a later run took the folder."""
     from flexlock_hydra.record.layout import LOCK
 

@@ -65,10 +65,10 @@ def _closeness(compared: Comparison) -> str:
 
 
 def _left_out_names(left: Sequence[LeftOut]) -> str:
-    return some_of([*dict.fromkeys(render.printable(_short(each)) for each in left)], _NAMED)
+    return some_of([*dict.fromkeys(render.printable(_short_key(each)) for each in left)], _NAMED)
 
 
-def _short(left: LeftOut) -> str:
+def _short_key(left: LeftOut) -> str:
     """Its name, with the end of a key that is long."""
     key = left.key if len(left.key) <= _LONGEST_KEY else f"…{left.key[1 - _LONGEST_KEY:]}"
     return f"{left.file}:{key}" if key else left.file

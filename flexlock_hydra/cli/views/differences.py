@@ -27,8 +27,8 @@ _FILES = frozenset({"code", "outputs"})
 
 def show_section(name: str, found: Section) -> None:
     """A section: how much differs, and each of it."""
-    click.secho(f"{name}: {_count(found)}", bold=bool(found))
-    if name in _FILES and _size(found) > _MANY:
+    click.secho(f"{name}: {_count_in_words(found)}", bold=bool(found))
+    if name in _FILES and _count_of_names(found) > _MANY:
         for sign, text in _folders(found):
             click.secho(f"  {sign} {text}", fg=_COLOURS[sign])
     else:
@@ -136,22 +136,22 @@ def _ids(found: Section, name: str) -> tuple[Any, Any]:
 def _hashed(name: str, ids: tuple[Any, Any], detail: Detail | None) -> list[str]:
     """Size and hash, old and new; then what else tells them apart."""
     sides = (detail.old, detail.new) if detail else (None, None)
-    shown = [_identity(oid, side) for oid, side in zip(ids, sides) if oid or side]
+    shown = [_size_and_hash(oid, side) for oid, side in zip(ids, sides) if oid or side]
     label = render.printable(name)
     line = f"{label}: {' -> '.join(shown)}"
     lines = [line] if len(line) <= WIDTH - 4 else [f"{label}:", *(f"  {text}" for text in shown)]
     for key, what in (("path", ""), ("runs", "made by "), ("error", "")):
-        known = [_told((side or {}).get(key)) for side in sides]
+        known = [_joined((side or {}).get(key)) for side in sides]
         if any(known) and (key != "path" or known[0] != known[1] or not all(known)):
             lines.append(f"  {what}{' -> '.join(text for text in dict.fromkeys(known) if text)}")
     return lines
 
 
-def _told(held: Any) -> str:
+def _joined(held: Any) -> str:
     return render.printable(", ".join(held) if isinstance(held, list) else str(held or ""))
 
 
-def _identity(oid: Any, side: Mapping[str, Any] | None) -> str:
+def _size_and_hash(oid: Any, side: Mapping[str, Any] | None) -> str:
     known = side or {}
     size = render.size(known["size"]) if "size" in known else ""
     many = known.get("nfiles", 1) != 1 or str(oid).endswith(".dir")
@@ -167,13 +167,13 @@ def _identity(oid: Any, side: Mapping[str, Any] | None) -> str:
     return render.printable(", ".join(text for text in (size, files, str(oid)) if text))
 
 
-def _count(found: Section) -> str:
+def _count_in_words(found: Section) -> str:
     counts = {"changed": found.changed, "removed": found.removed, "added": found.added}
     said = [f"{len(names):,} {verb}" for verb, names in counts.items() if names]
     return ", ".join(said) or "equal"
 
 
-def _size(found: Section) -> int:
+def _count_of_names(found: Section) -> int:
     return len(found.changed) + len(found.removed) + len(found.added)
 
 

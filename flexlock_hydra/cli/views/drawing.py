@@ -23,13 +23,14 @@ _LONGEST = 80
 
 def tree(graph: Graph) -> str:
     """Lines of text; what was drawn already is named and not drawn again."""
-    lines = [_text(graph.vertices[graph.root])]
+    lines = [_line_of_text(graph.vertices[graph.root])]
     drawn = {graph.root}
     waiting = _children(graph, graph.root, "")
     while waiting:
         key, branch, indent = waiting.pop(0)
         again = key in drawn and bool(graph.below[key])
-        lines.append(f"{branch}{_text(graph.vertices[key])}{'  (see above)' if again else ''}")
+        text = f"{branch}{_line_of_text(graph.vertices[key])}"
+        lines.append(f"{text}  (see above)" if again else text)
         if key not in drawn:
             drawn.add(key)
             waiting = [*_children(graph, key, indent), *waiting]
@@ -52,7 +53,7 @@ def mermaid(graph: Graph) -> str:
     names = {key: f"n{number}" for number, key in enumerate(graph.vertices)}
     lines = ["flowchart LR"]
     for key, vertex in graph.vertices.items():
-        label = "<br/>".join(_in_mermaid(line) for line in _lines(vertex))
+        label = "<br/>".join(_in_mermaid(line) for line in _lines_of_vertex(vertex))
         start, end = ("[(", ")]") if vertex.is_data else ("[", "]")
         lines.append(f'  {names[key]}{start}"{label}"{end}')
     lines += [f"  {names[old]} --> {names[new]}" for old, new in graph.edges()]
@@ -64,7 +65,7 @@ def dot(graph: Graph) -> str:
     names = {key: f"n{number}" for number, key in enumerate(graph.vertices)}
     lines = ["digraph lineage {", "  rankdir=LR;", '  node [fontname="sans-serif"];']
     for key, vertex in graph.vertices.items():
-        label = "\\n".join(_in_dot(line) for line in _lines(vertex))
+        label = "\\n".join(_in_dot(line) for line in _lines_of_vertex(vertex))
         shape = "cylinder" if vertex.is_data else "box"
         lines.append(f'  {names[key]} [shape={shape}, label="{label}"];')
     lines += [f"  {names[old]} -> {names[new]};" for old, new in graph.edges()]
@@ -95,11 +96,11 @@ FORMATS: dict[str, Callable[[Graph], str]] = {
 }
 
 
-def _text(vertex: Vertex) -> str:
-    return "  ".join(_lines(vertex))
+def _line_of_text(vertex: Vertex) -> str:
+    return "  ".join(_lines_of_vertex(vertex))
 
 
-def _lines(vertex: Vertex) -> list[str]:
+def _lines_of_vertex(vertex: Vertex) -> list[str]:
     """What is said of a vertex, with nothing that steers a terminal."""
     size = [] if vertex.size is None else [render.size(vertex.size)]
     stale = ["stale"] if vertex.stale else []
@@ -125,21 +126,21 @@ def _placed(graph: Graph) -> dict[str, tuple[float, float, float, float]]:
     boxes = {}
     x: float = _GAP
     for depth in sorted(columns, reverse=True):
-        widths = {key: _width(graph.vertices[key]) for key in columns[depth]}
+        widths = {key: _box_width(graph.vertices[key]) for key in columns[depth]}
         y: float = _GAP
         for key in columns[depth]:
-            height = len(_lines(graph.vertices[key])) * _LINE + 2 * _PAD
+            height = len(_lines_of_vertex(graph.vertices[key])) * _LINE + 2 * _PAD
             boxes[key] = (x, y, widths[key], float(height))
             y += height + _GAP
         x += max(widths.values()) + 2 * _GAP
     return boxes
 
 
-def _width(vertex: Vertex) -> float:
-    return max(len(_short(line)) for line in _lines(vertex)) * _LETTER + 2 * _PAD
+def _box_width(vertex: Vertex) -> float:
+    return max(len(_end_of_text(line)) for line in _lines_of_vertex(vertex)) * _LETTER + 2 * _PAD
 
 
-def _short(text: str) -> str:
+def _end_of_text(text: str) -> str:
     return text if len(text) <= _LONGEST else f"...{text[-_LONGEST + 3:]}"
 
 
@@ -171,7 +172,7 @@ def _box(vertex: Vertex, x: float, y: float, width: float, height: float) -> str
 
 
 def _words(vertex: Vertex, x: float, y: float) -> Iterator[str]:
-    for number, line in enumerate(_lines(vertex)):
+    for number, line in enumerate(_lines_of_vertex(vertex)):
         weight = ' font-weight="bold"' if number == 0 else ""
         place = f'x="{x:.0f}" y="{y + number * _LINE:.0f}"'
-        yield f"<text {place}{weight}>{escape(_short(line))}</text>"
+        yield f"<text {place}{weight}>{escape(_end_of_text(line))}</text>"

@@ -43,7 +43,7 @@ def run_table(runs: Sequence[ListedRun], names: Sequence[str]) -> None:
     most = render.columns() + 1  # the rest would be cut
     cells = []
     for name in names:
-        form, value = _FORMS.get(name, _text), columns.getter(named_column(name))
+        form, value = _FORMS.get(name, _cell_text), columns.getter(named_column(name))
         texts = [name, *(form(run, value(run))[:most] for run in runs)]
         is_clean = "".join(texts).isprintable()  # one look is faster than one for each text
         cells.append(texts if is_clean else [render.printable(text) for text in texts])
@@ -108,7 +108,7 @@ def _total(widths: Iterable[int]) -> int:
 
 
 def _widest(column: Sequence[str]) -> int:
-    return max(map(len if _is_narrow(column) else _width, column))
+    return max(map(len if _is_narrow(column) else _columns_of_text, column))
 
 
 def _padded(column: Sequence[str], width: int) -> Iterator[str]:
@@ -118,11 +118,11 @@ def _padded(column: Sequence[str], width: int) -> Iterator[str]:
             yield text.ljust(width) if len(text) <= width else f"{text[: width - 1]}…"
         return
     for text in column:
-        if _width(text) > width:
-            while _width(text) >= width:
+        if _columns_of_text(text) > width:
+            while _columns_of_text(text) >= width:
                 text = text[:-1]
             text += "…"
-        yield text + " " * (width - _width(text))
+        yield text + " " * (width - _columns_of_text(text))
 
 
 def _is_narrow(column: Sequence[str]) -> bool:
@@ -136,7 +136,7 @@ def _is_narrow(column: Sequence[str]) -> bool:
         return False
 
 
-def _width(text: str) -> int:
+def _columns_of_text(text: str) -> int:
     """Columns of a terminal."""
     return sum(map(_char_width, text))
 
@@ -147,7 +147,7 @@ def _char_width(char: str) -> int:
     return 2 if unicodedata.east_asian_width(char) in "WF" else 1
 
 
-def _text(run: ListedRun, value: Any) -> str:
+def _cell_text(run: ListedRun, value: Any) -> str:
     if isinstance(value, str):
         return value
     if value is MISSING or value is None:
@@ -155,7 +155,7 @@ def _text(run: ListedRun, value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.6g}"
     if isinstance(value, dict):
-        return " ".join([f"{key}={_text(run, item)}" for key, item in value.items()])
+        return " ".join([f"{key}={_cell_text(run, item)}" for key, item in value.items()])
     return json.dumps(value, ensure_ascii=False)
 
 
@@ -196,13 +196,13 @@ def _seconds_since(moment: str) -> float:
 
 
 _FORMS: dict[str, Callable[[ListedRun, Any], str]] = {
-    "id": _text,
-    "status": _text,
-    "started": _text,
-    "num": _text,
-    "duration": _text,
-    "sweep": _text,
-    "job": _text,
+    "id": _cell_text,
+    "status": _cell_text,
+    "started": _cell_text,
+    "num": _cell_text,
+    "duration": _cell_text,
+    "sweep": _cell_text,
+    "job": _cell_text,
     "when": _when,
     "took": _took,
     "path": lambda run, value: columns.shorter(value),

@@ -114,10 +114,10 @@ def _repos(lock: RunLock) -> Iterator[tuple[str, str]]:
 
 def _data(lock: RunLock) -> Iterator[tuple[str, str]]:
     for name, entry in lock.data.items():
-        yield name, f"{entry.path}  ({entry.error or _identity(entry)})"
+        yield name, f"{entry.path}  ({entry.error or _size_and_md5(entry)})"
 
 
-def _identity(entry: DataEntry) -> str:
+def _size_and_md5(entry: DataEntry) -> str:
     """What an input is known by: its size and hash, or what its server says of it."""
     if entry.remote is not None:
         return ", ".join(f"{key} {value}" for key, value in entry.remote.items())

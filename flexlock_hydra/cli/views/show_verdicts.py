@@ -23,12 +23,12 @@ def verdict_lines(history: Sequence[Verdict]) -> Iterator[str]:
     times = "once" if len(history) == 1 else f"{len(history)} times"
     yield f"{times}: {tally}"
     for each in [*reversed(history)][:_LATEST]:
-        yield _line(each)
+        yield _verdict_line(each)
     if len(history) > _LATEST:
         yield f"and {len(history) - _LATEST} earlier: flexlock-hydra show TAG --json"
 
 
-def _line(verdict: Verdict) -> str:
+def _verdict_line(verdict: Verdict) -> str:
     where, what = verdict.where, verdict.environment
     by = f" by {where['by']}" if where.get("by") else ""
     named = f": {some_of(verdict.differ, _NAMED)}" if verdict.differ else ""
@@ -36,11 +36,11 @@ def _line(verdict: Verdict) -> str:
     when = _FRACTION.sub("", verdict.when)
     return (
         f"{when} {verdict.verdict}{compared} on {where.get('host')}{by}, "
-        f"{what.get('python')}, {_packages(verdict)}{named}"
+        f"{what.get('python')}, {_packages_in_words(verdict)}{named}"
     )
 
 
-def _packages(verdict: Verdict) -> str:
+def _packages_in_words(verdict: Verdict) -> str:
     different = verdict.environment.get("different")
     if verdict.environment.get("same"):
         return "the same packages"

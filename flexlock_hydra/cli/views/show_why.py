@@ -23,7 +23,7 @@ def show_why(found: Why) -> None:
         return
     names = _labels(found)
     said = [_sentence(cause, names[cause.runs]) for cause in _named_causes(found.causes)]
-    said += _rest(found.causes, names)
+    said += _counted_causes(found.causes, names)
     equal = ", ".join(names[pair.ids] for pair in found.equal)
     verb = "is" if len(found.equal) == 1 else "are"
     end = f"{equal} {verb} equal" if equal else ""
@@ -61,7 +61,7 @@ def _named_causes(found: Iterable[Cause]) -> list[Cause]:
     return few
 
 
-def _rest(
+def _counted_causes(
     found: Iterable[Cause], names: dict[tuple[str | None, str | None], str]
 ) -> list[str]:
     """How many more there are, by step and kind."""
@@ -86,7 +86,7 @@ def _sentence(cause: Cause, step: str) -> str:
         what = "is new" if old is None else "is gone" if new is None else "changed"
         return f"{step}'s code {name} {what}"
     named = {causes.DATA: f"data {name}", causes.SCRIPT: "script"}.get(cause.kind, name)
-    one, other = (_value(each) for each in (old, new))
+    one, other = (_side_in_words(each) for each in (old, new))
     if old is None:
         return f"{step}'s {named} is new: {other}"
     if new is None:
@@ -94,7 +94,7 @@ def _sentence(cause: Cause, step: str) -> str:
     return f"{step}'s {named} was {one} and is {other}"
 
 
-def _value(value: object) -> str:
+def _side_in_words(value: object) -> str:
     if isinstance(value, dict) and "path" in value:  # an input
         size = f", {render.size(value['size'])}" if "size" in value else ""
         known = value.get("md5") or value.get("error") or ""

@@ -103,7 +103,7 @@ class _Walk:
         """
         waiting = [root]
         while waiting:
-            pair = waiting.pop(0)
+            pair = waiting.pop(0)  # the nearest first: that is the order in which they are shown
             if pair.ids in self.visited:
                 continue
             self.visited[pair.ids] = pair

@@ -78,7 +78,7 @@ def start_command(
     """
     lock = run.lock
     env, notes = _environment(lock, stage, inherit)
-    cwd, program = _cwd(lock, stage.root), [python, *_program(lock, stage.root, python)]
+    cwd, program = _working_folder(lock, stage.root), [python, *_program(lock, stage.root, python)]
     wanted = [*_overrides(run, overrides, stage), *_hydra_arguments(lock, stage)]
     if lock.job.command.call is None:
         return StartCommand((*program, *_flags(run, stage), *wanted), cwd, env, notes)
@@ -149,15 +149,14 @@ def _overrides(run: RecordedRun, overrides: Sequence[str], stage: Stage) -> list
     """The recorded overrides, those that are given anew left out."""
     recorded = run.lock.job.overrides
     task = () if run_url.is_source_of(run.lock) else recorded.task
-    given = {_key(override) for override in overrides}
-    kept = [
-        override
-        for override in (*recorded.hydra, *task)
-        if _key(override) not in given and not _NOT_REPEATED.match(_key(override))
-    ]
+    given = {_override_key(override) for override in overrides}
     old, new = original_root(run.lock), str(stage.root)
-    words = [_moved(word, old, new) if _key(word) == _PATHS else word for word in kept]
-    return [*_without_secrets(words), *overrides]
+    kept = []
+    for override in (*recorded.hydra, *task):
+        key = _override_key(override)
+        if key not in given and not _NOT_REPEATED.match(key):
+            kept.append(_with_paths_moved(override, old, new) if key == _PATHS else override)
+    return [*_without_secrets(kept), *overrides]
 
 
 def _without_secrets(words: Sequence[str]) -> Sequence[str]:
@@ -166,7 +165,7 @@ def _without_secrets(words: Sequence[str]) -> Sequence[str]:
     Raises:
         RerunError: some were masked.
     """
-    masked = [_key(word) for word in words if MASK in word]
+    masked = [_override_key(word) for word in words if MASK in word]
     if masked:
         raise RerunError(
             f"secrets are not recorded: {', '.join(masked)}",
@@ -175,7 +174,7 @@ def _without_secrets(words: Sequence[str]) -> Sequence[str]:
     return words
 
 
-def _moved(override: str, old: str, new: str) -> str:
+def _with_paths_moved(override: str, old: str, new: str) -> str:
     """An override whose paths below one folder are below another."""
     return re.sub(rf"{re.escape(old)}(?=[/,'\"\]]|$)", lambda _: new, override)
 
@@ -189,7 +188,7 @@ def _hydra_arguments(lock: RunLock, stage: Stage) -> list[str]:
     return words
 
 
-def _key(override: str) -> str:
+def _override_key(override: str) -> str:
     return override.partition("=")[0].lstrip("+~").partition("@")[0]
 
 
@@ -199,7 +198,7 @@ def quoted(value: str) -> str:
     return f"'{escaped}'"
 
 
-def _cwd(lock: RunLock, root: Path) -> Path:
+def _working_folder(lock: RunLock, root: Path) -> Path:
     relative = posixpath.relpath(lock.job.command.cwd, original_root(lock))
     return root if relative.startswith("..") else root / relative
 

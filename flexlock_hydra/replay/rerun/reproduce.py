@@ -75,7 +75,7 @@ def restore(tag: str, source: RestoreSource) -> Pulled:
         RunNotFoundError, TargetError, DataError, GitError, RemoteError: see
             :func:`flexlock_hydra.archive.pull.pull.pull`.
     """
-    options = {**vars(source), "into": source.into or _place(tag)}
+    options = {**vars(source), "into": source.into or _beside_repository(tag)}
     return pull(tag, **options)
 
 
@@ -97,7 +97,7 @@ def reproduce(pulled: Pulled, **options: Any) -> Reproduced:
     found = [find_run(run_id, restored.root) for run_id in own]
     runs = tuple(sorted(found, key=lambda run: run.lock.job.num or 0))
     again = tuple(rerun(run, **options) for run in runs)
-    verdict = _verdict(pulled.tag, runs, again)
+    verdict = _verdict_on(pulled.tag, runs, again)
     homes = tuple(_homes(pulled.tag, restored))
     for home in homes:
         keep(home, verdict)
@@ -128,15 +128,15 @@ def reproduce_document(reproduced: Reproduced) -> dict[str, Any]:
         "path": reproduced.path,
         "id": reproduced.tag.rpartition("/")[2],
         "identical": reproduced.verdict.files["identical"],
-        "differ": list(_names(reproduced.runs, lambda each: each.comparison.differ)),
-        "missing": list(_names(reproduced.runs, lambda each: each.comparison.missing)),
+        "differ": list(_file_names(reproduced.runs, lambda each: each.comparison.differ)),
+        "missing": list(_file_names(reproduced.runs, lambda each: each.comparison.missing)),
         "verdict": reproduced.verdict.verdict,
         "jobs": runs,
         **kept,
     }
 
 
-def _place(tag: str) -> Path | None:
+def _beside_repository(tag: str) -> Path | None:
     """Beside the repository where this is one: another clone in it would become its code."""
     here, named = GitRepo.find(Path.cwd()), layout.parse_tag(tag)
     return here.root.parent / "-".join(named) if here and named else None
@@ -150,18 +150,18 @@ def _homes(tag: str, restored: GitRepo) -> Iterator[GitRepo]:
         yield here
 
 
-def _verdict(tag: str, runs: Iterable[RecordedRun], again: tuple[RerunResult, ...]) -> Verdict:
+def _verdict_on(tag: str, runs: Iterable[RecordedRun], again: tuple[RerunResult, ...]) -> Verdict:
     compared = [each.comparison for run in again for each in (*run.steps, run)]
     left_out = dict.fromkeys(left.by for each in compared for left in each.left_out)
     differ = [
-        *_names(again, lambda each: each.comparison.differ),
-        *_names(again, lambda each: each.comparison.missing),
+        *_file_names(again, lambda each: each.comparison.differ),
+        *_file_names(again, lambda each: each.comparison.missing),
     ]
     return Verdict(
         tag=tag,
         when=layout.utc_now().isoformat(timespec="milliseconds"),
-        where=_where(again[0].run),
-        environment=_environment(
+        where=_place_and_user(again[0].run),
+        environment=_environment_of_verdict(
             [run.lock.environment for run in runs],
             [each.run.lock.environment for each in again],
         ),
@@ -178,7 +178,7 @@ def _verdict(tag: str, runs: Iterable[RecordedRun], again: tuple[RerunResult, ..
     )
 
 
-def _names(
+def _file_names(
     again: Iterable[RerunResult], of: Callable[[RerunResult], Iterable[str]]
 ) -> Iterator[str]:
     """Names of files of several jobs, each with its job's number; of steps before, its name."""
@@ -191,7 +191,7 @@ def _names(
             yield name if number is None else f"{number}/{name}"
 
 
-def _where(run: RecordedRun) -> dict[str, Json]:
+def _place_and_user(run: RecordedRun) -> dict[str, Json]:
     return {
         "host": socket.gethostname(),
         "platform": run.lock.environment.platform,
@@ -199,7 +199,7 @@ def _where(run: RecordedRun) -> dict[str, Json]:
     }
 
 
-def _environment(
+def _environment_of_verdict(
     recorded: Iterable[Environment], now: Iterable[Environment]
 ) -> dict[str, Json]:
     """What the jobs ran in, and whether it was the recorded environment."""

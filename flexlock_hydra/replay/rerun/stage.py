@@ -94,7 +94,7 @@ def stage(
     repo = run.require_repo()
     code = recorded_commit(run, repo)
     with (
-        _beside(target) as folder,
+        _stages_beside(target) as folder,
         temporary_worktree(repo, commit or code, folder / "tree" / repo.root.name) as tree,
         _further_repos(run, tree.root, folder) as placed,
     ):
@@ -111,7 +111,7 @@ def stage(
 
 
 @contextmanager
-def _beside(target: Path) -> Iterator[Path]:
+def _stages_beside(target: Path) -> Iterator[Path]:
     """A temporary folder beside another one, which the project's own git does not see."""
     stage_recovery.keep_lost(target.parent)
     with tempfile.TemporaryDirectory(prefix=stage_recovery.PREFIX, dir=target.parent) as name:

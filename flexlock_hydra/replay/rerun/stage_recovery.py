@@ -41,7 +41,7 @@ def note(stage: Path, output: Path, target: Path) -> None:
 def keep_lost(beside: Path) -> None:
     """Finish what killed reruns left in a folder: move the outputs to where they belong."""
     for stage in beside.glob(f"{PREFIX}*"):
-        lost = _read(stage)
+        lost = _read_lost_stage(stage)
         if lost is None or _is_at_work(lost):
             continue
         mine = stage.with_name(f"{stage.name}-lost")
@@ -53,7 +53,7 @@ def keep_lost(beside: Path) -> None:
             shutil.rmtree(mine)
 
 
-def _read(stage: Path) -> _Lost | None:
+def _read_lost_stage(stage: Path) -> _Lost | None:
     """What a stage says of itself; None where it is none, or is just being made."""
     try:
         said = json.loads((stage / _NOTE).read_bytes())
