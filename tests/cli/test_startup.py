@@ -24,7 +24,7 @@ main()
 _START = {"flexlock_hydra.cli", "flexlock_hydra.hooks.config"}
 _CLICK = {*_START, "click", "flexlock_hydra.errors"}
 _LOCKS = {*_CLICK, "yaml", "flexlock_hydra.archive", "flexlock_hydra.capture",
-          "flexlock_hydra.ports.git", "flexlock_hydra.record"}
+          "flexlock_hydra.ports", "flexlock_hydra.record"}
 
 HELP = {
     "rerun": {*_CLICK, "flexlock_hydra.replay.compare.tolerance"},
@@ -39,10 +39,10 @@ IN_AN_EMPTY_PROJECT = {
     "ls": {*_CLICK, "flexlock_hydra.capture.lineage.find_files", "flexlock_hydra.record.layout"},
     "completion bash": _CLICK,
     "remote init --help": _CLICK,
-    "show @latest": {*_LOCKS, "configobj", "flexlock_hydra.ports.store"},
-    "why a b": {*_LOCKS, "configobj", "flexlock_hydra.ports.store", "flexlock_hydra.replay"},
-    "verify --all": {*_LOCKS, "flexlock_hydra.replay.verify"},
-    "gc": {*_LOCKS, "configobj", "platformdirs", "flexlock_hydra.ports.store"},
+    "show @latest": {*_LOCKS, "configobj"},
+    "why a b": {*_LOCKS, "configobj", "flexlock_hydra.replay"},
+    "verify --all": {*_LOCKS, "configobj", "flexlock_hydra.replay.verify"},
+    "gc": {*_LOCKS, "configobj", "platformdirs"},
 }
 
 
