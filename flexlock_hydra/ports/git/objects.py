@@ -85,7 +85,7 @@ def _damaged(root: Path, kinds: Mapping[str, str], sizes: Mapping[str, int]) -> 
 
 def _contents(root: Path, oids: list[str]) -> dict[str, bytes]:
     """The contents of objects, as far as git gets."""
-    raw = run_git(root, "cat-file", "--batch", stdin=lines_of(oids), env=_ALONE).stdout
+    raw = run_git(root, "cat-file", "--batch", stdin=oid_lines(oids), env=_ALONE).stdout
     return dict(parse_contents(raw, oids))
 
 
@@ -113,7 +113,7 @@ def lists_more_than(root: Path, treeish: str, most: int) -> bool:
 
 def look_up(root: Path, oids: Iterable[str]) -> list[tuple[str, str, int]]:
     """``(id, type, bytes)`` of the objects that are here."""
-    if not (asked := lines_of(oids)):
+    if not (asked := oid_lines(oids)):
         return []
     said = git(root, "cat-file", "--batch-check", stdin=asked).decode()
     words = [line.split(" ") for line in said.splitlines()]
@@ -134,7 +134,7 @@ def batched(sizes: Iterable[tuple[str, int]]) -> Iterator[list[str]]:
         yield batch
 
 
-def lines_of(oids: Iterable[str]) -> bytes:
+def oid_lines(oids: Iterable[str]) -> bytes:
     """Ids as ``cat-file --batch`` takes them."""
     return "".join(f"{oid}\n" for oid in oids).encode()
 

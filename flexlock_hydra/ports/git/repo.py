@@ -12,7 +12,7 @@ from pathlib import Path
 from flexlock_hydra.errors import GitError
 from flexlock_hydra.ports.git.ask import WorkingTreeRequest, ask_place
 from flexlock_hydra.ports.git.command import Started, git, git_text, run_git
-from flexlock_hydra.ports.git.objects import batched, lines_of, look_up, parse_contents
+from flexlock_hydra.ports.git.objects import batched, look_up, oid_lines, parse_contents
 from flexlock_hydra.ports.git.status import WorkingTree, has_line_ends, read_working_tree
 
 _LOCK_PATIENCE = 10.0
@@ -152,7 +152,7 @@ class GitRepo:
             raise GitError(f"{self.root} lacks objects that a commit of it names: git fsck")
         wanted = [(oid, size) for oid, _, size in found if largest is None or size <= largest]
         for batch in batched(wanted):
-            raw = git(self.root, "cat-file", "--batch", stdin=lines_of(batch))
+            raw = git(self.root, "cat-file", "--batch", stdin=oid_lines(batch))
             yield from parse_contents(raw, batch)
 
     def diff(self, old: str, new: str) -> TreeDiff:
