@@ -19,6 +19,9 @@ import jsonschema
 import pytest
 import yaml
 
+from tests.support import forks, programs
+from tests.support.environ import clean_env
+
 APP = '''
 from pathlib import Path
 
@@ -51,11 +54,8 @@ lr: 0.1
 """
 WAIT_FOR_A_SIGNAL = "for _ in range(3000): time.sleep(0.02)"
 """A minute. A signal that comes just before Python sleeps is not noticed until it wakes."""
-QUIET = {
-    "PYTHONWARNINGS": "ignore::UserWarning",
-    "DVC_NO_ANALYTICS": "1",
-    "GIT_CONFIG_NOSYSTEM": "1",
-}
+
+programs.use_own_path()
 
 # What nohup or a shell's background ignores, the children of this process would ignore.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -99,15 +99,14 @@ class Project:
         self, *words: str | Path, cwd: Path | None = None, check: bool = True, **env: str
     ) -> Done:
         """Run a program in the project."""
-        done = subprocess.run(
-            [str(word) for word in words],
-            cwd=cwd or self.root,
-            env={**self.env, **env},
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
+        given = [str(word) for word in words]
+        where, variables = cwd or self.root, {**self.env, **env}
+        if fork := forks.start(given, where, variables):
+            done = fork.finish()
+        else:
+            done = subprocess.run(
+                given, cwd=where, env=variables, capture_output=True, text=True, timeout=120
+            )
         assert not check or done.returncode == 0, f"{words}\n{done.stdout}\n{done.stderr}"
         return Done(done.returncode, done.stdout, done.stderr)
 
@@ -210,37 +209,67 @@ def contents(root: Path) -> dict[str, str]:
     }
 
 
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Leave out a test that needs a program which this machine lacks."""
+    for mark in item.iter_markers("needs"):
+        for name in mark.args:
+            if shutil.which(name) is None:
+                pytest.skip(f"{item.name} needs {name}, which is not installed")
+
+
+@pytest.fixture(autouse=True)
+def allow_forks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let processes be forked, but for tests that are marked ``started``."""
+    is_started = request.node.get_closest_marker("started") is not None
+    monkeypatch.setattr(forks, "allowed", not is_started)
+
+
 @pytest.fixture
 def env(tmp_path: Path) -> dict[str, str]:
     """An environment with an empty HOME and nothing of git's, Hydra's or ours."""
-    home = tmp_path / "home"
-    home.mkdir()
-    kept = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith(("GIT_", "XDG_", "FLEXLOCK_", "HYDRA_", "DVC_"))
-        and name != "PYTHONDONTWRITEBYTECODE"  # each process would compile all of us anew
-    }
-    return {**kept, **QUIET, "HOME": str(home), "TMPDIR": str(tmp_path)}
+    return {**clean_env(tmp_path / "home"), "TMPDIR": str(tmp_path)}
 
 
 @pytest.fixture
 def empty(tmp_path: Path, env: dict[str, str]) -> Project:
     """A folder that is no repository, with the app and its data."""
     project = Project(tmp_path / "project", env)
+    write_app(project)
+    return project
+
+
+def write_app(project: Project) -> None:
+    """Write the app, its config and its data, which git ignores."""
     project.write("app.py", APP)
     project.write("conf/config.yaml", CONFIG)
     project.write("data/table.csv", "a,b\n1,2\n")
     project.write(".gitignore", "outputs/\nmultirun/\ndata/\n")
-    return project
+
+
+@pytest.fixture(scope="session")
+def committed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The repository that ``project`` is a copy of."""
+    folder = tmp_path_factory.mktemp("committed")
+    project = Project(folder / "project", clean_env(folder / "home"))
+    write_app(project)
+    project.git("init", "-q", "-b", "main")
+    for sample in project.path(".git/hooks").iterdir():
+        sample.unlink()
+    project.commit("first")
+    return project.root
 
 
 @pytest.fixture
-def project(empty: Project) -> Project:
+def project(committed: Path, tmp_path: Path, env: dict[str, str]) -> Project:
     """A git repository with one commit: the app, its config, ignored data."""
-    empty.git("init", "-q", "-b", "main")
-    empty.commit("first")
-    return empty
+    return copied(committed, Project(tmp_path / "project", env))
+
+
+def copied(template: Path, project: Project) -> Project:
+    """A project that is a copy of a repository, and that git finds unchanged."""
+    shutil.copytree(template, project.root, symlinks=True)
+    project.git("update-index", "-q", "--refresh")
+    return project
 
 
 @pytest.fixture
@@ -253,9 +282,11 @@ def own_home(env: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(name, env[name])
 
 
-@pytest.fixture
-def rich(project: Project) -> Project:
-    """A repository with a few more kinds of files, and an ignored one."""
+@pytest.fixture(scope="session")
+def committed_rich(committed: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The repository that ``rich`` is a copy of."""
+    folder = tmp_path_factory.mktemp("rich")
+    project = copied(committed, Project(folder / "project", clean_env(folder / "home")))
     project.write("lib/a.py", "a = 1\n")
     project.write("lib/b.py", "b = 1\n")
     project.write("run.sh", "#!/bin/sh\n").chmod(0o755)
@@ -264,13 +295,24 @@ def rich(project: Project) -> Project:
     project.write("secret.env", "ignored")
     project.write(".gitignore", "outputs/\nmultirun/\ndata/\n*.env\n")
     project.commit("more")
-    return project
+    return project.root
+
+
+@pytest.fixture
+def rich(committed_rich: Path, project: Project) -> Project:
+    """A repository with a few more kinds of files, and an ignored one."""
+    shutil.rmtree(project.root)
+    return copied(committed_rich, project)
 
 
 @pytest.fixture
 def origin(project: Project, tmp_path: Path) -> Path:
     """A bare git remote of the project, named origin."""
-    bare = tmp_path / "origin.git"
+    return add_origin(project, tmp_path / "origin.git")
+
+
+def add_origin(project: Project, bare: Path) -> Path:
+    """Give a project a new bare repository as its origin."""
     project.git("init", "-q", "--bare", str(bare))
     project.git("remote", "add", "origin", str(bare))
     return bare

@@ -11,6 +11,7 @@ import pytest
 
 from tests.conftest import Done, Project, contents, fingerprint
 from tests.support.recorded import push, recorded, template
+from tests.support.servers import write_key
 from tests.support.trouble import (
     Disk,
     amid,
@@ -349,7 +350,7 @@ def busy(recorded: Project, tmp_path: Path) -> Project:
     recorded.write("untracked file", "u").chmod(0o600)
     recorded.write(".git/hooks/pre-push", "#!/bin/sh\nexit 1\n").chmod(0o755)
     key = tmp_path / "home/key"
-    recorded.call("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key)
+    write_key(key)
     recorded.git("config", "gpg.format", "ssh")
     recorded.git("config", "user.signingkey", f"{key}.pub")
     assert (tmp_path / "project/.git/MERGE_HEAD").exists()

@@ -335,11 +335,13 @@ def test_what_is_no_lock(three: Project) -> None:
     assert three.flexlock("show", "20261122T101500Z-00000002", "--json").code == 0
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may look into any folder")
 def test_a_closed_folder(three: Project) -> None:
     """A folder that may not be looked into is named; the rest is listed."""
     three.path("outputs/2").chmod(0)
-    done = three.flexlock("ls", "--json")
+    words = [three.python, "-m", "flexlock_hydra", "ls", "--json"]
+    if os.geteuid() == 0:  # root looks anywhere until it gives that up
+        words = ["setpriv", "--bounding-set=-dac_override,-dac_read_search", *words]
+    done = three.call(*words)
     three.path("outputs/2").chmod(0o755)
     assert len(done.json) == 2 and "outputs/2 cannot be looked into" in done.err
 

@@ -234,7 +234,10 @@ def sign_with_gpg(project: Project) -> None:
     )
 
 
-@pytest.mark.parametrize("sign_with", [sign_with_ssh, sign_with_gpg])
+@pytest.mark.parametrize("sign_with", [
+    pytest.param(sign_with_ssh, marks=pytest.mark.needs("ssh-keygen")),
+    pytest.param(sign_with_gpg, marks=pytest.mark.needs("gpg", "gpgconf")),
+])
 def test_a_signed_tag(recorded: Project, sign_with: Callable[[Project], None]) -> None:
     """Git verifies it, its manifest is read as ever, and a second push keeps it."""
     sign_with(recorded)

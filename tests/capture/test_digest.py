@@ -26,7 +26,8 @@ from flexlock_hydra.capture.data.digest import (
     tree_object,
 )
 from flexlock_hydra.errors import DataError
-from tests.conftest import QUIET, Project
+from tests.conftest import Project
+from tests.support.environ import clean_env
 
 EMPTY_FILE = "d41d8cd98f00b204e9800998ecf8427e"
 EMPTY_FOLDER = "d751713988987e9331980363e24189ce.dir"  # of the listing `[]`
@@ -147,8 +148,7 @@ Case = Callable[[Path], None]
 def added(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with every case in it, each one added by DVC itself."""
     root = tmp_path_factory.mktemp("dvc")
-    kept = {key: value for key, value in os.environ.items() if not key.startswith("DVC_")}
-    dvc = Project(root, {**kept, **QUIET, "HOME": str(root)})
+    dvc = Project(root, clean_env(root))
     for case in CASES:
         case(root / case.__name__)
     dvc.dvc("init", "--no-scm", "-q")

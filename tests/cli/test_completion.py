@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import select
-import shutil
 import subprocess
 import sys
 import time
@@ -183,7 +182,7 @@ def _until_quiet(fd: int) -> str:
     return said
 
 
-@pytest.mark.skipif(shutil.which("zsh") is None, reason="zsh is not installed")
+@pytest.mark.needs("zsh")
 def test_zsh(runs: Project) -> None:
     """zsh's script offers the same, each with job and start."""
     lines = in_shell(runs, "zsh", "-f", "-c", _ZSH, "zsh", "flexlock-hydra", "show", "20")
@@ -192,7 +191,7 @@ def test_zsh(runs: Project) -> None:
     ]
 
 
-@pytest.mark.skipif(shutil.which("fish") is None, reason="fish is not installed")
+@pytest.mark.needs("fish")
 def test_fish(runs: Project) -> None:
     """fish's own completion, asked by its builtin, offers the same."""
     script = "flexlock-hydra completion fish | source; complete -C 'flexlock-hydra show 2'"

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from tests.conftest import Project, with_callback
-from tests.support.recorded import clean_env
+from tests.support.environ import clean_env
 
 pytestmark = pytest.mark.hydra
 

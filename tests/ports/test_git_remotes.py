@@ -26,7 +26,7 @@ from tests.support.servers import (  # noqa: F401
     ssh_fixture,
 )
 
-KINDS = ("folder", "ssh", "http", "private http")
+KINDS = ("folder", pytest.param("ssh", marks=pytest.mark.needs("ssh")), "http", "private http")
 BOUND = 20
 """Seconds within which a refusal has to come."""
 _numbers = itertools.count()
@@ -181,6 +181,7 @@ def test_http_without_credentials(
             use()
 
 
+@pytest.mark.needs("ssh")
 def test_ssh_without_credentials(
     ssh: Ssh, project: Project, own_home: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -192,7 +193,9 @@ def test_ssh_without_credentials(
             use()
 
 
-@pytest.mark.parametrize("scheme", ["http", "ssh"])
+@pytest.mark.parametrize(
+    "scheme", ["http", pytest.param("ssh", marks=pytest.mark.needs("ssh"))]
+)
 def test_no_server(
     scheme: str, ssh: Ssh, project: Project, own_home: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -13,6 +13,7 @@ BENCH = Path(__file__).parents[2] / "benchmarks" / "bench.py"
 
 
 @pytest.mark.slow
+@pytest.mark.needs("openssl")
 def test_every_row_of_a_small_trial(project: Project) -> None:
     """Each comparison runs to its end and prints its row; the page is left as it is."""
     page = BENCH.parents[1] / "docs" / "performance.md"

@@ -157,6 +157,7 @@ def gpg_home() -> Iterator[str]:
 
 
 @pytest.mark.slow
+@pytest.mark.needs("gpg", "gpgconf")
 def test_the_story_of_the_page_is_true(reader: Reader, gpg_home: str) -> None:
     """Every command without a server ends and prints as the page says, in its order."""
     reader.project.env["GNUPGHOME"] = gpg_home
@@ -192,6 +193,7 @@ def test_s3_is_set_up_as_the_page_says(reader: Reader, servers: Servers) -> None
     reader.types(step for block in blocks_of("s3.example.org") for step in steps_of(block + BACK))
 
 
+@pytest.mark.needs("ssh")
 def test_ssh_is_set_up_as_the_page_says(reader: Reader, servers: Servers) -> None:
     """What ssh's own configuration knows is enough."""
     servers.ssh.spec("")
@@ -209,6 +211,7 @@ def test_webdav_is_set_up_as_the_page_says(reader: Reader, servers: Servers) -> 
     reader.types(steps_of("".join(blocks_of("dav.example.org")) + BACK))
 
 
+@pytest.mark.needs("ssh")
 def test_git_remotes_are_named_as_the_page_says(
     reader: Reader, servers: Servers, git_http: GitHttp
 ) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 from dataclasses import replace
 from pathlib import Path
@@ -74,7 +73,7 @@ def test_hostile_names_are_names(tmp_path: Path, kind: str) -> None:
         assert line.replace("\\\\", "").replace('\\"', "").count('"') % 2 == 0
 
 
-@pytest.mark.skipif(shutil.which("dot") is None, reason="Graphviz is not installed")
+@pytest.mark.needs("dot")
 def test_graphviz_takes_it(tmp_path: Path) -> None:
     """Graphviz reads what ``dot`` prints."""
     text = drawing.dot(graph(tmp_path, job=HOSTILE))

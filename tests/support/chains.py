@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Project, with_callback
-from tests.support.recorded import clean_env
+from tests.support.environ import clean_env
 
 STEPS = ("ingest", "clean", "features", "train", "evaluate")
 INPUTS = {

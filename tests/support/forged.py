@@ -15,7 +15,8 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from tests.conftest import APP, CONFIG, QUIET, Project
+from tests.conftest import APP, CONFIG, Project
+from tests.support.environ import clean_env
 
 FILE, EXECUTABLE, LINK, SUBMODULE = "100644", "100755", "120000", "160000"
 FOLDER = "40000"
@@ -369,8 +370,7 @@ class Base:
     @classmethod
     def make(cls, folder: Path) -> Base:
         """Run a job on a file and on a folder with all kinds of files, and push it."""
-        kept = {k: v for k, v in os.environ.items() if not k.startswith(("GIT_", "XDG_", "DVC_"))}
-        project = Project(folder / "project", {**kept, **QUIET, "HOME": str(folder)})
+        project = Project(folder / "project", clean_env(folder))
         project.write("app.py", APP)
         project.write("conf/config.yaml", f"{CONFIG}set: ${{snapshot:data/set,set}}\n")
         project.write(".gitignore", "outputs/\ndata/\n")

@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import QUIET, Project
+from tests.conftest import Project, add_origin
+from tests.support.environ import clean_env
 
 APP = '''
 from pathlib import Path
@@ -44,18 +45,6 @@ folder: ${snapshot:data/set,set}
 before: null
 lr: 0.1
 """
-
-
-def clean_env(home: Path) -> dict[str, str]:
-    """An environment with an empty HOME and nothing of git's, Hydra's or ours."""
-    home.mkdir(exist_ok=True)
-    kept = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith(("GIT_", "XDG_", "FLEXLOCK_", "HYDRA_", "DVC_"))
-        and name != "PYTHONDONTWRITEBYTECODE"
-    }
-    return {**kept, **QUIET, "HOME": str(home)}
 
 
 @pytest.fixture(scope="session")
@@ -91,8 +80,7 @@ def recorded(template: Path, tmp_path: Path) -> Iterator[Project]:
         tmp_path / "project",
         {**env, "TMPDIR": str(tmp_path), "FLEXLOCK_REMOTE": str(tmp_path / "store")},
     )
-    project.git("init", "-q", "--bare", str(tmp_path / "origin.git"))
-    project.git("remote", "add", "origin", str(tmp_path / "origin.git"))
+    add_origin(project, tmp_path / "origin.git")
     yield project
 
 

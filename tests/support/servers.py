@@ -232,8 +232,18 @@ class S3:
 # ssh
 
 
+def write_key(path: Path) -> None:
+    """A new pair of keys, as ssh-keygen makes it."""
+    import asyncssh
+
+    key = asyncssh.generate_private_key("ssh-ed25519")
+    key.write_private_key(path)
+    path.chmod(0o600)
+    key.write_public_key(f"{path}.pub")
+
+
 class Ssh:
-    """OpenSSH's server: sftp and commands at one port, sftp without writing at another.
+    """asyncssh's server: sftp and commands at one port, sftp without writing at another.
 
     Below ``full`` in its folder is a small disk.
     """
@@ -242,31 +252,11 @@ class Ssh:
         self.folder = folder
         (folder / "full").mkdir(parents=True)
         for name in ("host", WRITER, STRANGER):
-            words = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / name)]
-            subprocess.run(words, check=True)
+            write_key(folder / name)
         self.port, self.read_only_port = free_port(), free_port()
-        if os.geteuid() == 0:
-            Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)
-        (folder / "config").write_text(
-            f"""
-            ListenAddress {_HOST}
-            Port {self.port}
-            Port {self.read_only_port}
-            HostKey {folder}/host
-            PidFile none
-            AuthorizedKeysFile {folder}/{WRITER}.pub
-            AuthenticationMethods publickey
-            PermitRootLogin yes
-            StrictModes no
-            UsePAM no
-            MaxStartups 100
-            Subsystem sftp internal-sftp
-            Match LocalPort {self.read_only_port}
-                ForceCommand internal-sftp -R
-            """
-        )
-        server = shutil.which("sshd", path=f"{os.environ['PATH']}:/usr/sbin") or "sshd"
-        words = [server, "-D", "-e", "-f", str(folder / "config")]
+        program = Path(__file__).with_name("ssh_server.py")
+        ports = (str(self.port), str(self.read_only_port))
+        words = [sys.executable, str(program), str(folder), *ports]
         self.program = Program(with_mounts(words, small_disk(folder / "full")), folder / "log")
 
     def key(self, who: str) -> Path:
@@ -666,7 +656,7 @@ def servers_fixture(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server
 
 @pytest.fixture(scope="session", name="ssh")
 def ssh_fixture(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ssh]:
-    """OpenSSH's server alone."""
+    """The ssh server alone."""
     server = Ssh(tmp_path_factory.mktemp("servers") / "ssh")
     yield server
     server.end()

@@ -24,8 +24,9 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.conftest import Project
-from tests.support.recorded import clean_env
+from tests.conftest import Project, add_origin
+from tests.support import forks
+from tests.support.environ import clean_env
 
 FILES = 100
 APP = f'''
@@ -103,19 +104,22 @@ def chain(chain_template: Path, tmp_path: Path) -> Project:
     shutil.copytree(chain_template, tmp_path / "project", symlinks=True)
     env = {"TMPDIR": str(tmp_path), "FLEXLOCK_REMOTE": str(tmp_path / "store")}
     project = Project(tmp_path / "project", {**clean_env(tmp_path / "home"), **env})
-    project.git("init", "-q", "--bare", str(tmp_path / "origin.git"))
-    project.git("remote", "add", "origin", str(tmp_path / "origin.git"))
+    add_origin(project, tmp_path / "origin.git")
     return project
 
 
 # Processes
 
 
-def start(project: Project, *words: str | Path, cwd: Path | None = None) -> subprocess.Popen[str]:
+def start(
+    project: Project, *words: str | Path, cwd: Path | None = None
+) -> subprocess.Popen[str] | forks.Fork:
     """The command line, in a process group of its own."""
-    return subprocess.Popen(
-        [project.python, "-m", "flexlock_hydra", *map(str, words)],
-        cwd=cwd or project.root,
+    given = [project.python, "-m", "flexlock_hydra", *map(str, words)]
+    where = cwd or project.root
+    return forks.start(given, where, project.env, new_session=True) or subprocess.Popen(
+        given,
+        cwd=where,
         env=project.env,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
@@ -136,7 +140,7 @@ class Killer:
     seconds: float = 1.0
     killed: int = 0
 
-    def run(self, process: subprocess.Popen[str]) -> None:
+    def run(self, process: subprocess.Popen[str] | forks.Fork) -> None:
         """Kill it, unless it ends before."""
         began = time.monotonic()
         try:
