@@ -1,25 +1,34 @@
-# Everything here needs Python 3.10 or newer and git; the tests start sshd, gpg, zsh, fish and
-# dot as well (Debian: openssh-server, gnupg, zsh, fish, graphviz); without the last three the
-# tests of completion and of drawings that need them are skipped.
-#   make test   environments, tests on both Hydra versions, types, style, import contracts
-#   make bench  what each command costs beside its like; writes docs/performance.md
-#   make demo   a pipeline is recorded, pushed, lost, restored twice and run again
+# Everything here needs Python 3.10 or newer and git. `make` alone says what there is.
 PYTHON ?= python3
 VENV := .venv
 VENV_NEXT := .venv-hydra14
 VENV_PEER := .venv-peer
 BIN := $(VENV)/bin
 BIN_NEXT := $(VENV_NEXT)/bin
-WORKERS ?= 2
+WORKERS ?= $(shell nproc 2>/dev/null || echo 2)
+FAST ?= -m "not process"
 NEXT := hydra-core hydra-joblib-launcher hydra-submitit-launcher hydra-ray-launcher \
 	hydra-optuna-sweeper
 
-.PHONY: test environments demo bench lint typecheck pytest pytest-next constraints clean
+.PHONY: help environments fast test lint typecheck pytest pytest-next demo bench constraints clean
 
-test: environments lint typecheck pytest pytest-next
+help:
+	@echo 'make environments  an environment for each version of Hydra, and the programs that tests'
+	@echo '                   start (by apt-get where it may)                             HELP_ENV'
+	@echo 'make fast          tests that start no process, on Hydra 1.3                   HELP_FAST'
+	@echo 'make test          all: types, style, import contracts, tests on both versions HELP_TEST'
+	@echo 'make demo          a pipeline is recorded, pushed, lost, restored twice and run again'
+	@echo 'make bench         what each command costs beside its like; writes docs/performance.md'
+
+test: environments
+	@$(MAKE) --no-print-directory lint typecheck pytest pytest-next
 
 environments:
+	@$(PYTHON) tests/support/programs.py
 	@$(MAKE) --no-print-directory -j2 $(VENV)/.installed $(VENV_NEXT)/.installed
+
+fast: $(VENV)/.installed
+	$(BIN)/python -m pytest -n $(WORKERS) $(FAST)
 
 demo: $(VENV)/.installed
 	@$(BIN)/python examples/demo.py
