@@ -1,4 +1,18 @@
-"""A real project for every test: git, DVC and Hydra as separate processes."""
+"""A real project for every test: git, DVC and Hydra as separate processes.
+
+- The rooms (``tests/record``, ``tests/hooks``, ...) are those of the code; ``tests/support`` is
+  what they share, ``tests/journeys`` go through the whole house, ``tests/project`` looks at the
+  repository itself: documents, benchmark, package.
+- ``project``, ``rich``, ``recorded``, ``chain`` and ``ran`` are copies of a repository that each
+  process of tests makes once: a test may do with its own what it likes.
+- ``Project.app`` and ``Project.flexlock`` are processes with the arguments, environment, streams
+  and end of real ones, forked from one that has imported what they need (``support/forks.py``).
+  Mark a test ``started`` where the start itself matters; tests of documents start everything.
+- A test sees an empty HOME and the programs of ``support/programs.py`` alone. One that a machine
+  may lack is named by the mark ``needs``, and such a test is skipped without it.
+- ``hydra`` marks what runs on each version of Hydra; ``slow`` what takes ten seconds, and these
+  begin first, so that no processor waits for the last of them.
+"""
 
 from __future__ import annotations
 
@@ -207,6 +221,11 @@ def contents(root: Path) -> dict[str, str]:
         for path in root.rglob("*")
         if path.is_file() and not {".git", ".dvc", ".flexlock"} & set(path.relative_to(root).parts)
     }
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the slow ones: at the end there is always one left for an idle processor."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -51,7 +51,7 @@ def twice(project: Project, monkeypatch: pytest.MonkeyPatch, *words: str, **env:
     said = []
     for allowed in (True, False):
         monkeypatch.setattr(forks, "allowed", allowed)
-        said.append(project.call(project.python, *words, check=False, **env))
+        said.append(project.call(project.python, *words, cwd=None, check=False, **env))
     return said
 
 

@@ -37,14 +37,18 @@ class ReadOnly(Files):
     def open(self, path: bytes, pflags: int, attrs: asyncssh.SFTPAttrs) -> Any:
         """Open a file to read it."""
         if pflags & _WRITES:
-            self._deny()
+            deny()
         return super().open(path, pflags, attrs)
 
-    def _deny(self, *_: object) -> None:
-        raise asyncssh.SFTPPermissionDenied("Permission denied")
 
-    setstat = lsetstat = fsetstat = remove = mkdir = rmdir = _deny
-    rename = posix_rename = symlink = link = _deny
+def deny(*_: object) -> None:
+    """Refuse."""
+    raise asyncssh.SFTPPermissionDenied("Permission denied")
+
+
+for _name in ("setstat", "lsetstat", "fsetstat", "remove", "mkdir", "rmdir", "rename",
+              "posix_rename", "symlink", "link"):
+    setattr(ReadOnly, _name, deny)
 
 
 async def run_command(process: asyncssh.SSHServerProcess[bytes]) -> None:
