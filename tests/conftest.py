@@ -36,6 +36,11 @@ import yaml
 from tests.support import forks, programs
 from tests.support.environ import clean_env
 
+pytest_plugins = [
+    f"tests.support.{name}" for name in ("recorded", "trouble", "chains", "servers")
+]
+"""Their fixtures are everywhere, and those of a session made once for all modules."""
+
 APP = '''
 from pathlib import Path
 

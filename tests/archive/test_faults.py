@@ -10,22 +10,18 @@ from typing import Any
 import pytest
 
 from tests.conftest import Done, Project, contents, fingerprint
-from tests.support.recorded import push, recorded, template
+from tests.support.recorded import push
 from tests.support.servers import write_key
 from tests.support.trouble import (
     Disk,
     amid,
     announcements,
-    chain,
-    chain_template,
     everything,
     hooked,
     require_complete,
     small_disk,
     visible_tags,
 )
-
-__all__ = ["chain", "chain_template", "recorded", "template"]
 
 FULL = "No space left on device"
 

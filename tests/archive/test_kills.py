@@ -14,13 +14,11 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Project, contents, fingerprint
-from tests.support.recorded import objects, recorded, template
+from tests.support.recorded import objects
 from tests.support.trouble import (
     Killer,
     amid,
     announcements,
-    chain,
-    chain_template,
     hold_while,
     hooked,
     needed,
@@ -28,8 +26,6 @@ from tests.support.trouble import (
     start,
     visible_tags,
 )
-
-__all__ = ["chain", "chain_template", "recorded", "template"]
 
 
 KILLS, KILLED_PULLS = 25, 10

@@ -23,9 +23,7 @@ from flexlock_hydra.capture.environment import process
 from flexlock_hydra.cli.views import run_table
 from tests.conftest import Project
 from tests.support.listings import put, run
-from tests.support.recorded import push, recorded, template
-
-__all__ = ["recorded", "template"]
+from tests.support.recorded import push
 
 KEYS = ["id", "path", "job", "status", "started", "duration", "overrides", "result", "tag"]
 

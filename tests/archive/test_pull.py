@@ -11,9 +11,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import Project, contents, read_lock
-from tests.support.recorded import objects, push, recorded, template, tree
-
-__all__ = ["recorded", "template"]
+from tests.support.recorded import objects, push, tree
 
 
 @pytest.fixture

@@ -10,10 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Project, contents, read_lock
-from tests.support.recorded import damaged, manifest, objects, push, recorded, template, tree
+from tests.support.recorded import damaged, manifest, objects, push, tree
 from tests.support.secret_corpus import GITHUB, OPENSSH_KEY
-
-__all__ = ["recorded", "template"]
 
 
 def remote_tags(project: Project) -> list[str]:

@@ -18,19 +18,8 @@ from flexlock_hydra.errors import PushError, RemoteError
 from flexlock_hydra.ports.store.folder import FolderStore
 from flexlock_hydra.ports.store.store import RemoteSpec
 from tests.conftest import Project
-from tests.support.recorded import objects, push, recorded, template
-from tests.support.trouble import (
-    amid,
-    announcements,
-    chain,
-    chain_template,
-    hooked,
-    needed,
-    require_complete,
-    start,
-)
-
-__all__ = ["chain", "chain_template", "recorded", "template"]
+from tests.support.recorded import objects, push
+from tests.support.trouble import amid, announcements, hooked, needed, require_complete, start
 
 TAG = "flexlock/app/20261122T101500Z-3f9c2a7b"
 

@@ -16,10 +16,7 @@ from flexlock_hydra.capture.secrets.masker import Masker
 from flexlock_hydra.capture.secrets.shapes import MASK, SHAPES, SecretShape
 from flexlock_hydra.errors import PushError
 from tests.conftest import Project
-from tests.support.recorded import recorded, template
 from tests.support.secret_corpus import ALONE, ORDINARY, Planted
-
-__all__ = ["recorded", "template"]
 
 PRINTED = st.characters(min_codepoint=32, max_codepoint=126)
 NEAR = 40

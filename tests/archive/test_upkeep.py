@@ -9,9 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Project, read_lock
-from tests.support.recorded import damaged, objects, push, recorded, template
-
-__all__ = ["recorded", "template"]
+from tests.support.recorded import damaged, objects, push
 
 
 @pytest.fixture

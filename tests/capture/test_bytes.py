@@ -48,7 +48,7 @@ def exact_or_named(project: Project, tmp_path: Path) -> tuple[str, ...]:
 @pytest.mark.parametrize("eol", ["native", "lf", "crlf"])
 @pytest.mark.parametrize("autocrlf", ["true", "input", "false"])
 def test_line_ends_under_each_configuration(
-    autocrlf: str, eol: str, committed: bool, rich: Project, tmp_path: Path  # noqa: F811
+    autocrlf: str, eol: str, committed: bool, rich: Project, tmp_path: Path
 ) -> None:
     """A checkout gives the bytes that were there, or the file is named."""
     rich.git("config", "core.autocrlf", autocrlf)
@@ -69,7 +69,7 @@ def test_line_ends_under_each_configuration(
     "*.py binary", "*.py ident", "* text=auto\nlf.py eol=crlf",
 ])
 def test_line_ends_under_each_attribute(
-    attributes: str, committed: bool, rich: Project, tmp_path: Path  # noqa: F811
+    attributes: str, committed: bool, rich: Project, tmp_path: Path
 ) -> None:
     """The same for .gitattributes, before and after the files are committed."""
     rich.write(".gitattributes", attributes + "\n")
@@ -83,7 +83,7 @@ def test_line_ends_under_each_attribute(
 
 @pytest.mark.parametrize("place", [".git/info/attributes", "~/.config/git/attributes", "other"])
 def test_line_ends_under_attributes_outside_the_tree(
-    place: str, rich: Project, tmp_path: Path  # noqa: F811
+    place: str, rich: Project, tmp_path: Path
 ) -> None:
     """Attributes that no commit holds turn line ends as well: the file is named."""
     path = Path(place.replace("~", os.environ["HOME"]))
@@ -97,7 +97,7 @@ def test_line_ends_under_attributes_outside_the_tree(
     assert [reason.split(" ")[0] for reason in exact_or_named(rich, tmp_path)] == ["lf.py"]
 
 
-def test_raw_bytes_are_kept_where_git_would_change_them(rich: Project) -> None:  # noqa: F811
+def test_raw_bytes_are_kept_where_git_would_change_them(rich: Project) -> None:
     """CRLF in a text file is stored as it is, where git would store LF."""
     rich.write(".gitattributes", "*.py text=auto\n")
     rich.write("crlf.py", CRLF)
@@ -111,7 +111,7 @@ def test_raw_bytes_are_kept_where_git_would_change_them(rich: Project) -> None: 
 @pytest.mark.parametrize("content", ["a = 'ü'\n", "a = 1\n"])
 @pytest.mark.parametrize("encoding", ["UTF-16LE", "UTF-16", "latin1"])
 def test_working_tree_encodings(
-    encoding: str, content: str, rich: Project, tmp_path: Path  # noqa: F811
+    encoding: str, content: str, rich: Project, tmp_path: Path
 ) -> None:
     """A file in another encoding comes back in it."""
     rich.write(".gitattributes", f"*.enc working-tree-encoding={encoding}\n")
@@ -129,7 +129,7 @@ FILTERS = {
 
 
 @pytest.mark.parametrize("kind", FILTERS)
-def test_filters(kind: str, rich: Project, tmp_path: Path) -> None:  # noqa: F811
+def test_filters(kind: str, rich: Project, tmp_path: Path) -> None:
     """Filters of the user's run as git runs them; the bytes come back all the same."""
     clean, smudge = FILTERS[kind]
     rich.write(".gitattributes", "*.nb filter=own\n*.bin filter=lfs diff=lfs merge=lfs -text\n")
@@ -147,7 +147,7 @@ def test_filters(kind: str, rich: Project, tmp_path: Path) -> None:  # noqa: F81
 # Names
 
 
-def test_a_name_that_changes_its_case_alone(rich: Project, tmp_path: Path) -> None:  # noqa: F811
+def test_a_name_that_changes_its_case_alone(rich: Project, tmp_path: Path) -> None:
     """A file renamed from a.py to A.py is there under its new name."""
     rich.path("lib/a.py").rename(rich.path("lib/A.py"))
 
@@ -156,7 +156,7 @@ def test_a_name_that_changes_its_case_alone(rich: Project, tmp_path: Path) -> No
 
 @pytest.mark.parametrize("precompose", ["true", "false"])
 def test_names_in_both_normal_forms(
-    precompose: str, rich: Project, tmp_path: Path  # noqa: F811
+    precompose: str, rich: Project, tmp_path: Path
 ) -> None:
     """One name composed and one decomposed are two files."""
     rich.git("config", "core.precomposeUnicode", precompose)
@@ -168,7 +168,7 @@ def test_names_in_both_normal_forms(
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no such names")
 def test_names_with_line_ends_and_quotes_under_line_end_rules(
-    rich: Project, tmp_path: Path  # noqa: F811
+    rich: Project, tmp_path: Path
 ) -> None:
     """Odd names take part in the check of bytes."""
     rich.write(".gitattributes", "* text=auto\n")
@@ -214,7 +214,7 @@ def hidden(project: Project) -> None:
 
 @pytest.mark.parametrize("make", [split, untracked_cache, newest_index, hidden],
                          ids=lambda make: make.__name__)
-def test_kinds_of_indexes(make: object, rich: Project, tmp_path: Path) -> None:  # noqa: F811
+def test_kinds_of_indexes(make: object, rich: Project, tmp_path: Path) -> None:
     """The index may be split, cached, of another version, or told to overlook files."""
     assert callable(make)
     make(rich)
@@ -223,7 +223,7 @@ def test_kinds_of_indexes(make: object, rich: Project, tmp_path: Path) -> None: 
 
 
 @pytest.mark.parametrize("index", ["true", "false"])
-def test_a_cone_of_a_sparse_checkout(index: str, rich: Project) -> None:  # noqa: F811
+def test_a_cone_of_a_sparse_checkout(index: str, rich: Project) -> None:
     """What is outside of the cone is as in HEAD; a sparse index stays sparse."""
     rich.write("far/off/c.py", "c = 1\n")
     rich.commit()
@@ -238,7 +238,7 @@ def test_a_cone_of_a_sparse_checkout(index: str, rich: Project) -> None:  # noqa
     assert fingerprint(rich.root) == before
 
 
-def test_a_shallow_clone(rich: Project, tmp_path: Path) -> None:  # noqa: F811
+def test_a_shallow_clone(rich: Project, tmp_path: Path) -> None:
     """A clone without its history has a snapshot on the commit that it has."""
     rich.commit("another")
     clone = Project(tmp_path / "clone", rich.env)

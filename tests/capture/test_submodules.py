@@ -25,7 +25,7 @@ def snapshots(root: Path) -> dict[str, Snapshot]:
     return named_snapshots("main", take_snapshot(repo, root))
 
 
-def library(rich: Project, name: str) -> Project:  # noqa: F811
+def library(rich: Project, name: str) -> Project:
     """A repository with one module, to be a submodule."""
     made = Project(rich.root.with_name(name), rich.env)
     made.write(f"{name}.py", f"{name} = 1\n")
@@ -41,7 +41,7 @@ def add_submodule(project: Project, source: Project, path: str) -> None:
 
 
 @pytest.fixture
-def nested(rich: Project) -> Project:  # noqa: F811
+def nested(rich: Project) -> Project:
     """A project with a submodule, and one inside of it."""
     outer = library(rich, "x")
     add_submodule(outer, library(rich, "y"), "deps/y")
@@ -163,7 +163,7 @@ def test_a_submodule_whose_repository_is_lost_is_named(nested: Project) -> None:
 
 @pytest.mark.parametrize("commits", [0, 1])
 def test_a_repository_inside_has_an_entry_of_its_own(
-    commits: int, rich: Project  # noqa: F811
+    commits: int, rich: Project
 ) -> None:
     """A nested repository that is no submodule is recorded at its path, the parent untouched."""
     inner = inside(rich, INNER)

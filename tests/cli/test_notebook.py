@@ -23,9 +23,6 @@ from flexlock_hydra.record.model import DataEntry, Failure, RunLock, Sweep
 from tests.conftest import Project
 from tests.support.listings import put, run
 from tests.support.locks import BOTH, FULL
-from tests.support.recorded import recorded, template
-
-__all__ = ["recorded", "template"]
 
 HOSTILE = "</td><script>alert(1)</script><img src=x onerror=alert(1)>'\" \u202e\x1b[31m&amp;"
 

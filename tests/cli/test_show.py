@@ -20,9 +20,6 @@ from flexlock_hydra.record import lockfile
 from flexlock_hydra.record.model import Failure
 from tests.conftest import Project
 from tests.support.lineages import lock_of
-from tests.support.recorded import recorded, template
-
-__all__ = ["recorded", "template"]
 
 ERROR = "first line\n\x1b[31mred\x1b[0m \x1b]0;title\x07" + "x" * 150 + "\nlast"
 

@@ -303,7 +303,7 @@ def test_a_shallow_repository_is_said_not_to_travel(
 # Refs
 
 
-def test_many_processes_at_once_share_one_ref(rich: Project) -> None:  # noqa: F811
+def test_many_processes_at_once_share_one_ref(rich: Project) -> None:
     """Snapshots of equal code taken at once: none fails, one commit, one ref."""
     rich.write("new.py", "x = 1\n")
     program = (
@@ -324,7 +324,7 @@ def test_many_processes_at_once_share_one_ref(rich: Project) -> None:  # noqa: F
     assert len(rich.git("for-each-ref", "refs/flexlock").splitlines()) == 1
 
 
-def test_a_locked_ref_is_waited_for(rich: Project) -> None:  # noqa: F811
+def test_a_locked_ref_is_waited_for(rich: Project) -> None:
     """While another process holds the ref's lock, a snapshot waits for it."""
     rich.write("new.py", "x = 1\n")
     ref = rich.path(f".git/refs/flexlock/shadow/{snapshot(rich.root).commit}")
@@ -339,7 +339,7 @@ def test_a_locked_ref_is_waited_for(rich: Project) -> None:  # noqa: F811
 
 @pytest.mark.parametrize("how", [["pack-refs", "--all"], ["gc", "-q", "--prune=now"]])
 def test_a_ref_that_git_packed_is_not_written_again(
-    how: list[str], rich: Project  # noqa: F811
+    how: list[str], rich: Project
 ) -> None:
     """A ref that stands among the packed ones is known."""
     rich.write("new.py", "x = 1\n")

@@ -30,7 +30,7 @@ from flexlock_hydra.ports.store.open_store import open_store
 from flexlock_hydra.ports.store.store import RemoteSpec, Store, object_path
 from flexlock_hydra.ports.store.transfer import TimeLimits
 from tests.conftest import Project
-from tests.support.servers import (  # noqa: F401
+from tests.support.servers import (
     BUCKET,
     READER,
     S3,
@@ -38,7 +38,6 @@ from tests.support.servers import (  # noqa: F401
     STRANGER,
     WRITER,
     FaultyProxy,
-    Program,
     Relay,
     Servers,
     Silent,
@@ -46,8 +45,6 @@ from tests.support.servers import (  # noqa: F401
     WebDav,
     free_port,
     read_only,
-    servers_fixture,
-    silent_fixture,
     small_disk,
     with_mounts,
 )

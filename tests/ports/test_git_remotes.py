@@ -15,16 +15,7 @@ import pytest
 from flexlock_hydra.errors import GitError
 from flexlock_hydra.ports.git.remote import fetch_refs, push_refs, remote_refs
 from tests.conftest import Project
-from tests.support.servers import (  # noqa: F401
-    STRANGER,
-    WRITER,
-    GitHttp,
-    Ssh,
-    free_port,
-    git_http_fixture,
-    new_bare,
-    ssh_fixture,
-)
+from tests.support.servers import STRANGER, WRITER, GitHttp, Ssh, free_port, new_bare
 
 KINDS = ("folder", pytest.param("ssh", marks=pytest.mark.needs("ssh")), "http", "private http")
 BOUND = 20

@@ -18,13 +18,7 @@ import pytest
 
 from tests.conftest import Project
 from tests.project.test_docs import ROOT, blocks, normal, write_files
-from tests.support.servers import (  # noqa: F401
-    WRITER,
-    GitHttp,
-    Servers,
-    git_http_fixture,
-    servers_fixture,
-)
+from tests.support.servers import WRITER, GitHttp, Servers
 
 PAGE = "docs/push-pull.md"
 HOME = "/home/ada"

@@ -10,9 +10,7 @@ import pytest
 import yaml
 
 from tests.conftest import Project
-from tests.support.recorded import push, recorded, template
-
-__all__ = ["recorded", "template"]
+from tests.support.recorded import push
 
 SECTIONS = ["config", "code", "data", "environment", "result", "outputs"]
 

@@ -14,11 +14,8 @@ from flexlock_hydra.cli.views import drawing
 from flexlock_hydra.record.model import DataEntry
 from flexlock_hydra.replay.explain.graph import Graph, graph_of
 from tests.conftest import Project
-from tests.support.chains import ran, two_chains
 from tests.support.lineages import graph as prevs_of
 from tests.support.lineages import lock_of, put, run_id
-
-__all__ = ["ran", "two_chains"]
 
 
 def graph(root: Path, **names: str) -> Graph:

@@ -11,9 +11,7 @@ import pytest
 import yaml
 
 from tests.conftest import Project, fingerprint, read_plain
-from tests.support.recorded import push, recorded, template
-
-__all__ = ["recorded", "template"]
+from tests.support.recorded import push
 
 pytestmark = pytest.mark.hydra
 

@@ -7,9 +7,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import Project
-from tests.support.chains import STEPS, chain, ran, step, two_chains
-
-__all__ = ["ran", "two_chains"]
+from tests.support.chains import STEPS, chain, step
 
 pytestmark = pytest.mark.hydra
 FROM_A = dict.fromkeys(STEPS, "a")
