@@ -37,7 +37,13 @@ from tests.support import forks, programs
 from tests.support.environ import clean_env
 
 pytest_plugins = [
-    f"tests.support.{name}" for name in ("recorded", "trouble", "chains", "servers")
+    "tests.support.servers",
+    "tests.support.faults",
+    "tests.support.attacks",
+    "tests.support.chains",
+    "tests.support.recorded",
+    "tests.support.remotes",
+    "tests.support.trouble",
 ]
 """Their fixtures are everywhere, and those of a session made once for all modules."""
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.conftest import Project, with_callback
+from tests.conftest import Project, add_origin, with_callback
 from tests.support.environ import clean_env
 
 pytestmark = pytest.mark.hydra
@@ -319,8 +319,9 @@ table: data/table.csv
         assert (done.code, "Could not override" in done.err) == (1, True)
 
 
-def test_a_run_that_is_here_as_a_tag_alone(trained: Project, origin: Path, store: Path) -> None:
+def test_a_run_that_is_here_as_a_tag_alone(trained: Project, store: Path) -> None:
     """A pushed run whose folder is gone is read from its tag; so is one in a pulled project."""
+    add_origin(trained, trained.root.with_name("origin.git"))
     push = trained.flexlock("push", "outputs/x", "--remote", store, "--json").json
     shutil.rmtree(trained.path("outputs/x"))
     assert again(trained, f"flexlock://{push['tag']}")["run"]["parent"] == push["tag"][-25:]

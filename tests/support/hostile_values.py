@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.support.forged import Forge, NULL_MD5, listing
+from tests.support.forged import NULL_MD5, listing
+from tests.support.forging import Forge
 
 
 Cases = dict[str, tuple[Forge, str]]

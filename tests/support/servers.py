@@ -17,7 +17,6 @@ import random
 import shutil
 import signal
 import socket
-import struct
 import subprocess
 import sys
 import threading
@@ -25,7 +24,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Protocol
@@ -39,7 +37,7 @@ WRITER, READER, STRANGER = "writer", "reader", "stranger"
 """Who may write, who may read, whom the servers do not know."""
 SMALL_DISK = 2 * 1024 * 1024
 """Bytes of the disk below ``full``."""
-_HOST = "127.0.0.1"
+HOST = "127.0.0.1"
 _PORTS = itertools.count(random.SystemRandom().randrange(2500))
 _UP_SECONDS = 60
 
@@ -58,7 +56,7 @@ def free_port() -> int:
     for number in _PORTS:
         port = 10_000 + worker * 2500 + number % 2500
         with contextlib.suppress(OSError), socket.socket() as taken:
-            taken.bind((_HOST, port))
+            taken.bind((HOST, port))
             return port
     raise AssertionError
 
@@ -112,7 +110,7 @@ class Program:
 
     def listens(self, port: int) -> bool:
         """Whether someone accepts connections at a port."""
-        socket.create_connection((_HOST, port), 1).close()
+        socket.create_connection((HOST, port), 1).close()
         return True
 
     def end(self) -> None:
@@ -151,8 +149,8 @@ class S3:
     def _flags(self, size_mb: int) -> list[str]:
         flags: dict[str, object] = {
             "dir": self.data,
-            "ip": _HOST,
-            "ip.bind": _HOST,
+            "ip": HOST,
+            "ip.bind": HOST,
             "filer": "true",
             "s3": "true",
             "s3.config": self._config(),
@@ -179,7 +177,7 @@ class S3:
     @property
     def endpoint(self) -> str:
         """Its URL."""
-        return f"http://{_HOST}:{self.port}"
+        return f"http://{HOST}:{self.port}"
 
     @cached_property
     def client(self) -> Any:
@@ -270,7 +268,7 @@ class Ssh:
             "port": self.read_only_port if who == READER else self.port,
             "keyfile": str(self.key(WRITER if who == READER else who)),
         }
-        return RemoteSpec(f"ssh://{getpass.getuser()}@{_HOST}{self.folder}/{path}", options)
+        return RemoteSpec(f"ssh://{getpass.getuser()}@{HOST}{self.folder}/{path}", options)
 
     def git_environment(self, who: str = WRITER) -> dict[str, str]:
         """How git calls ssh."""
@@ -282,7 +280,7 @@ class Ssh:
         """The URL of a new bare repository."""
         self.program.wait(lambda: self.program.listens(self.port))
         bare = new_bare(self.folder / f"{name}.git")
-        return f"ssh://{getpass.getuser()}@{_HOST}:{self.port}{bare}"
+        return f"ssh://{getpass.getuser()}@{HOST}:{self.port}{bare}"
 
     def end(self) -> None:
         """End it; sessions end with their clients."""
@@ -301,7 +299,7 @@ class WebDav:
         self.port = free_port()
         words = [
             bin_path("rclone"),
-            *("serve", "webdav", str(folder), "--config", "", "--addr", f"{_HOST}:{self.port}"),
+            *("serve", "webdav", str(folder), "--config", "", "--addr", f"{HOST}:{self.port}"),
             *("--user", WRITER, "--pass", f"{WRITER}-secret", *flags),
         ]
         log = folder.with_name(f"{folder.name}.log")
@@ -311,7 +309,7 @@ class WebDav:
         """A remote in a folder below the server's own."""
         self.program.wait(lambda: self.program.listens(self.port))
         options = {"user": WRITER, "password": f"{who}-secret"}
-        return RemoteSpec(f"webdav://{_HOST}:{self.port}/{path}", options)
+        return RemoteSpec(f"webdav://{HOST}:{self.port}/{path}", options)
 
     def end(self) -> None:
         """End it."""
@@ -343,7 +341,7 @@ class GitHttp:
         class Handler(_GitHandler):
             server_of = owner
 
-        self.server = ThreadingHTTPServer((_HOST, 0), Handler)
+        self.server = ThreadingHTTPServer((HOST, 0), Handler)
         self.server.daemon_threads = True
         self.port = self.server.server_address[1]
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
@@ -357,7 +355,7 @@ class GitHttp:
     def url(self, path: str, who: str = "") -> str:
         """A URL of this server."""
         user = f"{who}:{who}-secret@" if who else ""
-        return f"http://{user}{_HOST}:{self.port}/{path}"
+        return f"http://{user}{HOST}:{self.port}/{path}"
 
     def end(self) -> None:
         """End it."""
@@ -394,11 +392,11 @@ class _GitHandler(BaseHTTPRequestHandler):
             "CONTENT_TYPE": self.headers.get("Content-Type", ""),
             "HTTP_CONTENT_ENCODING": self.headers.get("Content-Encoding", ""),
             "GIT_PROTOCOL": self.headers.get("Git-Protocol", ""),
-            "REMOTE_ADDR": _HOST,
+            "REMOTE_ADDR": HOST,
         }
         done = subprocess.run(
             ["git", "http-backend"],
-            input=_body(self),
+            input=read_body(self),
             env=environment,
             capture_output=True,
             check=True,
@@ -414,7 +412,7 @@ class _GitHandler(BaseHTTPRequestHandler):
     do_POST = do_GET
 
 
-def _body(request: BaseHTTPRequestHandler) -> bytes:
+def read_body(request: BaseHTTPRequestHandler) -> bytes:
     """The body of a request, whole or in chunks."""
     if request.headers.get("Transfer-Encoding", "") != "chunked":
         return request.rfile.read(int(request.headers.get("Content-Length") or 0))
@@ -424,195 +422,6 @@ def _body(request: BaseHTTPRequestHandler) -> bytes:
         request.rfile.readline()
     request.rfile.readline()
     return b"".join(parts)
-
-
-# What breaks
-
-
-@dataclass(frozen=True)
-class Trouble:
-    """What a proxy does to requests of one method, after some were let through.
-
-    ``what``: ``refuse`` (answer with ``status``), ``delay`` (by ``seconds``), ``cut request``
-    (after ``size`` bytes of its body), ``cut answer`` (after as many of its own), ``short``
-    (the answer claims to be whole with as many bytes), ``flip`` (one bit of the answer).
-    """
-
-    what: str
-    method: str
-    skip: int = 0
-    times: int = 1_000_000
-    size: int = 0
-    status: int = 500
-    seconds: float = 0
-
-
-class FaultyProxy:
-    """A proxy before an http server; no trouble until it is told to make some."""
-
-    def __init__(self, port: int) -> None:
-        self.upstream = port
-        self.requests: list[str] = []
-        self.trouble: Trouble | None = None
-        self._lock = threading.Lock()
-        self._seen = 0
-        owner = self
-
-        class Handler(_ProxyHandler):
-            proxy = owner
-
-        self.server = ThreadingHTTPServer((_HOST, 0), Handler)
-        self.server.daemon_threads = True
-        self.port = self.server.server_address[1]
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-
-    def make(self, trouble: Trouble | None) -> None:
-        """Make trouble from now on, or none."""
-        with self._lock:
-            self.trouble, self._seen = trouble, 0
-
-    def trouble_for(self, method: str, path: str) -> Trouble | None:
-        """What is to be done to a request."""
-        with self._lock:
-            self.requests.append(f"{method} {path}")
-            if self.trouble is None or self.trouble.method != method:
-                return None
-            self._seen += 1
-            first = self.trouble.skip
-            return self.trouble if first < self._seen <= first + self.trouble.times else None
-
-    def end(self) -> None:
-        """End it."""
-        self.server.shutdown()
-        self.server.server_close()
-
-
-class _ProxyHandler(BaseHTTPRequestHandler):
-    proxy: FaultyProxy
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
-
-    def log_message(self, format: str, *args: Any) -> None:
-        """Nothing."""
-
-    def forward(self) -> None:
-        """Pass a request on, and its answer back."""
-        trouble = self.proxy.trouble_for(self.command, self.path)
-        what = trouble.what if trouble else ""
-        if trouble and what == "cut request":
-            self.rfile.read(trouble.size)
-            return self._cut()
-        body = _body(self)
-        if trouble and what == "delay":
-            time.sleep(trouble.seconds)
-        if trouble and what == "refuse":
-            return self._answer(trouble.status, [("Content-Length", "0")], b"")
-        upstream = HTTPConnection(_HOST, self.proxy.upstream, timeout=60)
-        try:
-            headers = {**dict(self.headers.items()), "Connection": "close"}
-            headers.pop("Transfer-Encoding", None)
-            upstream.request(self.command, self.path, body=body or None, headers=headers)
-            answer = upstream.getresponse()
-            content = answer.read()
-        except OSError:
-            return self._cut()
-        finally:
-            upstream.close()
-        hidden = ("connection", "transfer-encoding", "content-length")
-        fields = [(k, v) for k, v in answer.getheaders() if k.lower() not in hidden]
-        length = answer.getheader("Content-Length") if self.command == "HEAD" else None
-        if trouble and what == "cut answer" and not trouble.size:
-            return self._cut()
-        if trouble and what == "short":
-            content = content[:trouble.size]
-        if trouble and what == "flip" and content:
-            content = bytes([content[0] ^ 1]) + content[1:]
-        fields.append(("Content-Length", length or str(len(content))))
-        if trouble and what == "cut answer":
-            self._answer(answer.status, fields, content[:trouble.size])
-            return self._cut()
-        self._answer(answer.status, fields, content)
-
-    do_GET = do_PUT = do_HEAD = do_POST = do_DELETE = forward
-    do_PROPFIND = do_MKCOL = do_MOVE = do_COPY = do_OPTIONS = forward
-
-    def _answer(self, status: int, fields: Sequence[tuple[str, str]], content: bytes) -> None:
-        self.send_response_only(status)
-        for name, value in fields:
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(content)
-        self.wfile.flush()
-
-    def _cut(self) -> None:
-        """Reset the connection."""
-        self.close_connection = True
-        reset = struct.pack("ii", 1, 0)
-        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, reset)
-        self.connection.close()
-
-
-class Silent:
-    """A port that accepts connections and never says a word."""
-
-    def __init__(self) -> None:
-        self.socket = socket.create_server((_HOST, 0), backlog=100)
-        self.port = self.socket.getsockname()[1]
-        self.held: list[socket.socket] = []
-        threading.Thread(target=self._hold, daemon=True).start()
-
-    def _hold(self) -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                self.held.append(self.socket.accept()[0])
-
-    def end(self) -> None:
-        """Let go of them."""
-        self.socket.shutdown(socket.SHUT_RDWR)  # ends the accept that waits
-        for each in (self.socket, *self.held):
-            each.close()
-
-
-class Relay:
-    """A port that passes bytes on to another, until it freezes or cuts after so many."""
-
-    limit: int | None = None
-    freezes_at: int | None = None
-
-    def __init__(self, port: int) -> None:
-        self.upstream = port
-        self.socket = socket.create_server((_HOST, 0), backlog=100)
-        self.port = self.socket.getsockname()[1]
-        self.thawed = threading.Event()
-        self.passed = 0
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def _accept(self) -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                here = self.socket.accept()[0]
-                there = socket.create_connection((_HOST, self.upstream))
-                for pair in ((here, there), (there, here)):
-                    threading.Thread(target=self._pass, args=pair, daemon=True).start()
-
-    def _pass(self, source: socket.socket, sink: socket.socket) -> None:
-        with contextlib.suppress(OSError):
-            while block := source.recv(65536):
-                self.passed += len(block)
-                if self.freezes_at is not None and self.passed > self.freezes_at:
-                    self.thawed.wait()
-                if self.limit is not None and self.passed > self.limit:
-                    break
-                sink.sendall(block)
-        for each in (source, sink):
-            with contextlib.suppress(OSError):
-                each.shutdown(socket.SHUT_RDWR)
-
-    def end(self) -> None:
-        """Accept no more."""
-        self.thawed.set()
-        self.socket.shutdown(socket.SHUT_RDWR)
-        self.socket.close()
 
 
 # Fixtures
@@ -666,13 +475,5 @@ def ssh_fixture(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ssh]:
 def git_http_fixture(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GitHttp]:
     """Git over http."""
     server = GitHttp(tmp_path_factory.mktemp("servers") / "git")
-    yield server
-    server.end()
-
-
-@pytest.fixture(name="silent")
-def silent_fixture() -> Iterator[Silent]:
-    """A port that never answers."""
-    server = Silent()
     yield server
     server.end()
