@@ -37,6 +37,7 @@ from tests.support import forks, programs
 from tests.support.environ import clean_env
 
 pytest_plugins = [
+    "tests.support.git_http",
     "tests.support.servers",
     "tests.support.faults",
     "tests.support.attacks",

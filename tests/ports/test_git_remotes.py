@@ -15,7 +15,9 @@ import pytest
 from flexlock_hydra.errors import GitError
 from flexlock_hydra.ports.git.remote import fetch_refs, push_refs, remote_refs
 from tests.conftest import Project
-from tests.support.servers import STRANGER, WRITER, GitHttp, Ssh, free_port, new_bare
+from tests.support.git_http import GitHttp, new_bare
+from tests.support.loopback import STRANGER, WRITER, free_port
+from tests.support.servers import Ssh
 
 KINDS = ("folder", pytest.param("ssh", marks=pytest.mark.needs("ssh")), "http", "private http")
 BOUND = 20

@@ -12,18 +12,16 @@ import pytest
 from flexlock_hydra.ports.store.object_source import SMALL
 from flexlock_hydra.ports.store.open_store import open_store
 from flexlock_hydra.ports.store.store import RemoteSpec, Store, object_path
-from tests.support.servers import (
+from tests.support.loopback import (
     BUCKET,
     READER,
-    S3,
     SMALL_DISK,
     STRANGER,
-    Servers,
-    WebDav,
     read_only,
     small_disk,
     with_mounts,
 )
+from tests.support.servers import S3, Servers, WebDav
 from tests.support.remotes import (
     CLOUDS,
     MANIFEST,

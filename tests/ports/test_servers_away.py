@@ -9,7 +9,8 @@ import pytest
 
 from flexlock_hydra.ports.store.object_source import SMALL
 from flexlock_hydra.ports.store.open_store import open_store
-from tests.support.servers import Servers, free_port
+from tests.support.loopback import free_port
+from tests.support.servers import Servers
 from tests.support.faults import Relay, Silent
 from tests.support.remotes import BOUND, CLOUDS, as_files, make_remote, md5, refused, some
 from tests.ports.test_refusals import use

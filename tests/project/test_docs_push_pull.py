@@ -18,7 +18,9 @@ import pytest
 
 from tests.conftest import Project
 from tests.project.test_docs import ROOT, blocks, normal, write_files
-from tests.support.servers import WRITER, GitHttp, Servers
+from tests.support.git_http import GitHttp
+from tests.support.loopback import WRITER
+from tests.support.servers import Servers
 
 PAGE = "docs/push-pull.md"
 HOME = "/home/ada"

@@ -15,7 +15,8 @@ from typing import Any
 
 import pytest
 
-from tests.support.servers import HOST, read_body
+from tests.support.git_http import read_body
+from tests.support.loopback import HOST
 
 
 # What breaks

@@ -25,7 +25,8 @@ from flexlock_hydra.errors import RemoteError
 from flexlock_hydra.ports.store.object_source import ObjectSource
 from flexlock_hydra.ports.store.open_store import open_store
 from flexlock_hydra.ports.store.store import RemoteSpec, Store, object_path
-from tests.support.servers import BUCKET, WRITER, Servers
+from tests.support.loopback import BUCKET, WRITER
+from tests.support.servers import Servers
 
 KINDS = ("folder", "sftp", "webdav", "s3")
 CLOUDS = KINDS[1:]

@@ -1,4 +1,4 @@
-"""Real servers on loopback: S3, ssh, WebDAV, git over http, and a proxy that breaks things.
+"""Real servers on loopback: S3, ssh and WebDAV.
 
 Each is one process (or thread) of the test session and ends with it. They start side by
 side; a test waits for the one that it uses.
@@ -6,117 +6,33 @@ side; a test waits for the one that it uses.
 
 from __future__ import annotations
 
-import base64
 import contextlib
-import ctypes
 import getpass
-import itertools
 import json
-import os
-import random
 import shutil
-import signal
-import socket
-import subprocess
 import sys
-import threading
-import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import cached_property
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Protocol
 
 import pytest
 
 from flexlock_hydra.ports.store.store import RemoteSpec
-
-BUCKET = "bucket"
-WRITER, READER, STRANGER = "writer", "reader", "stranger"
-"""Who may write, who may read, whom the servers do not know."""
-SMALL_DISK = 2 * 1024 * 1024
-"""Bytes of the disk below ``full``."""
-HOST = "127.0.0.1"
-_PORTS = itertools.count(random.SystemRandom().randrange(2500))
-_UP_SECONDS = 60
-
-
-def bin_path(name: str) -> str:
-    """A program that a package has put beside this Python."""
-    return os.path.join(os.path.dirname(sys.executable), name)
-
-
-def free_port() -> int:
-    """A port that no socket uses, below those that the kernel gives to clients.
-
-    Sessions side by side search in ranges of their own.
-    """
-    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) % 8
-    for number in _PORTS:
-        port = 10_000 + worker * 2500 + number % 2500
-        with contextlib.suppress(OSError), socket.socket() as taken:
-            taken.bind((HOST, port))
-            return port
-    raise AssertionError
-
-
-def with_mounts(words: Sequence[str], *mounts: str) -> list[str]:
-    """A command that sees mounts which nobody else sees, and which end with it."""
-    root = [] if os.geteuid() == 0 else ["--map-root-user"]
-    script = " && ".join([*mounts, 'exec "$0" "$@"'])
-    return ["unshare", *root, "--mount", "sh", "-c", script, *words]
-
-
-def small_disk(folder: Path, size: int = SMALL_DISK) -> str:
-    """The mount of a disk that is soon full."""
-    return f"mount -t tmpfs -o size={size},mode=755 none '{folder}'"
-
-
-def read_only(folder: Path) -> str:
-    """The mount that makes a folder read-only, root included."""
-    return f"mount --bind '{folder}' '{folder}' && mount -o remount,bind,ro '{folder}'"
-
-
-@dataclass
-class Program:
-    """A server that runs until it is told to end, or until its parent ends."""
-
-    words: Sequence[str]
-    log: Path
-    env: dict[str, str] = field(default_factory=lambda: dict(os.environ))
-
-    def __post_init__(self) -> None:
-        prctl = ctypes.CDLL(None).prctl
-        with open(self.log, "wb") as log:
-            self.process = subprocess.Popen(
-                self.words,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                env=self.env,
-                preexec_fn=lambda: prctl(1, signal.SIGKILL),  # PR_SET_PDEATHSIG
-            )
-
-    def wait(self, is_up: Callable[[], object]) -> None:
-        """Wait until a look at the server neither raises OSError nor is untrue."""
-        until = time.monotonic() + _UP_SECONDS
-        while True:
-            with contextlib.suppress(OSError):
-                if is_up():
-                    return
-            assert self.process.poll() is None and time.monotonic() < until, self.log.read_text()
-            time.sleep(0.02)
-
-    def listens(self, port: int) -> bool:
-        """Whether someone accepts connections at a port."""
-        socket.create_connection((HOST, port), 1).close()
-        return True
-
-    def end(self) -> None:
-        """End it at once: nothing of it is kept."""
-        self.process.kill()
-        self.process.wait()
+from tests.support.git_http import new_bare
+from tests.support.loopback import (
+    BUCKET,
+    HOST,
+    READER,
+    STRANGER,
+    WRITER,
+    Program,
+    bin_path,
+    free_port,
+    small_disk,
+    with_mounts,
+)
 
 
 # S3
@@ -316,114 +232,6 @@ class WebDav:
         self.program.end()
 
 
-# git over http
-
-
-def new_bare(path: Path) -> Path:
-    """A new bare repository that takes pushes over http."""
-    subprocess.run(["git", "init", "-q", "--bare", str(path)], check=True)
-    subprocess.run(["git", "-C", str(path), "config", "http.receivepack", "true"], check=True)
-    return path
-
-
-class GitHttp:
-    """``git http-backend`` behind a web server of this process.
-
-    Below ``/private`` it wants the writer's name and password.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        folder.mkdir(parents=True)
-        self.asked: list[str] = []
-        owner = self
-
-        class Handler(_GitHandler):
-            server_of = owner
-
-        self.server = ThreadingHTTPServer((HOST, 0), Handler)
-        self.server.daemon_threads = True
-        self.port = self.server.server_address[1]
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-
-    def repository(self, name: str, *, private: bool = False, who: str = "") -> str:
-        """The URL of a new bare repository, with a user in it where one is given."""
-        path = f"private/{name}.git" if private else f"{name}.git"
-        new_bare(self.folder / path)
-        return self.url(path, who)
-
-    def url(self, path: str, who: str = "") -> str:
-        """A URL of this server."""
-        user = f"{who}:{who}-secret@" if who else ""
-        return f"http://{user}{HOST}:{self.port}/{path}"
-
-    def end(self) -> None:
-        """End it."""
-        self.server.shutdown()
-        self.server.server_close()
-
-
-class _GitHandler(BaseHTTPRequestHandler):
-    server_of: GitHttp
-    protocol_version = "HTTP/1.0"
-
-    def log_message(self, format: str, *args: Any) -> None:
-        """Nothing."""
-
-    def do_GET(self) -> None:
-        """Ask the CGI program that git ships."""
-        path, _, query = self.path.partition("?")
-        self.server_of.asked.append(path)
-        wanted = "Basic " + base64.b64encode(f"{WRITER}:{WRITER}-secret".encode()).decode()
-        if path.startswith("/private") and self.headers.get("Authorization") != wanted:
-            self.send_response(401)
-            self.send_header("WWW-Authenticate", 'Basic realm="git"')
-            self.end_headers()
-            return
-        environment = {
-            **os.environ,
-            "GIT_PROJECT_ROOT": str(self.server_of.folder),
-            "GIT_HTTP_EXPORT_ALL": "1",
-            "GIT_CONFIG_NOSYSTEM": "1",
-            "HOME": str(self.server_of.folder),
-            "PATH_INFO": path,
-            "QUERY_STRING": query,
-            "REQUEST_METHOD": self.command,
-            "CONTENT_TYPE": self.headers.get("Content-Type", ""),
-            "HTTP_CONTENT_ENCODING": self.headers.get("Content-Encoding", ""),
-            "GIT_PROTOCOL": self.headers.get("Git-Protocol", ""),
-            "REMOTE_ADDR": HOST,
-        }
-        done = subprocess.run(
-            ["git", "http-backend"],
-            input=read_body(self),
-            env=environment,
-            capture_output=True,
-            check=True,
-        )
-        head, _, body = done.stdout.partition(b"\r\n\r\n")
-        fields = dict(line.split(": ", 1) for line in head.decode().split("\r\n"))
-        self.send_response(int(fields.pop("Status", "200").split()[0]))
-        for name, value in fields.items():
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(body)
-
-    do_POST = do_GET
-
-
-def read_body(request: BaseHTTPRequestHandler) -> bytes:
-    """The body of a request, whole or in chunks."""
-    if request.headers.get("Transfer-Encoding", "") != "chunked":
-        return request.rfile.read(int(request.headers.get("Content-Length") or 0))
-    parts = []
-    while size := int(request.rfile.readline().split(b";")[0], 16):
-        parts.append(request.rfile.read(size))
-        request.rfile.readline()
-    request.rfile.readline()
-    return b"".join(parts)
-
-
 # Fixtures
 
 
@@ -467,13 +275,5 @@ def servers_fixture(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server
 def ssh_fixture(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ssh]:
     """The ssh server alone."""
     server = Ssh(tmp_path_factory.mktemp("servers") / "ssh")
-    yield server
-    server.end()
-
-
-@pytest.fixture(scope="session", name="git_http")
-def git_http_fixture(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GitHttp]:
-    """Git over http."""
-    server = GitHttp(tmp_path_factory.mktemp("servers") / "git")
     yield server
     server.end()
