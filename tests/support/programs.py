@@ -28,12 +28,14 @@ MAY_LACK = {
 }
 """Program -> its Debian package. A test that starts one is marked ``needs``."""
 EVERYWHERE = (
-    "git sh bash env mount umount unshare nsenter setpriv grep sed gawk mawk awk perl tar xargs"
-    " find which hostname ldconfig ldd gcc ld uname nproc su ps"
+    "git git-receive-pack git-upload-pack git-upload-archive sh bash env mount umount unshare "
+    "nsenter setpriv grep sed gawk mawk awk perl tar xargs find which hostname ldconfig ldd gcc "
+    "ld uname nproc su ps "
     # GNU coreutils
-    " basename cat chmod chown cp cut date dd df dirname du echo expr false head id install ln ls"
-    " md5sum mkdir mkfifo mktemp mv nice nohup od printf pwd readlink realpath rm rmdir seq"
-    " sha256sum sleep sort stat stdbuf tail tee test timeout touch tr true truncate uniq wc whoami"
+    "basename cat chmod chown cp cut date dd df dirname du echo expr false head id install ln "
+    "ls md5sum mkdir mkfifo mktemp mv nice nohup od printf pwd readlink realpath rm rmdir seq "
+    "sha256sum sleep sort stat stdbuf tail tee test timeout touch tr true truncate uniq wc "
+    "whoami "
 )
 """What git, shells and servers start, and what any Linux has."""
 _PREFIX = "flexlock-programs-"

@@ -58,9 +58,9 @@ async def run_command(process: asyncssh.SSHServerProcess[bytes]) -> None:
         process.command or "exit 1", stdin=pipe, stdout=pipe, stderr=pipe
     )
     await process.redirect(stdin=child.stdin, stdout=child.stdout, stderr=child.stderr)
-    code = await child.wait()
-    await process.stdout.drain()
-    process.exit(code)
+    for stream in (process.stdout, process.stderr):
+        await stream.drain()  # till all is sent that the child has said
+    process.exit(await child.wait())
 
 
 async def serve(folder: Path, port: int, read_only_port: int) -> None:
