@@ -278,7 +278,7 @@ def write_app(project: Project) -> None:
 
 
 @pytest.fixture(scope="session")
-def committed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def project_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The repository that ``project`` is a copy of."""
     folder = tmp_path_factory.mktemp("committed")
     project = Project(folder / "project", clean_env(folder / "home"))
@@ -291,9 +291,9 @@ def committed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def project(committed: Path, tmp_path: Path, env: dict[str, str]) -> Project:
+def project(project_template: Path, tmp_path: Path, env: dict[str, str]) -> Project:
     """A git repository with one commit: the app, its config, ignored data."""
-    return copied(committed, Project(tmp_path / "project", env))
+    return copied(project_template, Project(tmp_path / "project", env))
 
 
 def copied(template: Path, project: Project) -> Project:
@@ -314,10 +314,10 @@ def own_home(env: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="session")
-def committed_rich(committed: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def rich_template(project_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The repository that ``rich`` is a copy of."""
     folder = tmp_path_factory.mktemp("rich")
-    project = copied(committed, Project(folder / "project", clean_env(folder / "home")))
+    project = copied(project_template, Project(folder / "project", clean_env(folder / "home")))
     project.write("lib/a.py", "a = 1\n")
     project.write("lib/b.py", "b = 1\n")
     project.write("run.sh", "#!/bin/sh\n").chmod(0o755)
@@ -330,10 +330,10 @@ def committed_rich(committed: Path, tmp_path_factory: pytest.TempPathFactory) ->
 
 
 @pytest.fixture
-def rich(committed_rich: Path, project: Project) -> Project:
+def rich(rich_template: Path, project: Project) -> Project:
     """A repository with a few more kinds of files, and an ignored one."""
     shutil.rmtree(project.root)
-    return copied(committed_rich, project)
+    return copied(rich_template, project)
 
 
 @pytest.fixture
