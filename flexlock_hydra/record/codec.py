@@ -124,6 +124,11 @@ def same(one: Json, other: Json) -> bool:
     return bool(one == other)
 
 
+def is_number(value: Json) -> bool:
+    """Whether a value is a number; true and false are none."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
 def encode(value: Any) -> Json:
     """A field's value as plain data."""
     if isinstance(value, Node):

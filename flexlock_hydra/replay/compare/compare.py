@@ -65,9 +65,7 @@ def compare_runs(
         DataError: outputs are gone or unreadable, or not what was recorded.
     """
     own = dict.fromkeys((*(old.lock.job.volatile or ()), *(new.lock.job.volatile or ())))
-    rules = Rules(
-        tolerance, Volatile(tuple(own)), Moved((*moved_folders(old, new), *moved))
-    )
+    rules = Rules(tolerance, Volatile(tuple(own)), Moved((*moved_folders(old, new), *moved)))
     compared = old.lock.outputs is not None and new.lock.outputs is not None
     before = (output_files(old) if files is None else files) if old.lock.outputs else {}
     after = output_files(new) if compared else {}
@@ -122,25 +120,20 @@ def without_hydra(files: Files) -> dict[str, FileDigest]:
 
 def moved_folders(old: RecordedRun, new: RecordedRun) -> Iterator[tuple[str, str]]:
     """Pairs of names of the root, and of the output directory, in one of two runs or both."""
-    for names in (_root_names(old, new), _folder_names(old, new)):
+    roots = [name for run in (old, new)
+             for name in (original_root(run.lock), *_absolute_names(run.root))]
+    folders = [name for run in (old, new) for name in _folder_names(run)]
+    for names in (roots, folders):
         first, *others = dict.fromkeys(names)
         yield from ((first, other) for other in others)
 
 
-def _root_names(*runs: RecordedRun) -> Iterator[str]:
-    for run in runs:
-        yield original_root(run.lock)
-        yield from _absolute_names(run.root)
-
-
-def _folder_names(*runs: RecordedRun) -> Iterator[str]:
+def _folder_names(run: RecordedRun) -> list[str]:
     """What an output directory is called: by itself, from the root, from where the job began."""
-    for run in runs:
-        original = original_folder(run)
-        yield original
-        yield from _absolute_names(run.folder)
-        for above in (original_root(run.lock), run.lock.job.command.cwd):
-            yield posixpath.relpath(original, above)
+    original = original_folder(run)
+    above = (original_root(run.lock), run.lock.job.command.cwd)
+    relative = [posixpath.relpath(original, folder) for folder in above]
+    return [original, *_absolute_names(run.folder), *relative]
 
 
 def _absolute_names(folder: Path) -> tuple[str, str]:
@@ -185,11 +178,7 @@ class _Sorter:
 def _compare_file(
     name: str, old: FileDigest, new: FileDigest, places: tuple[Path, Path], rules: Rules
 ) -> Outcome:
-    """The outcome of one file of two runs, which is read where its hashes differ.
-
-    Raises:
-        DataError: it cannot be read.
-    """
+    """The outcome of one file, which is read where its hashes differ; DataError if it cannot be."""
     if not (old.md5 and new.md5):
         if old.size == new.size:
             return Outcome(name, IDENTICAL, left_out=(LeftOut(name, BY_SIZE),))
@@ -217,19 +206,17 @@ def _is_identical_file(outcome: Outcome) -> bool:
 
 def _compare_results(old: Run, new: Run, rules: Rules) -> Iterator[Outcome]:
     """The outcome of what two tasks returned, unless that is equal."""
-    judge = Judge(RESULT, rules)
     from flexlock_hydra.replay.compare.kinds.plain import compare_values
 
+    judge, reason = Judge(RESULT, rules), ""
     try:
         compare_values(old.result, new.result, judge)
     except UnreadableError as why:
-        judge = Judge(RESULT, rules)
+        judge, reason = Judge(RESULT, rules), str(why)
         if old.result != new.result:
             judge.differs("", old.result, new.result)
-            yield judge.outcome(str(why), file=RETURNED)
-    else:
-        if not judge.is_clean:
-            yield judge.outcome(file=RETURNED)
+    if not judge.is_clean:
+        yield judge.outcome(reason, file=RETURNED)
 
 
 def _says_something(result: Json) -> bool:
@@ -260,9 +247,7 @@ def _both_failed(old: Run, new: Run, outcomes: Iterable[Outcome]) -> str | None:
     return f"{new.error.type}: {new.error.message}" if new.error else new.status
 
 
-def _never_hashed(
-    old: Outputs | None, new: Outputs | None, rules: Volatile
-) -> Iterator[LeftOut]:
+def _never_hashed(old: Outputs | None, new: Outputs | None, rules: Volatile) -> Iterator[LeftOut]:
     """Outputs that the record does not hold."""
     recorded = [each for each in (old, new) if each is not None]
     if len(recorded) < 2:

@@ -13,12 +13,10 @@ from flexlock_hydra.replay.compare.kinds.checkpoints import compare_checkpoints
 from flexlock_hydra.replay.compare.kinds.columns import compare_arrow, compare_parquet
 from flexlock_hydra.replay.compare.kinds.events import compare_events, is_events
 from flexlock_hydra.replay.compare.kinds.hdf5 import compare_hdf5
-from flexlock_hydra.replay.compare.kinds.limits import require_package
 from flexlock_hydra.replay.compare.kinds.pickles import compare_pickles
 from flexlock_hydra.replay.compare.kinds.plain import compare_json, compare_json_lines, compare_yaml
-from flexlock_hydra.replay.compare.kinds.raw import compare_bytes
-from flexlock_hydra.replay.compare.kinds.tables import compare_tables
-from flexlock_hydra.replay.compare.kinds.text import compare_lines, compare_numbers
+from flexlock_hydra.replay.compare.kinds.reading import compare_bytes, require_package
+from flexlock_hydra.replay.compare.kinds.text import compare_lines, compare_numbers, compare_tables
 from flexlock_hydra.replay.compare.outcome import Outcome
 
 Compare = Callable[[Path, Path, Judge], None]
@@ -64,10 +62,8 @@ FILE_KINDS: tuple[FileKind, ...] = (
 )
 """The first kind that two files are of counts; the last one takes all that is left."""
 
-_SIMPLER: dict[Compare, str] = {
-    compare_lines: "compared as text", compare_zips: "compared as zip"
-}
-"""What is said where a way was taken because a better one could not read the files."""
+# What is said where a way was taken because a better one could not read the files.
+_SIMPLER: dict[Compare, str] = {compare_lines: "compared as text", compare_zips: "compared as zip"}
 
 
 def compare_contents(file: str, old: Path, new: Path, rules: Rules) -> Outcome:

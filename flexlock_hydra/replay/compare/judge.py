@@ -27,13 +27,10 @@ from flexlock_hydra.replay.compare.tolerance import EXACT, Tolerance
 
 SAME_VALUES = "the same values in other bytes"
 
-_SHOWN = 10
-"""Differences of one file that are kept; the rest is counted."""
-_BRIEF = 80
-_LONGEST_PLACE = 200
-"""Characters of a value, and of where it is, that are told."""
-_BUDGET = 5_000_000
-"""Values of one file that are looked at."""
+_SHOWN = 10  # differences of one file that are kept; the rest is counted
+_BRIEF, _LONGEST_PLACE = 80, 200  # characters of a value, and of where it is, that are told
+_NOUNS = {(Mapping,): "keys", (list, tuple): "items", (bytes, bytearray): "bytes"}
+_BUDGET = 5_000_000  # values of one file that are looked at
 
 
 class UnreadableError(Exception):
@@ -216,12 +213,9 @@ def _shown_value(value: Json) -> Json:
         return value
     if isinstance(value, int):
         return value if abs(value) < 1 << 200 else f"a number of {value.bit_length()} bits"
-    if isinstance(value, Mapping):
-        return f"{len(value)} keys"
-    if isinstance(value, (list, tuple)):
-        return f"{len(value)} items"
-    if isinstance(value, (bytes, bytearray)):
-        return f"{len(value)} bytes"
+    for kinds, noun in _NOUNS.items():
+        if isinstance(value, kinds):
+            return f"{len(value)} {noun}"
     return _cut_text(str(value), 0)
 
 

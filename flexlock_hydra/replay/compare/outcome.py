@@ -90,22 +90,22 @@ class Outcome:
     reason: str = ""
 
     def __str__(self) -> str:
-        said = ": ".join([self.file, *map(str, (self.differences or self._deviation)[:1])])
+        said = ": ".join([self.file, *map(str, self._places[:1])])
         more = f" (and {self.differing - 1} more)" if self.differing > 1 else ""
         return f"{said}{more}" + (f" ({self.reason})" if self.reason else "")
 
     @property
-    def _deviation(self) -> tuple[Difference, ...]:
-        return (self.largest,) if self.largest else ()
+    def _places(self) -> tuple[Difference, ...]:
+        return self.differences or ((self.largest,) if self.largest else ())
 
     def details(self) -> Iterator[dict[str, Json]]:
         """Each place that is known, as plain data."""
-        for each in self.differences or self._deviation:
+        for each in self._places:
             plain = {"file": self.file, "where": each.where, "old": each.old, "new": each.new}
             if isinstance(each, Deviation):
                 plain["relative"] = each.relative
             yield plain | ({"reason": self.reason} if self.reason else {})
-        if self.reason and not (self.differences or self.largest):
+        if self.reason and not self._places:
             yield {"file": self.file, "where": "", "old": None, "new": None, "reason": self.reason}
 
 

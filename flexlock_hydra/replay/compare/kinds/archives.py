@@ -14,31 +14,30 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from flexlock_hydra.replay.compare.judge import Judge, UnreadableError
-from flexlock_hydra.replay.compare.kinds.limits import check_unpacked, unreadable
-from flexlock_hydra.replay.compare.kinds.raw import Stream, compare_streams
+from flexlock_hydra.replay.compare.kinds import reading
+from flexlock_hydra.replay.compare.kinds.reading import Stream
 
 SAME_CONTENTS = "the same contents in another container"
 PICKLED = "it would have to be unpickled"
 
+# Bytes of an archive's list of members; each of these becomes ten in memory.
 _LARGEST_LIST = 4 * 1024**2
-"""Bytes of an archive's list of members; each of these becomes ten in memory."""
 _LONGEST_END = 22 + 65535 + 20 + 56
 _FARTHEST = (1 << 63) - 1
+# What the standard library raises for archives that are damaged, or locked by a password.
 _BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, ValueError, OSError, NotImplementedError,
            RuntimeError)
-"""What the standard library raises for archives that are damaged, or locked by a password."""
 
 CompareMembers = Callable[[Stream, Stream, str, Judge], None]
 
 
 def is_zip(*paths: Path) -> bool:
     """Whether files all begin like a zip archive."""
-    return all(_first_bytes(path) == b"PK\3\4" for path in paths)
-
-
-def _first_bytes(path: Path) -> bytes:
-    with path.open("rb") as file:
-        return file.read(4)
+    for path in paths:
+        with path.open("rb") as file:
+            if file.read(4) != b"PK\3\4":
+                return False
+    return True
 
 
 def compare_zips(old: Path, new: Path, judge: Judge) -> None:
@@ -48,7 +47,7 @@ def compare_zips(old: Path, new: Path, judge: Judge) -> None:
         UnreadableError: no such archive, or too large.
     """
     judge.same = SAME_CONTENTS
-    compare_members(old, new, compare_streams, judge)
+    compare_members(old, new, reading.compare_streams, judge)
 
 
 def compare_gzips(old: Path, new: Path, judge: Judge) -> None:
@@ -58,8 +57,9 @@ def compare_gzips(old: Path, new: Path, judge: Judge) -> None:
         UnreadableError: no gzip, or too large.
     """
     judge.same = SAME_CONTENTS
-    with unreadable("no gzip file", _BROKEN), gzip.open(old) as one, gzip.open(new) as other:
-        compare_streams(_Bounded(one), _Bounded(other), "unpacked", judge)
+    broken = reading.unreadable("no gzip file", _BROKEN)
+    with broken, gzip.open(old) as one, gzip.open(new) as other:
+        reading.compare_streams(_Bounded(one), _Bounded(other), "unpacked", judge)
 
 
 def compare_members(old: Path, new: Path, compare: CompareMembers, judge: Judge) -> None:
@@ -86,7 +86,7 @@ def compare_members(old: Path, new: Path, compare: CompareMembers, judge: Judge)
 @contextmanager
 def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
     """An archive; whatever is wrong with it, then or later, makes it unreadable."""
-    with unreadable("no zip archive", _BROKEN):
+    with reading.unreadable("no zip archive", _BROKEN):
         _check_list(path)
         with zipfile.ZipFile(path) as archive:
             yield archive
@@ -98,7 +98,8 @@ def _check_list(path: Path) -> None:
         file.seek(0, 2)
         file.seek(max(file.tell() - _LONGEST_END, 0))
         tail = file.read()
-        at = len(tail) - 22 if _ends_plainly(tail) else tail.rfind(b"PK\5\6")
+        ends_plainly = tail[-22:].startswith(b"PK\5\6") and tail.endswith(b"\0\0")
+        at = len(tail) - 22 if ends_plainly else tail.rfind(b"PK\5\6")
         if at < 0:
             raise UnreadableError("no zip archive")
         sizes = [int.from_bytes(tail[at + 12:at + 16], "little")]
@@ -109,10 +110,6 @@ def _check_list(path: Path) -> None:
             sizes += [_size64(record) for record in (file.read(56), tail[max(at - 76, 0):at - 20])]
     if max(sizes) > _LARGEST_LIST:
         raise UnreadableError("more members than are looked at")
-
-
-def _ends_plainly(tail: bytes) -> bool:
-    return tail[-22:].startswith(b"PK\5\6") and tail.endswith(b"\0\0")
 
 
 def _size64(record: bytes) -> int:
@@ -126,7 +123,7 @@ def _checked_members(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
     if any(m.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
            for m in members.values()):
         raise UnreadableError("packed by a method that is not known here")
-    check_unpacked(sum(member.file_size for member in members.values()))
+    reading.check_unpacked(sum(member.file_size for member in members.values()))
     return members
 
 
@@ -141,5 +138,5 @@ class _Bounded:
         """So many bytes, or fewer."""
         found = self.stream.read(size)
         self.size += len(found)
-        check_unpacked(self.size)
+        reading.check_unpacked(self.size)
         return found

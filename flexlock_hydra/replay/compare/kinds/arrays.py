@@ -10,29 +10,27 @@ from tokenize import TokenError
 from typing import IO, TYPE_CHECKING, Any
 
 from flexlock_hydra.replay.compare.judge import Judge, UnreadableError
+from flexlock_hydra.replay.compare.kinds import reading
 from flexlock_hydra.replay.compare.kinds.archives import PICKLED, compare_members
-from flexlock_hydra.replay.compare.kinds.limits import unreadable
-from flexlock_hydra.replay.compare.kinds.plain import LARGEST, compare_values, load_json
-from flexlock_hydra.replay.compare.kinds.raw import Stream, compare_streams, read_all
+from flexlock_hydra.replay.compare.kinds.plain import compare_values, load_json
+from flexlock_hydra.replay.compare.kinds.reading import Stream
 
 if TYPE_CHECKING:
     import numpy
 
-_PIECE = 4 * 1024**2
-"""Bytes of an array that are compared at once."""
-_LARGEST_TURNED = 256 * 1024**2
-"""Bytes of an array whose elements are put into another order."""
+_PIECE = 4 * 1024**2  # bytes of an array that are compared at once
+_LARGEST_TURNED = 256 * 1024**2  # bytes of an array whose elements are put into another order
+# Element types of safetensors; the last ones are no numbers to NumPy.
 _SAFE = {
     "F64": "<f8", "F32": "<f4", "F16": "<f2", "C64": "<c8", "C128": "<c16",
     "I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "<i1",
     "U64": "<u8", "U32": "<u4", "U16": "<u2", "U8": "<u1", "BOOL": "?",
     "BF16": "<u2", "F8_E4M3": "<u1", "F8_E5M2": "<u1",
 }
-"""Element types of safetensors; the last ones are no numbers to NumPy."""
 _BF16 = "BF16"
+# What NumPy raises for a header that is none.
 _NO_HEADER = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, MemoryError,
               RecursionError, SyntaxError, TokenError)
-"""What NumPy raises for a header that is none."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +100,7 @@ def _compare_member(old: Stream, new: Stream, name: str, judge: Judge) -> None:
     if name.endswith(".npy"):
         _compare_npy_streams(old, new, name.removesuffix(".npy"), judge)
     else:
-        compare_streams(old, new, name, judge)
+        reading.compare_streams(old, new, name, judge)
 
 
 def _compare_npy_streams(old: Stream, new: Stream, where: str, judge: Judge) -> None:
@@ -137,7 +135,7 @@ def _pieces(header: _Header, source: Stream) -> Iterator[Any]:
     step = max(_PIECE // header.dtype.itemsize, 1)
     for start in range(0, header.count, step):
         count = min(step, header.count - start)
-        content = read_all(source, count * header.dtype.itemsize)
+        content = reading.read_all(source, count * header.dtype.itemsize)
         piece = numpy.frombuffer(content, header.dtype)
         if header.kind == _BF16:
             piece = (piece.astype("<u4") << 16).view("<f4")
@@ -155,14 +153,10 @@ def _in_row_order(header: _Header, source: Stream) -> Iterator[Any]:
 
 
 def _npy_header(stream: Stream) -> _Header:
-    """The header of an array, parsed by NumPy, which takes literals alone.
-
-    Raises:
-        UnreadableError: it is none, or one of Python objects.
-    """
+    """The header of an array of no Python objects, parsed by NumPy, which takes literals alone."""
     from numpy.lib import format as npy
 
-    with unreadable("no array file", _NO_HEADER):
+    with reading.unreadable("no array file", _NO_HEADER):
         version = npy.read_magic(stream)
         readers: Mapping[Any, Callable[..., Any]] = {
             (1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0
@@ -180,10 +174,10 @@ def _npy_header(stream: Stream) -> _Header:
 
 def _tensors(file: IO[bytes]) -> tuple[dict[str, Any], int]:
     """The header of a safetensors file, and where the elements begin."""
-    length = int.from_bytes(read_all(file, 8), "little")
-    if length > LARGEST:
+    length = int.from_bytes(reading.read_all(file, 8), "little")
+    if length > reading.LARGEST:
         raise UnreadableError("no safetensors file")
-    header = load_json(read_all(file, length))
+    header = load_json(reading.read_all(file, length))
     if not isinstance(header, dict):
         raise UnreadableError("no safetensors file")
     return header, 8 + length

@@ -9,25 +9,22 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from flexlock_hydra.replay.compare.judge import Judge, UnreadableError
-from flexlock_hydra.replay.compare.kinds import pickles
+from flexlock_hydra.replay.compare.kinds import pickles, reading
 from flexlock_hydra.replay.compare.kinds.archives import SAME_CONTENTS, compare_members
 from flexlock_hydra.replay.compare.kinds.arrays import compare_elements
-from flexlock_hydra.replay.compare.kinds.limits import check_size, require_package
 from flexlock_hydra.replay.compare.kinds.pickled import ID
-from flexlock_hydra.replay.compare.kinds.plain import LARGEST
-from flexlock_hydra.replay.compare.kinds.raw import Stream, compare_streams, read_exactly
+from flexlock_hydra.replay.compare.kinds.reading import Stream
 
 _ELEMENTS = {
     "Float": "F32", "Double": "F64", "Half": "F16", "BFloat16": "BF16", "Long": "I64",
     "Int": "I32", "Short": "I16", "Char": "I8", "Byte": "U8", "Bool": "BOOL",
     "ComplexFloat": "C64", "ComplexDouble": "C128",
 }
-_DERIVED = "serialization_id"
-"""PyTorch's hash of the names and checksums of all other members."""
+_DERIVED = "serialization_id"  # PyTorch's hash of the names and checksums of all other members
 _PICKLE = "data.pkl"
 _DEEPEST = 100
+# What no user has named in a path: calls, states and items.
 _CALLS = re.compile(r"\.?\(\)(\[\d+\])*|\.?\((?:state|items)\)|\.storage$")
-"""What no user has named in a path: calls, states and items."""
 
 
 def compare_checkpoints(old: Path, new: Path, judge: Judge) -> None:
@@ -44,7 +41,7 @@ def compare_checkpoints(old: Path, new: Path, judge: Judge) -> None:
 class _Storage:
     """Where a tensor's elements are said to be: what it is called, their type and number."""
 
-    name: str
+    name: str = field(compare=False)
     kind: str
     count: int
 
@@ -60,7 +57,7 @@ class _Members:
         if path.name == _PICKLE:
             self._compare_pickles(old, new, judge)
         elif path.name == "byteorder":
-            order = [read_exactly(each, 16) for each in (old, new)]
+            order = [reading.read_exactly(each, 16) for each in (old, new)]
             one, other = (each.decode("latin-1") for each in order)
             judge.text(name, one, other, name)
             if order != [b"little"] * 2:
@@ -68,17 +65,17 @@ class _Members:
         elif path.name != _DERIVED:
             storage = self.storages.get(path.name) if path.parent.name == "data" else None
             if storage is None:
-                compare_streams(old, new, name, judge)
+                reading.compare_streams(old, new, name, judge)
             else:
                 compare_elements(storage.kind, storage.count, old, new, storage.name, judge)
-                compare_streams(old, new, f"{name}, after the elements", judge)
+                reading.compare_streams(old, new, f"{name}, after the elements", judge)
 
     def _compare_pickles(self, old: Stream, new: Stream, judge: Judge) -> None:
         before, after = (pickles.pickle_contents(_pickle_bytes(each)) for each in (old, new))
         one, other = (dict(_storages(each)) for each in (before, after))
-        same = {key: it for key, it in one.items() if _is_alike(it, other.get(key))}
+        same = {key: it for key, it in one.items() if it == other.get(key)}
         try:
-            require_package("NumPy")
+            reading.require_package("NumPy")
         except UnreadableError:
             same = {}  # the elements are compared as bytes
         self.storages = same
@@ -86,13 +83,9 @@ class _Members:
 
 
 def _pickle_bytes(stream: Stream) -> bytes:
-    found = read_exactly(stream, LARGEST + 1)
-    check_size(len(found), LARGEST, f"{_PICKLE} is")
+    found = reading.read_exactly(stream, reading.LARGEST + 1)
+    reading.check_size(len(found), reading.LARGEST, f"{_PICKLE} is")
     return found
-
-
-def _is_alike(one: _Storage, other: _Storage | None) -> bool:
-    return other is not None and (one.kind, one.count) == (other.kind, other.count)
 
 
 def _storages(value: Any) -> Iterator[tuple[str, _Storage]]:

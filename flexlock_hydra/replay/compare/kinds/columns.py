@@ -8,14 +8,13 @@ from typing import Any
 
 from flexlock_hydra.record.codec import same
 from flexlock_hydra.replay.compare.judge import Judge, UnreadableError
-from flexlock_hydra.replay.compare.kinds.limits import check_unpacked, unreadable
 from flexlock_hydra.replay.compare.kinds.plain import compare_values
+from flexlock_hydra.replay.compare.kinds.reading import check_unpacked, unreadable
 from flexlock_hydra.replay.compare.outcome import ABSENT
 
-_ROWS = 4096
-"""Rows that are compared at once."""
+_ROWS = 4096  # rows that are compared at once
+# What pyarrow's errors are, and what its readers raise for damaged files.
 _BROKEN = (ValueError, TypeError, OSError, LookupError, NotImplementedError, MemoryError)
-"""What pyarrow's errors are, and what its readers raise for damaged files."""
 
 
 def compare_parquet(old: Path, new: Path, judge: Judge) -> None:
@@ -87,11 +86,14 @@ def _rows_left(batch: Any, rest: Iterator[Any]) -> int:
 
 def _compare_column(name: str, old: Any, new: Any, row: int, judge: Judge) -> None:
     """Some rows of a column; ``row`` is the number of the first one."""
+    from pyarrow import types
+
     if old.equals(new):
         return
     judge.spend(len(old))
     with judge.part(name, judge.rule(name)) as inner:
-        if _is_numeric(old.type) and old.is_null().equals(new.is_null()):
+        is_number = types.is_integer(old.type) or types.is_floating(old.type)
+        if is_number and old.is_null().equals(new.is_null()):
             from flexlock_hydra.replay.compare.kinds.numbers import compare_pieces
 
             # A row without a value is zero on both sides.
@@ -104,12 +106,6 @@ def _compare_column(name: str, old: Any, new: Any, row: int, judge: Judge) -> No
         for i, pair in enumerate(zip(old.to_pylist(), new.to_pylist()), start=row + 1):
             if not same(*pair):
                 compare_values(pair[0], pair[1], inner, (f"row {i}, column {name}",))
-
-
-def _is_numeric(kind: Any) -> bool:
-    from pyarrow import types
-
-    return bool(types.is_integer(kind) or types.is_floating(kind))
 
 
 def _is_in_both(name: str, old: Any, new: Any, *, judge: Judge) -> bool:

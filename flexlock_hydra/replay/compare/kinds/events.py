@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from flexlock_hydra.replay.compare.judge import Judge, UnreadableError
-from flexlock_hydra.replay.compare.kinds.limits import check_size
 from flexlock_hydra.replay.compare.kinds.plain import compare_values
+from flexlock_hydra.replay.compare.kinds.reading import check_size, unreadable
 
 WALL_TIME = "wall_time"
 
@@ -20,17 +20,18 @@ _LARGEST = 64 * 1024**2
 _MOST_VALUES = 1_000_000
 _NAME = re.compile(r"events\.out\.tfevents\.(?P<time>\d+)\.(?P<rest>.+)")
 _COUNTED = re.compile(r"\.\d+\.(?P<number>\d+)(?P<suffix>\D.*)?$")
-_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
+_VARINT, _BYTES = 0, 2
+_FIXED = {1: struct.Struct("<d"), 5: struct.Struct("<f")}
 _STEP, _SUMMARY = 2, 5
 _TAG, _SIMPLE, _HISTOGRAM, _TENSOR, _METADATA = 1, 2, 5, 8, 9
 _FLOATS, _DOUBLES, _TEXTS = 5, 6, 8
 _DEEPEST = 20
+# By tag: the field of a message in what a plugin logged, and in it the field of a time.
 _TIMES = {
     "_hparams_/experiment": ("2", "4", "time_created_secs"),
     "_hparams_/session_start_info": ("3", "5", "start_time_secs"),
     "_hparams_/session_end_info": ("4", "2", "end_time_secs"),
 }
-"""By tag: the field of a message in what a plugin logged, and in it the field of a time."""
 Message = dict[int, list[Any]]
 
 
@@ -102,11 +103,7 @@ def _read_events(path: Path) -> tuple[dict[str, Any], list[Any]]:
 
 
 def _records(file: IO[bytes]) -> Iterator[bytes]:
-    """The records of a file; one that was cut off at its end is none, as TensorBoard has it.
-
-    Raises:
-        UnreadableError: it has bytes and no whole record.
-    """
+    """The records of a file; one that was cut off at its end is none, as TensorBoard has it."""
     found = 0
     while len(head := file.read(12)) == 12:
         length = int.from_bytes(head[:8], "little")
@@ -121,6 +118,7 @@ def _records(file: IO[bytes]) -> Iterator[bytes]:
         yield record
 
 
+@unreadable("no event file", (struct.error,))
 def _fields_of(content: Any) -> Message:
     """The fields of a protobuf message: numbers, or bytes, by field number."""
     if not isinstance(content, bytes):
@@ -132,12 +130,8 @@ def _fields_of(content: Any) -> Message:
         value: Any
         if key & 7 == _VARINT:
             value, at = _varint(content, at)
-        elif key & 7 in (_FIXED64, _FIXED32):
-            form, size = ("<d", 8) if key & 7 == _FIXED64 else ("<f", 4)
-            value, at = content[at:at + size], at + size
-            if len(value) < size:
-                raise UnreadableError("no event file")
-            (value,) = struct.unpack(form, value)
+        elif form := _FIXED.get(key & 7):
+            value, at = form.unpack_from(content, at)[0], at + form.size
         elif key & 7 == _BYTES:
             size, at = _varint(content, at)
             value, at = content[at:at + size], at + size

@@ -10,17 +10,16 @@ from typing import Any
 
 from flexlock_hydra.record.codec import Json
 from flexlock_hydra.replay.compare.judge import Judge, UnreadableError
-from flexlock_hydra.replay.compare.kinds.limits import MOST_UNPACKED, unreadable
 from flexlock_hydra.replay.compare.kinds.plain import compare_values
+from flexlock_hydra.replay.compare.kinds.reading import MOST_UNPACKED, unreadable
 from flexlock_hydra.replay.compare.outcome import ABSENT
 
-_PIECE = 1 << 20
-"""Elements that are read at once."""
+_PIECE = 1 << 20  # elements that are read at once
 _LARGEST_CHUNK = 256 * 1024**2
 _MOST_MEMBERS = 100_000
+# What h5py raises for damaged files.
 _BROKEN = (ValueError, TypeError, OSError, LookupError, RuntimeError, NotImplementedError,
            MemoryError, OverflowError)
-"""What h5py raises for damaged files."""
 
 
 def compare_hdf5(old: Path, new: Path, judge: Judge) -> None:

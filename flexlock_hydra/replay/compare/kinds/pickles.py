@@ -11,25 +11,23 @@ import io
 import pickletools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from flexlock_hydra.replay.compare.judge import Judge, UnreadableError
-from flexlock_hydra.replay.compare.kinds.joblibs import is_wrapper, take_array, unpacked
-from flexlock_hydra.replay.compare.kinds.limits import unreadable
-from flexlock_hydra.replay.compare.kinds.pickled import CALL, ID, ITEMS, STATE, PlainValues
-from flexlock_hydra.replay.compare.kinds.plain import LARGEST, compare_values, content_of
+from flexlock_hydra.replay.compare.kinds import pickled
+from flexlock_hydra.replay.compare.kinds.plain import compare_values
+from flexlock_hydra.replay.compare.kinds.reading import content_of, unreadable
 
 _MOST_OPCODES = 1_000_000
 _DEEPEST = 20
+# What ``pickletools`` and a stack that is not as deep as it should be raise.
 _BROKEN = (ValueError, LookupError, TypeError, AttributeError, OverflowError, MemoryError)
-"""What ``pickletools`` and a stack that is not as deep as it should be raise."""
+# Characters of a name that is put together, of a key or item of a set that is no text.
 _LONGEST_NAME = 1000
-"""Characters of a name that is put together, of a key or item of a set that is no text."""
-_CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
 _SETS = frozenset(f"{module} {name}" for module in ("builtins", "__builtin__")
                   for name in ("set", "frozenset"))
-_SKIPPED = frozenset({"PROTO", "FRAME", "STOP"})
 
 
 def compare_pickles(old: Path, new: Path, judge: Judge) -> None:
@@ -38,9 +36,7 @@ def compare_pickles(old: Path, new: Path, judge: Judge) -> None:
     Raises:
         UnreadableError: no pickle, too large, or more than one.
     """
-    before, after = (
-        pickle_contents(unpacked(content_of(path, LARGEST), LARGEST)) for path in (old, new)
-    )
+    before, after = (pickle_contents(pickled.unpacked(content_of(path))) for path in (old, new))
     compare_told(before, after, judge)
 
 
@@ -60,7 +56,7 @@ def pickle_contents(content: bytes) -> Any:
     Raises:
         UnreadableError: it is none, too large, or something stands behind it.
     """
-    file, known = io.BytesIO(content), PlainValues()
+    file, known = io.BytesIO(content), pickled.PlainValues()
     with unreadable("no pickle", _BROKEN):
         found = _read_pickle(file, known)
     if file.tell() < len(content):
@@ -68,7 +64,7 @@ def pickle_contents(content: bytes) -> Any:
     return found
 
 
-def _read_pickle(file: io.BytesIO, known: PlainValues, depth: int = 0) -> Any:
+def _read_pickle(file: io.BytesIO, known: pickled.PlainValues, depth: int = 0) -> Any:
     """What the next pickle in a file holds."""
     if depth > _DEEPEST:
         raise UnreadableError("pickles in pickles")
@@ -77,10 +73,11 @@ def _read_pickle(file: io.BytesIO, known: PlainValues, depth: int = 0) -> Any:
         if count > _MOST_OPCODES:
             raise UnreadableError(f"more than {_MOST_OPCODES:,} opcodes")
         stack.take(opcode.name, argument)
-        if opcode.name == "BUILD" and is_wrapper(stack.values[-1]):
-            take_array(stack.values[-1], file, known, lambda: _read_pickle(file, known, depth + 1))
+        if opcode.name == "BUILD" and pickled.is_wrapper(stack.values[-1]):
+            inner = partial(_read_pickle, file, known, depth + 1)
+            pickled.take_array(stack.values[-1], file, known, inner)
     stack.sort_sets()
-    return stack.pop()
+    return stack.values.pop()
 
 
 @dataclass
@@ -91,30 +88,22 @@ class _Stack:
     marks: list[int] = field(default_factory=list)
     memo: dict[int, Any] = field(default_factory=dict)
     sets: list[list[Any]] = field(default_factory=list)
-    known: PlainValues = field(default_factory=PlainValues)
+    known: pickled.PlainValues = field(default_factory=pickled.PlainValues)
 
     def take(self, name: str, argument: Any) -> None:
-        """Do what an opcode says, short of importing and calling.
-
-        Raises:
-            UnreadableError: its value is not in the file.
-        """
-        if name in _CONSTANTS:
-            self.values.append(_CONSTANTS[name])
-        elif name in _PUSHED:
-            self.values.append(argument)
-        elif name in _STORED:
-            self.memo[len(self.memo) if name == "MEMOIZE" else int(argument)] = self.values[-1]
-        elif name in _LOADED:
-            self.values.append(self.memo[int(argument)])
-        elif name in _ACTIONS:
-            _ACTIONS[name](self, argument)
-        elif name not in _SKIPPED:
+        """Do what an opcode says, short of importing and calling; unreadable if it needs these."""
+        action = _ACTIONS.get(name)
+        if action is None:
             raise UnreadableError(f"a pickle with {name}")
+        action(self, argument)
 
-    def pop(self) -> Any:
-        """The value on top."""
-        return self.values.pop()
+    def store(self, at: int) -> None:
+        """Keep the value on top for when it is named again."""
+        self.memo[at] = self.values[-1]
+
+    def top(self, size: int) -> list[Any]:
+        """The values on top, in their order, which go as well."""
+        return [self.values.pop() for _ in range(size)][::-1]
 
     def since_mark(self) -> list[Any]:
         """The values above the last mark, which goes as well."""
@@ -129,12 +118,12 @@ class _Stack:
             case (str(name), ([*items],)) if name in _SETS:
                 self.set(items)
             case _:
-                self.values.append(self.known.put({CALL: list(parts)}))
+                self.values.append(self.known.put({pickled.CALL: list(parts)}))
 
     def set(self, items: list[Any]) -> None:
         """A set, whose order says nothing."""
         self.sets.append(items)
-        self.values.append({CALL: ["set"], ITEMS: items})
+        self.values.append({pickled.CALL: ["set"], pickled.ITEMS: items})
 
     def sort_sets(self) -> None:
         """Put the items of sets into one order, where they are plain."""
@@ -152,18 +141,14 @@ class _Stack:
         """Give items to the list, the set or the object on top."""
         top = self.values[-1]
         if isinstance(top, dict):
-            top = top.setdefault(ITEMS, [])
+            top = top.setdefault(pickled.ITEMS, [])
         top.extend(items)
 
     def build(self) -> None:
         """Give its state to the object on top."""
-        state = self.pop()
-        _put_once(self.values[-1], STATE, state)
+        state = self.values.pop()
+        _put_once(self.values[-1], pickled.STATE, state)
         self.known.put(self.values[-1])
-
-    def persistent(self, name: Any) -> None:
-        """A value that lies outside of the pickle."""
-        self.values.append({ID: name})
 
 
 def _put_once(mapping: dict[str, Any], key: str, value: Any) -> None:
@@ -191,35 +176,14 @@ def _is_brief(value: Any) -> bool:
     return value is None or isinstance(value, float)
 
 
-def _makes_tuple(size: int) -> Callable[[_Stack, Any], None]:
-    def take(stack: _Stack, _: Any) -> None:
-        parts = [stack.pop() for _ in range(size)]
-        stack.values.append(tuple(reversed(parts)))
-
-    return take
-
-
-def _makes_call(size: int) -> Callable[[_Stack, Any], None]:
-    def take(stack: _Stack, _: Any) -> None:
-        parts = [stack.pop() for _ in range(size)]
-        stack.call(*reversed(parts))
-
-    return take
-
-
 def _make_dict(stack: _Stack, _: Any) -> None:
     flat = stack.since_mark()
     stack.values.append({})
     stack.set_items(flat)
 
 
-def _set_item(stack: _Stack, _: Any) -> None:
-    value, key = stack.pop(), stack.pop()
-    stack.set_items([key, value])
-
-
 def _stack_global(stack: _Stack, _: Any) -> None:
-    name, module = stack.pop(), stack.pop()
+    module, name = stack.top(2)
     if not (isinstance(name, str) and isinstance(module, str)):
         raise UnreadableError("a name that is no text")
     if max(len(name), len(module)) > _LONGEST_NAME:
@@ -231,7 +195,7 @@ def _drop(stack: _Stack, _: Any) -> None:
     if stack.marks and stack.marks[-1] == len(stack.values):
         stack.marks.pop()
     else:
-        stack.pop()
+        stack.values.pop()
 
 
 def _make_object(stack: _Stack, _: Any) -> None:
@@ -239,14 +203,22 @@ def _make_object(stack: _Stack, _: Any) -> None:
     stack.call(kind, tuple(arguments))
 
 
-_PUSHED = frozenset({
+_PUSHED = (
     "INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4", "STRING", "BINSTRING",
     "SHORT_BINSTRING", "BINBYTES", "SHORT_BINBYTES", "BINBYTES8", "BYTEARRAY8", "UNICODE",
     "SHORT_BINUNICODE", "BINUNICODE", "BINUNICODE8", "FLOAT", "BINFLOAT", "GLOBAL",
-})
-_STORED = frozenset({"PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE"})
-_LOADED = frozenset({"GET", "BINGET", "LONG_BINGET"})
+)
 _ACTIONS: Mapping[str, Callable[[_Stack, Any], Any]] = {
+    **dict.fromkeys(("PROTO", "FRAME", "STOP"), lambda stack, _: None),
+    **dict.fromkeys(_PUSHED, lambda stack, argument: stack.values.append(argument)),
+    "NONE": lambda stack, _: stack.values.append(None),
+    "NEWTRUE": lambda stack, _: stack.values.append(True),
+    "NEWFALSE": lambda stack, _: stack.values.append(False),
+    "MEMOIZE": lambda stack, _: stack.store(len(stack.memo)),
+    **dict.fromkeys(("PUT", "BINPUT", "LONG_BINPUT"), lambda stack, at: stack.store(int(at))),
+    **dict.fromkeys(
+        ("GET", "BINGET", "LONG_BINGET"), lambda stack, at: stack.values.append(stack.memo[int(at)])
+    ),
     "MARK": lambda stack, _: stack.marks.append(len(stack.values)),
     "EMPTY_LIST": lambda stack, _: stack.values.append([]),
     "EMPTY_TUPLE": lambda stack, _: stack.values.append(()),
@@ -254,29 +226,28 @@ _ACTIONS: Mapping[str, Callable[[_Stack, Any], Any]] = {
     "EMPTY_SET": lambda stack, _: stack.set([]),
     "LIST": lambda stack, _: stack.values.append(stack.since_mark()),
     "TUPLE": lambda stack, _: stack.values.append(tuple(stack.since_mark())),
-    "TUPLE1": _makes_tuple(1),
-    "TUPLE2": _makes_tuple(2),
-    "TUPLE3": _makes_tuple(3),
+    "TUPLE1": lambda stack, _: stack.values.append(tuple(stack.top(1))),
+    "TUPLE2": lambda stack, _: stack.values.append(tuple(stack.top(2))),
+    "TUPLE3": lambda stack, _: stack.values.append(tuple(stack.top(3))),
     "DICT": _make_dict,
     "FROZENSET": lambda stack, _: stack.set(stack.since_mark()),
-    "APPEND": lambda stack, _: stack.append([stack.pop()]),
+    "APPEND": lambda stack, _: stack.append(stack.top(1)),
     "APPENDS": lambda stack, _: stack.append(stack.since_mark()),
     "ADDITEMS": lambda stack, _: stack.append(stack.since_mark()),
-    "SETITEM": _set_item,
+    "SETITEM": lambda stack, _: stack.set_items(stack.top(2)),
     "SETITEMS": lambda stack, _: stack.set_items(stack.since_mark()),
     "POP": _drop,
     "POP_MARK": lambda stack, _: stack.since_mark(),
     "DUP": lambda stack, _: stack.values.append(stack.values[-1]),
     "STACK_GLOBAL": _stack_global,
-    "REDUCE": _makes_call(2),
-    "NEWOBJ": _makes_call(2),
-    "NEWOBJ_EX": _makes_call(3),
+    "REDUCE": lambda stack, _: stack.call(*stack.top(2)),
+    "NEWOBJ": lambda stack, _: stack.call(*stack.top(2)),
+    "NEWOBJ_EX": lambda stack, _: stack.call(*stack.top(3)),
     "OBJ": _make_object,
     "INST": lambda stack, name: stack.call(name, tuple(stack.since_mark())),
     "BUILD": lambda stack, _: stack.build(),
-    "EXT1": lambda stack, code: stack.call("extension", code),
-    "EXT2": lambda stack, code: stack.call("extension", code),
-    "EXT4": lambda stack, code: stack.call("extension", code),
-    "PERSID": lambda stack, name: stack.persistent(name),
-    "BINPERSID": lambda stack, _: stack.persistent(stack.pop()),
+    **dict.fromkeys(("EXT1", "EXT2", "EXT4"), lambda stack, code: stack.call("extension", code)),
+    # What lies outside of the pickle is known by its name there.
+    "PERSID": lambda stack, name: stack.values.append({pickled.ID: name}),
+    "BINPERSID": lambda stack, _: stack.values.append({pickled.ID: stack.values.pop()}),
 }

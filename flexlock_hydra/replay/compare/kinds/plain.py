@@ -11,21 +11,18 @@ from typing import Any
 
 import yaml
 
-from flexlock_hydra.record.codec import Json
+from flexlock_hydra.record.codec import Json, is_number
 from flexlock_hydra.replay.compare.judge import Judge, UnreadableError
-from flexlock_hydra.replay.compare.kinds.limits import check_size, unreadable
-from flexlock_hydra.replay.compare.kinds.raw import compare_streams
+from flexlock_hydra.replay.compare.kinds.reading import compare_streams, content_of, unreadable
 from flexlock_hydra.replay.compare.kinds.text import text_lines
 from flexlock_hydra.replay.compare.outcome import ABSENT, PATHS
 
-LARGEST = 32 * 1024**2
-"""Bytes of a file that is read as a whole."""
 _LARGEST_YAML = 4 * 1024**2
 _MOST_VALUES = 2_000_000
 _DEEPEST = 100
 _LONGEST_NUMBER = 1000
+# What PyYAML raises for text that is no YAML, or for a value that is not what its tag says.
 _NO_YAML = (yaml.YAMLError, ValueError, LookupError, TypeError, AttributeError, RecursionError)
-"""What PyYAML raises for text that is no YAML, or for a value that is not what its tag says."""
 _MISSING = object()
 
 Keys = tuple["str | int", ...]
@@ -38,7 +35,7 @@ def compare_json(old: Path, new: Path, judge: Judge) -> None:
     Raises:
         UnreadableError: no JSON, or too large.
     """
-    before, after = (load_json(content_of(path, LARGEST)) for path in (old, new))
+    before, after = (load_json(content_of(path)) for path in (old, new))
     compare_values(before, after, judge)
 
 
@@ -53,7 +50,7 @@ def compare_json_lines(old: Path, new: Path, judge: Judge) -> None:
     for i, (one, other) in enumerate(zip_longest(*documents, fillvalue=_MISSING)):
         counts = [n + (each is not _MISSING) for n, each in zip(counts, (one, other))]
         if one is not _MISSING and other is not _MISSING:
-            _compare_nodes(one, other, (i,), judge)
+            compare_values(one, other, judge, (i,))
     judge.size("", counts[0], counts[1], "documents")
 
 
@@ -65,27 +62,6 @@ def compare_yaml(old: Path, new: Path, judge: Judge) -> None:
     """
     before, after = (_load_yaml(content_of(path, _LARGEST_YAML)) for path in (old, new))
     compare_values(before, after, judge)
-
-
-def compare_values(old: Json, new: Json, judge: Judge, at: Keys = ()) -> None:
-    """Two plain values, leaf by leaf; ``at`` is where they stand.
-
-    Raises:
-        UnreadableError: they are too many, or nested too deeply.
-    """
-    _compare_nodes(old, new, at, judge)
-
-
-def content_of(path: Path, largest: int) -> bytes:
-    """A file's bytes.
-
-    Raises:
-        UnreadableError: it is larger than ``largest`` bytes.
-    """
-    with path.open("rb") as file:
-        content = file.read(largest + 1)
-    check_size(len(content), largest)
-    return content
 
 
 def load_json(content: bytes) -> Json:
@@ -142,7 +118,12 @@ def _check_events(events: Iterable[yaml.Event]) -> None:
                 raise UnreadableError("a number that is too long")
 
 
-def _compare_nodes(old: Json, new: Json, path: Keys, judge: Judge) -> None:
+def compare_values(old: Json, new: Json, judge: Judge, path: Keys = ()) -> None:
+    """Two plain values, leaf by leaf; ``path`` is where they stand.
+
+    Raises:
+        UnreadableError: they are too many, or nested too deeply.
+    """
     judge.spend()
     if len(path) > _DEEPEST:
         raise UnreadableError(f"nested deeper than {_DEEPEST}")
@@ -189,7 +170,7 @@ def _compare_below(old: Json, new: Json, path: Keys, judge: Judge) -> None:
         before, after = (ABSENT if each is _MISSING else each for each in (old, new))
         judge.differs(_place_of(path), before, after)
     else:
-        _compare_nodes(old, new, path, judge)
+        compare_values(old, new, judge, path)
 
 
 def _is_other(old: Json, new: Json, path: Keys, judge: Judge) -> bool:
@@ -197,13 +178,13 @@ def _is_other(old: Json, new: Json, path: Keys, judge: Judge) -> bool:
     if old is _MISSING or new is _MISSING:
         return True
     inner = judge.inner(exact=True)
-    _compare_nodes(old, new, path, inner)
+    compare_values(old, new, inner, path)
     judge.budget = inner.budget
     return not inner.is_clean
 
 
 def _compare_leaves(old: Json, new: Json, path: Keys, judge: Judge) -> None:
-    if _is_number(old) and _is_number(new):
+    if is_number(old) and is_number(new):
         judge.number(_place_of(path), old, new)
     elif isinstance(old, str) and isinstance(new, str):
         judge.text(_place_of(path), old, new, general(path))
@@ -213,19 +194,10 @@ def _compare_leaves(old: Json, new: Json, path: Keys, judge: Judge) -> None:
         judge.differs(_place_of(path), old, new)
 
 
-def _is_number(value: Json) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
-
-
 def general(path: Keys) -> str:
     """A path as patterns know it: any item of a list is ``[]``."""
-    return "".join(_path_parts(path, lambda number: "[]")).lstrip(".")
+    return "".join("[]" if type(each) is int else f".{each}" for each in path).lstrip(".")
 
 
 def _place_of(path: Keys) -> str:
-    return "".join(_path_parts(path, lambda number: f"[{number}]")).lstrip(".")
-
-
-def _path_parts(path: Keys, item: Any) -> Iterator[str]:
-    for each in path:
-        yield item(each) if type(each) is int else f".{each}"
+    return "".join(f"[{each}]" if type(each) is int else f".{each}" for each in path).lstrip(".")
