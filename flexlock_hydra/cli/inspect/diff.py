@@ -26,12 +26,11 @@ def command(ctx: click.Context, a: str, b: str, patch: bool, as_json: bool) -> N
     from flexlock_hydra.archive.pull.borrow_run import finding
     from flexlock_hydra.cli.views import differences
     from flexlock_hydra.replay.explain import diff as replay
-    from flexlock_hydra.replay.explain import source_diff
 
     with finding() as find:
         old, new = find(a), find(b)
         sections = replay.diff(old, new)
-        text, without = source_diff.patch(old, new) if patch else (b"", [])
+        text, without = replay.patch(old, new) if patch else (b"", [])
     if as_json:
         document = replay.diff_document(sections)
         more = {"patch": text.decode("utf-8", "replace")} if patch else {}

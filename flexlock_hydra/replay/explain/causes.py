@@ -1,4 +1,4 @@
-"""Causes, and those that start in one step of two lineages: script, config, code, environment."""
+"""Lineages step by step, and what differs within one step: script, config, code, environment."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from flexlock_hydra.archive.runs.load_predecessors import load_predecessor
 from flexlock_hydra.archive.runs.recorded_run import RecordedRun, original_root
+from flexlock_hydra.errors import FlexlockError
 from flexlock_hydra.record.codec import Json
-from flexlock_hydra.record.model import RunLock
+from flexlock_hydra.record.model import DataEntry, Predecessor, RunLock
+from flexlock_hydra.record.relative_path import is_under
 from flexlock_hydra.replay.explain import diff
-from flexlock_hydra.replay.explain.lineage import Step
-from flexlock_hydra.replay.explain.sections import Section
-from flexlock_hydra.replay.explain.values import flatten
+from flexlock_hydra.replay.explain.sections import Section, flatten
 
 CONFIG, CODE, DATA, ENVIRONMENT = "config", "code", "data", "environment"
 SCRIPT = "script"
@@ -24,8 +25,8 @@ UNKNOWN = "unknown"
 CHANCE = "not deterministic"
 """Nothing that was recorded differs, and yet the outputs do."""
 
+# Of an environment, what decides no result, or is told by something else.
 _DECIDES_NOTHING = re.compile(r"platform|cpu (?!model)\w+|container .*|torch devices?")
-"""Of an environment, what decides no result, or is told by something else."""
 _REFERENCE = re.compile(r"\$\{([A-Za-z_][\w.]*)\}")
 _NOW = re.compile(r"\$\{\s*now\s*:")
 
@@ -48,6 +49,29 @@ class Cause:
 
 
 @dataclass(frozen=True)
+class Step:
+    """A run of a lineage.
+
+    Args:
+        prevs: the ids of the runs that it stands on directly.
+        run: its own record; None where its lock is not here as it was.
+        missing: why not.
+    """
+
+    id: str
+    job: str
+    path: str
+    status: str
+    data: Mapping[str, DataEntry]
+    prevs: tuple[str, ...]
+    run: RecordedRun | None
+    missing: str = ""
+
+
+Lineage = Mapping[str, Step]
+
+
+@dataclass(frozen=True)
 class Pair:
     """The same step of two lineages."""
 
@@ -62,8 +86,36 @@ class Pair:
     @property
     def job(self) -> str:
         """The step's name; both where they differ."""
-        names = dict.fromkeys((self.old.job, self.new.job))
-        return " and ".join(names)
+        return " and ".join(dict.fromkeys((self.old.job, self.new.job)))
+
+
+def lineage(run: RecordedRun) -> dict[str, Step]:
+    """The steps by their ids; that of the run itself comes first."""
+    lock = run.lock
+    direct = tuple(run_id for run_id, prev in lock.prevs.items() if prev.direct)
+    own = Step(lock.run.id, lock.job.name, str(run.folder), lock.run.status, lock.data, direct, run)
+    return {own.id: own, **{run_id: _step(run, run_id, p) for run_id, p in lock.prevs.items()}}
+
+
+def feeding(step: Step, name: str, steps: Lineage) -> list[Step]:
+    """The predecessors whose outputs an input of a step takes."""
+    known = [steps[run_id] for run_id in step.prevs if run_id in steps]
+    if step.run is not None:
+        prevs = step.run.lock.prevs
+        return [each for each in known if each.id in prevs and name in prevs[each.id].via]
+    place = step.data[name].place
+    return [each for each in known if is_under(place, each.path)]
+
+
+def _step(run: RecordedRun, run_id: str, prev: Predecessor) -> Step:
+    missing = ""
+    found = None
+    try:
+        found = load_predecessor(run, run_id)
+    except FlexlockError as error:
+        missing = str(error)
+    data = found.lock.data if found else prev.data
+    return Step(run_id, prev.job, prev.path, prev.status, data, prev.prevs, found, missing)
 
 
 def causes_within(pair: Pair) -> Iterator[Cause]:
@@ -87,43 +139,38 @@ def _config_causes(pair: Pair, old: RecordedRun, new: RecordedRun) -> Iterator[C
     """What differs in the config, and names neither inputs nor folders that the runs made."""
     inputs = _keys_of_inputs(old.lock) | _keys_of_inputs(new.lock)
     choosing = _keys_that_choose(old.lock) | _keys_that_choose(new.lock)
-    names = [_FolderNames.of(run) for run in (old, new)]
+    names = [_folder_names(run) for run in (old, new)]
     nows = _keys_of_time(old.lock) & _keys_of_time(new.lock)
     for cause in _causes_of(pair, CONFIG, diff.config(old.lock, new.lock)):
         if cause.name in inputs or cause.name in nows:
             continue
         if cause.name in choosing and isinstance(cause.old, str) and isinstance(cause.new, str):
             continue
-        if names[0].neutral(cause.old) != names[1].neutral(cause.new):
+        if _neutral(cause.old, names[0]) != _neutral(cause.new, names[1]):
             yield cause
 
 
-@dataclass(frozen=True)
-class _FolderNames:
-    """The folders that a run and those before it made, by what stands for them."""
+def _folder_names(run: RecordedRun) -> dict[str, str]:
+    """The folders that a run and those before it made, by what stands for them.
 
-    folders: Mapping[str, str]
+    Relative and absolute, those of the predecessors by their jobs.
+    """
+    root = original_root(run.lock)
+    found = {prev.path: f"<{prev.job}>" for prev in run.lock.prevs.values()}
+    if run.lock.job.output_dir:
+        found[run.lock.job.output_dir] = "<output>"
+        found[posixpath.relpath(run.lock.job.output_dir, root)] = "<output>"
+    absolute = {posixpath.join(root, path): name for path, name in found.items()}
+    return {**found, **absolute, root: "<root>"}
 
-    @classmethod
-    def of(cls, run: RecordedRun) -> _FolderNames:
-        """Relative and absolute, those of the predecessors by their jobs."""
-        root = original_root(run.lock)
-        found = {prev.path: f"<{prev.job}>" for prev in run.lock.prevs.values()}
-        if run.lock.job.output_dir:
-            found[run.lock.job.output_dir] = "<output>"
-            found[posixpath.relpath(run.lock.job.output_dir, root)] = "<output>"
-        absolute = {posixpath.join(root, path): name for path, name in found.items()}
-        return cls({**found, **absolute, root: "<root>"})
 
-    def neutral(self, value: Json) -> Json:
-        """A text without the names of these folders; anything else as it is."""
-        if not isinstance(value, str):
-            return value
-        longest_first = sorted(self.folders, key=len, reverse=True)
-        known = "|".join(re.escape(folder) for folder in longest_first if folder not in ("", "."))
-        if not known:
-            return value
-        return re.sub(rf"(?<![\w.-])(?:{known})(?![\w-])", lambda m: self.folders[m[0]], value)
+def _neutral(value: Json, folders: Mapping[str, str]) -> Json:
+    """A text without the names of these folders; anything else as it is."""
+    longest_first = sorted(folders.keys() - {"", "."}, key=len, reverse=True)
+    if not (isinstance(value, str) and longest_first):
+        return value
+    known = "|".join(map(re.escape, longest_first))
+    return re.sub(rf"(?<![\w.-])(?:{known})(?![\w-])", lambda m: folders[m[0]], value)
 
 
 def _keys_of_inputs(lock: RunLock) -> set[str]:
@@ -132,15 +179,13 @@ def _keys_of_inputs(lock: RunLock) -> set[str]:
 
 def _keys_that_choose(lock: RunLock) -> set[str]:
     """The keys that the paths of inputs are made of: what was chosen stands among the inputs."""
-    leaves = flatten(lock.unresolved) if lock.unresolved is not None else {}
+    leaves = flatten(lock.unresolved)
     texts = (leaves.get(key) for key in _keys_of_inputs(lock))
     return {name for text in texts if isinstance(text, str) for name in _REFERENCE.findall(text)}
 
 
 def _keys_of_time(lock: RunLock) -> set[str]:
     """The keys whose values say when the job started."""
-    if lock.unresolved is None:
-        return set()
     leaves = flatten(lock.unresolved)
     return {key for key, text in leaves.items() if isinstance(text, str) and _NOW.search(text)}
 

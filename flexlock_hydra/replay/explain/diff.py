@@ -1,43 +1,41 @@
-"""What differs between two runs, section by section."""
+"""What differs between two runs, section by section, and their code as a patch."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
 
+from flexlock_hydra.archive.runs.extra_repos import extra_repos, store_of
 from flexlock_hydra.archive.runs.recorded_run import RecordedRun
 from flexlock_hydra.archive.tag.listed_outputs import listed_outputs
 from flexlock_hydra.capture.data.digest import FileDigest
 from flexlock_hydra.capture.data.hash_index import HashIndex, index_path
 from flexlock_hydra.capture.secrets.shapes import MASK
 from flexlock_hydra.errors import DataError
-from flexlock_hydra.ports.git.tree_diff import Leaf
-from flexlock_hydra.record.codec import Json
-from flexlock_hydra.record.model import CodeState, DataEntry, Environment, Run, RunLock
+from flexlock_hydra.ports.git.repo import GitRepo
+from flexlock_hydra.ports.git.tree_diff import Leaf, TreePair, trees_of
+from flexlock_hydra.record.codec import Json, is_number
+from flexlock_hydra.record.model import MAIN, CodeState, Run, RunLock
 from flexlock_hydra.replay.compare.compare import output_files, without_hydra
 from flexlock_hydra.replay.compare.path_names import without_addresses
 from flexlock_hydra.replay.explain.sections import (
+    MISSING,
     Change,
     Described,
     Detail,
     Move,
-    Section,
-    section,
-    with_moves,
-)
-from flexlock_hydra.replay.explain.source_diff import RepoChange, sources
-from flexlock_hydra.replay.explain.values import (
     Part,
+    Section,
     changed_parts,
     flatten,
-    is_number,
     numerically,
+    section,
+    section_of,
+    with_moves,
 )
-
-__all__ = ["Change", "Detail", "Move", "Section", "diff_document", "diff", "flatten"]
 
 
 def diff(old: RecordedRun, new: RecordedRun) -> dict[str, Section]:
@@ -59,7 +57,7 @@ def diff_document(sections: Mapping[str, Section]) -> dict[str, Any]:
 
 def config(old: RunLock, new: RunLock) -> Section:
     """The resolved config by dotted keys; of secrets nothing is known but that they are there."""
-    found = _of_parts(changed_parts(old.config or {}, new.config or {}))
+    found = section_of(changed_parts(old.config or {}, new.config or {}))
     one, other = (_masked(lock.config or {}) for lock in (old, new))
     both = [key for key in one if key in other]
     return replace(found, notes=(f"masked, so not compared: {', '.join(both)}",) if both else ())
@@ -71,7 +69,7 @@ def result(old: RunLock, new: RunLock) -> Section:
     Where they ended in different ways, ``run.status`` and ``run.error`` stand there too.
     """
     one, other = (_named_result(lock.run.result) for lock in (old, new))
-    found = _of_parts(changed_parts(one, other, equal=_alike), _numeric)
+    found = section_of(changed_parts(one, other, equal=_alike), _numeric)
     ends = section(*map(_end, (old.run, new.run)))
     return Section(
         {**ends.added, **found.added},
@@ -82,27 +80,68 @@ def result(old: RunLock, new: RunLock) -> Section:
 
 def code(old: RecordedRun, new: RecordedRun) -> Section:
     """By file where repositories here have both trees, else by tree id."""
-    added: dict[str, Json] = {}
-    removed: dict[str, Json] = {}
-    changed: dict[str, Change] = {}
-    notes = []
+    parts, notes = [], []
     for source in sources(old, new):
         files = source.files()
-        if files is None:
-            one, other = _tree(source.old), _tree(source.new)
-            name = f"{source.prefix}tree"
-            _put(name, one, other, added, removed, changed)
-            if one and other:
-                notes.append(_unknown_code(source))
+        if files is not None:
+            parts += [Part(f"{source.prefix}{path}", *_blobs(leaf)) for path, leaf in files.items()]
             continue
-        for path, leaf in files.items():
-            _put(f"{source.prefix}{path}", *_blobs(leaf), added, removed, changed)
-    return with_moves(Section(added, removed, changed, notes=tuple(notes)))
+        trees = [state.tree if state else MISSING for state in (source.old, source.new)]
+        parts.append(Part(f"{source.prefix}tree", *trees))
+        if source.old and source.new:
+            notes.append(f"code of {source.name} not compared by file: {source.old.tree[:12]} and "
+                         f"{source.new.tree[:12]} are not both in repositories here")
+    return with_moves(replace(section_of(parts), notes=tuple(notes)))
+
+
+@dataclass(frozen=True)
+class RepoChange:
+    """A repository whose code differs between two runs; None: one of them has it not."""
+
+    name: str
+    old: CodeState | None
+    new: CodeState | None
+    trees: TreePair | None
+    """Both trees, where repositories here hold them."""
+
+    @property
+    def prefix(self) -> str:
+        """What stands before a file's path, to tell it from the main repository's."""
+        return "" if self.name == MAIN else f"{self.name}:"
+
+    def files(self) -> dict[str, Leaf] | None:
+        """What differs by file; None where that is not known here."""
+        return None if self.trees is None else self.trees.leaves()
+
+    def patch(self) -> bytes | None:
+        """The unified diff; None where the files are not known here."""
+        if self.trees is None:
+            return None
+        return self.trees.patch("" if self.name == MAIN else f"{self.name}/")
+
+
+def sources(old: RecordedRun, new: RecordedRun) -> Iterator[RepoChange]:
+    """The repositories in which two runs differ, the main one first."""
+    before, after = old.lock.repos, new.lock.repos
+    for name in sorted({*before, *after}, key=lambda name: (name != MAIN, name)):
+        one, other = before.get(name), after.get(name)
+        if one is None or other is None:
+            yield RepoChange(name, one, other, None)
+        elif one.tree != other.tree:
+            places = (_repo(new, name), _repo(old, name))
+            yield RepoChange(name, one, other, trees_of(places, one.tree, other.tree))
+
+
+def patch(old: RecordedRun, new: RecordedRun) -> tuple[bytes, list[str]]:
+    """The unified diff of all code, and the repositories that it says nothing of."""
+    found = {each.name: each.patch() for each in sources(old, new)}
+    missing = [name for name, text in found.items() if text is None]
+    return b"".join(text for text in found.values() if text is not None), missing
 
 
 def data(old: RunLock, new: RunLock) -> Section:
     """The inputs by name: hashes, or what a server says of a URL."""
-    found = section(*({n: _identity(e) for n, e in lock.data.items()} for lock in (old, new)))
+    found = section(*map(_identities, (old, new)))
     named = {*found.added, *found.removed, *found.changed}
     details = {
         name: Detail(*(_described(lock, name) for lock in (old, new))) for name in sorted(named)
@@ -123,17 +162,15 @@ def environment(old: RunLock, new: RunLock) -> Section:
 
 def outputs(old: RecordedRun, new: RecordedRun) -> Section:
     """By file where both folders are as recorded or a store lists them, else by their hashes."""
-    before, after = old.lock.outputs, new.lock.outputs
-    if before and after and (before.md5, before.unhashed) == (after.md5, after.unhashed):
-        return Section()
-    if before is None and after is None:
+    recorded = [run.lock.outputs and (run.lock.outputs.md5, run.lock.outputs.unhashed)
+                for run in (old, new)]
+    if recorded[0] == recorded[1]:
         return Section()
     try:
         with HashIndex.open(index_path()) as index:
-            one, other = (_output_files(run, index) for run in (old, new))
+            return _by_file(*(_output_files(run, index) for run in (old, new)))
     except DataError as error:
         return _by_hash(old, new, f"outputs compared by their hash alone: {error}")
-    return _by_file(one, other)
 
 
 def _by_file(old: Mapping[str, FileDigest], new: Mapping[str, FileDigest]) -> Section:
@@ -157,11 +194,7 @@ def _by_hash(old: RecordedRun, new: RecordedRun, note: str) -> Section:
 
 
 def _output_files(run: RecordedRun, index: HashIndex) -> dict[str, FileDigest]:
-    """The output files of a run: those in its folder, else those that a store here lists.
-
-    Raises:
-        DataError: neither is known.
-    """
+    """The output files of a run in its folder, else as a store here lists them, else DataError."""
     try:
         return without_hydra(output_files(run, index))
     except DataError:
@@ -169,20 +202,6 @@ def _output_files(run: RecordedRun, index: HashIndex) -> dict[str, FileDigest]:
         if listed is None:
             raise
         return without_hydra(listed)
-
-
-def _of_parts(found: Iterable[Part], change: Any = Change) -> Section:
-    """A section of what differs in nested values, in the order of the values."""
-    differing = list(found)
-    return Section(
-        added={part.name: part.new for part in differing if part.is_added},
-        removed={part.name: part.old for part in differing if part.is_removed},
-        changed={
-            part.name: change(part.old, part.new)
-            for part in differing
-            if not (part.is_added or part.is_removed)
-        },
-    )
 
 
 def _numeric(old: Json, new: Json) -> Change:
@@ -194,42 +213,15 @@ def _numeric(old: Json, new: Json) -> Change:
     return Change(old, new, float(delta), percent)
 
 
-def _put(
-    name: str,
-    old: str | None,
-    new: str | None,
-    added: dict[str, Json],
-    removed: dict[str, Json],
-    changed: dict[str, Change],
-) -> None:
-    if old is not None and new is not None:
-        changed[name] = Change(old, new)
-    elif old is not None:
-        removed[name] = old
-    elif new is not None:
-        added[name] = new
-
-
-def _blobs(leaf: Leaf) -> tuple[str | None, str | None]:
+def _blobs(leaf: Leaf) -> tuple[Any, Any]:
     """The ids of a file on both sides; the modes, where they alone differ."""
     if leaf.old and leaf.new and leaf.old[1] == leaf.new[1]:
         return leaf.old[0], leaf.new[0]
-    return leaf.old and leaf.old[1], leaf.new and leaf.new[1]
-
-
-def _tree(state: CodeState | None) -> str | None:
-    return state.tree if state else None
-
-
-def _unknown_code(source: RepoChange) -> str:
-    assert source.old is not None and source.new is not None
-    trees = f"{source.old.tree[:12]} and {source.new.tree[:12]}"
-    return f"code of {source.name} not compared by file: {trees} are not both in repositories here"
+    return leaf.old[1] if leaf.old else MISSING, leaf.new[1] if leaf.new else MISSING
 
 
 def _masked(config: Json) -> list[str]:
-    leaves = flatten(config)
-    return [key for key, value in leaves.items() if isinstance(value, str) and MASK in value]
+    return [key for key, it in flatten(config).items() if isinstance(it, str) and MASK in it]
 
 
 def _end(run: Run) -> dict[str, Json]:
@@ -251,8 +243,12 @@ def _named_result(value: Json) -> Json:
     return value if isinstance(value, Mapping) else {"result": value}
 
 
-def _identity(entry: DataEntry) -> Json:
-    return entry.md5 or (dict(entry.remote) if entry.remote is not None else None)
+def _identities(lock: RunLock) -> dict[str, Json]:
+    """The inputs by name: an md5, or what a server says."""
+    return {
+        name: entry.md5 or (dict(entry.remote) if entry.remote is not None else None)
+        for name, entry in lock.data.items()
+    }
 
 
 def _described(lock: RunLock, name: str) -> Described | None:
@@ -267,19 +263,13 @@ def _described(lock: RunLock, name: str) -> Described | None:
 
 def _environment(lock: RunLock) -> dict[str, Json]:
     """By name; a package that is called like something else keeps out of its way."""
-    others = _machine(lock.environment, lock.job.hydra)
-    packages = lock.environment.packages.items()
-    named = {(f"package {name}" if name in others else name): held for name, held in packages}
-    return {**others, **named}
-
-
-def _machine(recorded: Environment, hydra: str | None) -> dict[str, Json]:
+    recorded = lock.environment
     known = {
         "python": recorded.python,
         "implementation": recorded.implementation,
         "platform": recorded.platform,
         "libc": recorded.libc,
-        "hydra": hydra,
+        "hydra": lock.job.hydra,
         **{f"conda {name}": build for name, build in (recorded.conda or {}).items()},
         **recorded.lockfiles,
         **{f"cpu {name}": value for name, value in (recorded.cpu or {}).items()},
@@ -288,4 +278,15 @@ def _machine(recorded: Environment, hydra: str | None) -> dict[str, Json]:
         **{f"gpu[{i}]": card for i, card in enumerate(recorded.gpu)},
         **recorded.variables,
     }
-    return {name: value for name, value in known.items() if value is not None}
+    others = {name: value for name, value in known.items() if value is not None}
+    packages = recorded.packages.items()
+    named = {(f"package {name}" if name in others else name): held for name, held in packages}
+    return {**others, **named}
+
+
+def _repo(run: RecordedRun, name: str) -> GitRepo | None:
+    if name == MAIN:
+        return run.repo
+    each = next((each for each in extra_repos(run.lock) if each.name == name), None)
+    found = store_of(run, each) if each else None
+    return found or run.repo

@@ -9,7 +9,6 @@ from typing import Any
 from flexlock_hydra.archive.runs.recorded_run import RecordedRun
 from flexlock_hydra.capture.data.paths import record_path
 from flexlock_hydra.capture.environment import process
-from flexlock_hydra.record.model import DataEntry
 from flexlock_hydra.record.relative_path import is_under
 
 RUN, DATA = "run", "data"
@@ -89,22 +88,16 @@ def graph_of(run: RecordedRun) -> Graph:
         taken[run_id] = [each for each in prev.prevs if each in lock.prevs]
         folders = [lock.prevs[each].path for each in taken[run_id]]
         inputs[run_id] = {
-            name: entry for name, entry in prev.data.items() if not _is_below(entry, folders)
+            name: entry
+            for name, entry in prev.data.items()
+            if not any(is_under(entry.place, folder) for folder in folders)
         }
     for run_id, entries in inputs.items():
         for entry in entries.values():
-            leaf = _leaf(entry)
-            vertices[leaf.key] = leaf
-            taken[run_id].append(leaf.key)
+            # The same path with the same contents is the same vertex.
+            known = entry.md5 or entry.error or ""
+            key = f"{entry.path} {known}"
+            vertices[key] = Vertex(key, DATA, entry.path, (known[:10],), size=entry.size)
+            taken[run_id].append(key)
     below = {key: tuple(dict.fromkeys(taken.get(key, ()))) for key in vertices}
     return Graph(root, vertices, below)
-
-
-def _leaf(entry: DataEntry) -> Vertex:
-    """An input; the same path with the same contents is the same vertex."""
-    known = entry.md5 or entry.error or ""
-    return Vertex(f"{entry.path} {known}", DATA, entry.path, (known[:10],), size=entry.size)
-
-
-def _is_below(entry: DataEntry, folders: list[str]) -> bool:
-    return any(is_under(entry.place, each) for each in folders)

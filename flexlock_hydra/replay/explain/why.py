@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import cached_property
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
@@ -27,11 +26,14 @@ from flexlock_hydra.replay.explain.causes import (
     STEP,
     UNKNOWN,
     Cause,
+    Lineage,
     Pair,
+    Step,
     causes_within,
+    feeding,
+    lineage,
     program_of,
 )
-from flexlock_hydra.replay.explain.lineage import Lineage, Step, feeding, lineage
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,7 @@ class Why:
 def why(old: RecordedRun, new: RecordedRun) -> Why:
     """The first causes of what differs between the results of two runs."""
     walk = _Walk(lineage(old), lineage(new))
-    root = walk.pair(old.lock.run.id, new.lock.run.id)
+    root = Pair(walk.before[old.lock.run.id], walk.after[new.lock.run.id])
     differs, doubt = _results_differ(old, new)
     if not differs:
         return Why(root, differs=False)
@@ -75,7 +77,7 @@ def why(old: RecordedRun, new: RecordedRun) -> Why:
         root,
         differs=True,
         causes=tuple(walk.first_causes()),
-        differing=tuple(walk.visited[ids] for ids in walk.order),
+        differing=tuple(walk.visited.values()),
         equal=tuple(pair for ids, pair in walk.equal.items() if ids not in walk.visited),
     )
 
@@ -87,14 +89,9 @@ class _Walk:
     before: Lineage
     after: Lineage
     visited: dict[tuple[str, str], Pair] = field(default_factory=dict)
-    order: list[tuple[str, str]] = field(default_factory=list)
     equal: dict[tuple[str, str], Pair] = field(default_factory=dict)
     own: dict[tuple[str, str], list[Cause]] = field(default_factory=dict)
     above: dict[tuple[str, str], list[tuple[str, str]]] = field(default_factory=dict)
-
-    def pair(self, old: str, new: str) -> Pair:
-        """Two steps by their ids."""
-        return Pair(self.before[old], self.after[new])
 
     def visit(self, root: Pair, doubt: str | None = None) -> None:
         """Look at a step whose outputs differ, and at those before it that differ.
@@ -107,16 +104,14 @@ class _Walk:
             if pair.ids in self.visited:
                 continue
             self.visited[pair.ids] = pair
-            self.order.append(pair.ids)
-            inputs = _Inputs(pair, self.before, self.after)
-            own = [*inputs.causes, *causes_within(pair)]
-            self.above[pair.ids] = [each.ids for each in inputs.differing]
-            self.equal.update((each.ids, each) for each in inputs.equal)
-            if not own and not inputs.differing:
+            differing, causes = self._inputs(pair)
+            own = [*causes, *causes_within(pair)]
+            self.above[pair.ids] = [each.ids for each in differing]
+            if not own and not differing:
                 unsure = Cause(pair.job, pair.ids, UNKNOWN, "", doubt)
                 own = [unsure if doubt and pair is root else Cause(pair.job, pair.ids, CHANCE)]
             self.own[pair.ids] = own
-            waiting += inputs.differing
+            waiting += differing
 
     def first_causes(self) -> Iterator[Cause]:
         """Each step's own, without those that stand in a step before it."""
@@ -128,7 +123,7 @@ class _Walk:
         try:
             return [*TopologicalSorter(self.above).static_order()]
         except CycleError:  # no honest lineage has one
-            return [*reversed(self.order)]
+            return [*reversed(self.visited)]
 
     def _all_above(self, ids: tuple[str, str]) -> set[tuple[str, str]]:
         found: set[tuple[str, str]] = set()
@@ -140,96 +135,60 @@ class _Walk:
                 waiting += self.above[up]
         return found
 
-
-@dataclass(frozen=True)
-class _Inputs:
-    """The inputs of a step on both sides, and the runs that they came from."""
-
-    pair: Pair
-    before: Lineage
-    after: Lineage
-
-    @property
-    def differing(self) -> list[Pair]:
-        """The steps before whose outputs were taken and differ."""
-        return self._sorted[0]
-
-    @property
-    def equal(self) -> list[Pair]:
-        """The steps before whose outputs were taken and are equal."""
-        return self._sorted[1]
-
-    @property
-    def causes(self) -> list[Cause]:
-        """What differs of the inputs, and comes from no step that both sides have."""
-        return self._sorted[2]
-
-    @cached_property
-    def _sorted(self) -> tuple[list[Pair], list[Pair], list[Cause]]:
+    def _inputs(self, pair: Pair) -> tuple[list[Pair], list[Cause]]:
+        """The steps before, where what was taken of them differs; what else differs of inputs."""
         differing: dict[tuple[str, str], Pair] = {}
-        equal: dict[tuple[str, str], Pair] = {}
         causes: list[Cause] = []
-        old, new = self.pair.old.data, self.pair.new.data
+        old, new = pair.old.data, pair.new.data
         for name in sorted({*old, *new}):
             one, other = old.get(name), new.get(name)
-            feeds = self._feeds(name, one, other)
-            pairs, causes_here = self._matched(name, *feeds)
+            pairs, causes_here = _matched(
+                pair,
+                name,
+                feeding(pair.old, name, self.before) if one else [],
+                feeding(pair.new, name, self.after) if other else [],
+            )
             same = one is not None and other is not None and _identity(one) == _identity(other)
             alike = {each.ids: each for each in pairs if same or _files_are_alike(each)}
-            equal.update(alike)
+            self.equal.update(alike)
             if same or (alike and len(alike) == len(pairs) and not causes_here):
                 continue
-            named = [
-                each for each in pairs if each.ids not in alike and not _left_the_same(each)
-            ]
+            named = [each for each in pairs if each.ids not in alike and not _left_the_same(each)]
             differing.update((each.ids, each) for each in named)
             causes += causes_here
             if not named and not causes_here:
-                causes.append(self._data_cause(name, one, other))
-        return [*differing.values()], [*equal.values()], causes
+                sides = [_known_of_input(each) for each in (one, other)]
+                causes.append(Cause(pair.job, pair.ids, DATA, name, *sides))
+        return [*differing.values()], causes
 
-    def _feeds(
-        self, name: str, one: DataEntry | None, other: DataEntry | None
-    ) -> tuple[list[Step], list[Step]]:
-        return (
-            feeding(self.pair.old, name, self.before) if one else [],
-            feeding(self.pair.new, name, self.after) if other else [],
-        )
 
-    def _matched(
-        self, name: str, old: list[Step], new: list[Step]
-    ) -> tuple[list[Pair], list[Cause]]:
-        """The steps of both sides by their jobs, in the order of their ids."""
-        pairs = []
-        rest = sorted(new, key=lambda step: step.id)
-        alone = []
-        for step in sorted(old, key=lambda step: step.id):
-            same = next((each for each in rest if each.job == step.job), None)
-            if same is None:
-                alone.append(step)
-            else:
-                rest.remove(same)
-                pairs.append(Pair(step, same))
-        if len(alone) == len(rest) == 1 and _is_renamed(alone[0], rest[0]):
-            pairs.append(Pair(alone.pop(), rest.pop()))
-        if not (alone or rest):
-            return pairs, []
-        said = [
-            ", ".join(f"{each.job} {each.id}" for each in side) or None for side in (alone, rest)
-        ]
-        return pairs, [Cause(self.pair.job, self.pair.ids, STEP, name, *said)]
-
-    def _data_cause(self, name: str, one: DataEntry | None, other: DataEntry | None) -> Cause:
-        sides = [_known_of_input(each) for each in (one, other)]
-        return Cause(self.pair.job, self.pair.ids, DATA, name, *sides)
+def _matched(
+    pair: Pair, name: str, old: list[Step], new: list[Step]
+) -> tuple[list[Pair], list[Cause]]:
+    """The steps that feed an input on both sides by their jobs, in the order of their ids."""
+    pairs = []
+    rest = sorted(new, key=lambda step: step.id)
+    alone = []
+    for step in sorted(old, key=lambda step: step.id):
+        same = next((each for each in rest if each.job == step.job), None)
+        if same is None:
+            alone.append(step)
+        else:
+            rest.remove(same)
+            pairs.append(Pair(step, same))
+    if len(alone) == len(rest) == 1 and _is_renamed(alone[0], rest[0]):
+        pairs.append(Pair(alone.pop(), rest.pop()))
+    if not (alone or rest):
+        return pairs, []
+    said = [", ".join(f"{each.job} {each.id}" for each in side) or None for side in (alone, rest)]
+    return pairs, [Cause(pair.job, pair.ids, STEP, name, *said)]
 
 
 def _left_the_same(pair: Pair) -> bool:
     """Whether both runs recorded the same outputs: what was taken of them changed later."""
-    old, new = pair.old.run, pair.new.run
     if pair.old.id == pair.new.id:
         return True
-    one, other = (run.lock.outputs if run else None for run in (old, new))
+    one, other = (run.lock.outputs if run else None for run in (pair.old.run, pair.new.run))
     return one is not None and other is not None and one.md5 == other.md5
 
 
