@@ -26,14 +26,10 @@ from flexlock_hydra.replay.env.requirements import Requirements, SourceInstall
 Say = Callable[[str], None]
 
 ELSEWHERE = "Make an environment yourself and name it: rerun RUN --python DIR"
-_MARK = "flexlock.json"
-"""Says, in an environment, that it is whole, and what it has."""
-_MAKER = "uv"
-"""What makes environments."""
+_MARK = "flexlock.json"  # says, in an environment, that it is whole, and what it has
 _VERSION = re.compile(r"(?P<minor>\d+\.\d+)\.\d+(?:(?:a|b|rc)\d+)?")
 _LONG = 400
-_MOST = 50
-"""Distributions that cannot be had, after which no more are looked for."""
+_MOST = 50  # distributions that cannot be had, after which no more are looked for
 
 
 def whole(folder: Path) -> dict[str, Any] | None:
@@ -70,7 +66,7 @@ class Build:
             RerunError: something is not to be had.
         """
         # It reads the project's own configuration there, of indexes and the like.
-        maker = find_maker(_MAKER, self.run.root if self.run.root.is_dir() else Path.cwd())
+        maker = find_maker("uv", self.run.root if self.run.root.is_dir() else Path.cwd())
         count = len(self.asked.lines) + len(self.asked.sources)
         self.tell(f"making an environment of {count} distributions in {self.folder}")
         self._clear()
@@ -158,24 +154,13 @@ class _Releases:
     indexes: tuple[str, ...]
 
     def install(self, lines: Mapping[str, str]) -> None:
-        """Install them all at once.
-
-        Raises:
-            RerunError: some are not to be had; each is named.
-        """
-        try:
-            self._ask(lines)
-        except EnvironmentMakerError as error:
-            bad = self._bad(lines, error)
-            if bad:
-                raise missing(bad) from error
-            raise RerunError(f"{self.maker.name}: {error}", hint=ELSEWHERE) from error
-
-    def _ask(self, lines: Mapping[str, str], *, only_try: bool = False) -> None:
-        self.file.write_text("".join(f"{line}\n" for line in lines.values()), encoding="utf-8")
-        self.maker.install_listed(
-            self.python, self.file, indexes=self.indexes, only_try=only_try
-        )
+        """Install them all at once; raises RerunError, which names each that is not to be had."""
+        error = self._refusal(lines)
+        if error is None:
+            return
+        if bad := self._bad(lines, error):
+            raise missing(bad) from error
+        raise RerunError(f"{self.maker.name}: {error}", hint=ELSEWHERE) from error
 
     def _bad(self, lines: Mapping[str, str], error: EnvironmentMakerError) -> dict[str, str]:
         """All that cannot be had, of which the maker names one at a time, and why."""
@@ -196,8 +181,11 @@ class _Releases:
     def _refusal(
         self, lines: Mapping[str, str], *, only_try: bool = False
     ) -> EnvironmentMakerError | None:
+        self.file.write_text("".join(f"{line}\n" for line in lines.values()), encoding="utf-8")
         try:
-            self._ask(lines, only_try=only_try)
+            self.maker.install_listed(
+                self.python, self.file, indexes=self.indexes, only_try=only_try
+            )
         except EnvironmentMakerError as error:
             return error
         return None

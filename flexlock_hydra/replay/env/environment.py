@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from flexlock_hydra.archive.runs.load_predecessors import sha256_of
 from flexlock_hydra.archive.runs.recorded_run import RecordedRun
 from flexlock_hydra.capture.environment.packages import version_pairs, without_own
 from flexlock_hydra.errors import RerunError
@@ -28,8 +29,8 @@ from flexlock_hydra.replay.env.interpreter import interpreter, python_of
 from flexlock_hydra.replay.env.own_wheel import Wheel, own_wheel
 from flexlock_hydra.replay.env.requirements import Requirements, requirements_of
 
+# The hash of a file, which was checked when it was installed, and is not always recorded.
 _FRAGMENT = re.compile(r"#[^)]*")
-"""The hash of a file, which was checked when it was installed, and is not always recorded."""
 
 
 @dataclass(frozen=True)
@@ -69,23 +70,12 @@ class RebuiltEnvironment:
         }
 
 
-@dataclass(frozen=True)
-class Chosen:
-    """The interpreter that a job is run again in.
-
-    Args:
-        python: an interpreter.
-        environment: what it belongs to, where that was made for the job.
-    """
-
-    python: str
-    environment: RebuiltEnvironment | None = None
-
-
 def chosen(
     run: RecordedRun, *, python: str | None, env: bool, say: Say, tell: Say
-) -> Chosen:
-    """The interpreter that the user wants for a run: this one without a wish.
+) -> tuple[str, RebuiltEnvironment | None]:
+    """The interpreter that the user wants for a run, and the environment that was made for it.
+
+    Without a wish it is this one.
 
     Args:
         python: one that is named; how it differs from the recorded environment is said.
@@ -97,7 +87,7 @@ def chosen(
     """
     if python is None:
         made = rebuilt(run, say=say, tell=tell) if env else None
-        return Chosen(str(made.python) if made else sys.executable, made)
+        return str(made.python) if made else sys.executable, made
     if env:
         raise RerunError(
             "--python and --env exclude each other",
@@ -109,7 +99,7 @@ def chosen(
     now = _State(f"{found.implementation} {found.version}", was.machine, has)
     if others := list(_differences(replace(was, conda=None), now)):
         say(f"{found.python} is not the run's environment: {some_of(others)}")
-    return Chosen(found.python)
+    return found.python, None
 
 
 def environments() -> Path:
@@ -142,7 +132,16 @@ def rebuilt(run: RecordedRun, *, say: Say, tell: Say) -> RebuiltEnvironment:
     mark = whole(folder) or _make_once(Build(folder, run, asked, wheel, tell))
     for note in mark["notes"]:
         say(note)
-    return _compare_with_record(folder, mark, recorded, asked)
+    was = _recorded_state(recorded, {each.name for each in asked.sources})
+    now = _State(
+        f"{mark['implementation']} {mark['python']}",
+        f"{platform.system()} {platform.machine()}",
+        _comparable_packages(mark["packages"]),
+    )
+    differences = tuple(_differences(was, now))
+    return RebuiltEnvironment(
+        folder, python_of(folder), now.hash, was.hash, differences, asked.lock_files
+    )
 
 
 def _folder_name(recorded: Recorded, asked: Requirements, wheel: Wheel) -> str:
@@ -158,39 +157,18 @@ def _folder_name(recorded: Recorded, asked: Requirements, wheel: Wheel) -> str:
 
 
 def _make_once(build: Build) -> dict[str, Any]:
-    """Make an environment, or wait for the process that does; what its mark says.
-
-    Raises:
-        RerunError: something is not to be had.
-    """
+    """Make an environment, or wait for the process that does; what its mark says."""
     from filelock import FileLock, Timeout  # brings asyncio
 
     build.folder.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(f"{build.folder}.lock")
     try:
-        lock.acquire(timeout=0)
+        held = lock.acquire(timeout=0)
     except Timeout:
         build.tell("another process makes this environment: waiting for it")
-        lock.acquire()
-    try:
+        held = lock.acquire()
+    with held:
         return whole(build.folder) or build.make()  # another may have made it meanwhile
-    finally:
-        lock.release()
-
-
-def _compare_with_record(
-    folder: Path, mark: Mapping[str, Any], recorded: Recorded, asked: Requirements
-) -> RebuiltEnvironment:
-    was = _recorded_state(recorded, {each.name for each in asked.sources})
-    now = _State(
-        f"{mark['implementation']} {mark['python']}",
-        f"{platform.system()} {platform.machine()}",
-        _comparable_packages(mark["packages"]),
-    )
-    differences = tuple(_differences(was, now))
-    return RebuiltEnvironment(
-        folder, python_of(folder), now.hash, was.hash, differences, asked.lock_files
-    )
 
 
 @dataclass(frozen=True)
@@ -205,14 +183,15 @@ class _State:
     @property
     def hash(self) -> str:
         parts = [self.python, self.machine, self.packages, self.conda]
-        return f"sha256:{hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()}"
+        return sha256_of(json.dumps(parts, sort_keys=True).encode())
 
 
 def _recorded_state(recorded: Recorded, from_code: Collection[str] = ()) -> _State:
     """What a run.lock says of an environment; ``from_code`` is built from recorded code."""
+    system, machine = recorded.platform.partition("-")[0], recorded.platform.rpartition("-")[2]
     return _State(
         f"{recorded.implementation} {recorded.python}",
-        _system_and_machine(recorded.platform),
+        f"{system} {machine}",
         _comparable_packages(recorded.packages, from_code),
         recorded.conda,
     )
@@ -229,11 +208,6 @@ def _comparable_packages(
         name: version.partition(" ")[0] if name in from_code else _FRAGMENT.sub("", version)
         for name, version in without_own(found).items()
     }
-
-
-def _system_and_machine(recorded: str) -> str:
-    """System and machine of ``<system>-<release>-<machine>``."""
-    return f"{recorded.partition('-')[0]} {recorded.rpartition('-')[2]}"
 
 
 def _differences(was: _State, now: _State) -> Iterator[str]:

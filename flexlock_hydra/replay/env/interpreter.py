@@ -68,11 +68,7 @@ def interpreter(given: str) -> Interpreter:
 
 
 def _program(given: str) -> str:
-    """The path of an interpreter; a link stays one, as an environment's is told by its place.
-
-    Raises:
-        RerunError: there is none.
-    """
+    """The path of an interpreter; a link stays one, as an environment's is told by its place."""
     folder = Path(given).expanduser()
     if folder.is_dir():
         inside = python_of(folder)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any
@@ -52,20 +52,15 @@ class Pins:
     def __add__(self, other: Pins) -> Pins:
         """Both; of one distribution, what comes first counts."""
         names = {**other.found, **self.found}
-        merged = {
-            name: {**other.found.get(name, {}), **self.found.get(name, {})} for name in names
-        }
+        merged = {name: {**other.found.get(name, {}), **self.found.get(name, {})} for name in names}
         return Pins(merged, tuple(dict.fromkeys((*self.indexes, *other.indexes))))
 
 
 def read_pins(path: str, content: bytes) -> Pins:
     """What a lock file says; nothing where it is of a kind that is not known, or damaged."""
     name = PurePosixPath(path).name
-    reader = _reader(name)
-    if reader is None:
-        return Pins()
     try:
-        pins, indexes = reader(content.decode("utf-8"))
+        pins, indexes = _pins_and_indexes(name, content.decode("utf-8"))
     except (ValueError, LookupError, TypeError, AttributeError):
         return Pins()
     found: dict[str, dict[str, Pin]] = {}
@@ -74,14 +69,14 @@ def read_pins(path: str, content: bytes) -> Pins:
     return Pins(found, tuple(index for index in indexes if _is_index(index)))
 
 
-def _reader(name: str) -> Callable[[str], tuple[Iterable[Pin], Iterable[str]]] | None:
+def _pins_and_indexes(name: str, text: str) -> tuple[list[Pin], list[str]]:
     if name in ("uv.lock", "poetry.lock", "pdm.lock"):
-        return lambda text: (list(_pins_of_tables(tomllib.loads(text)["package"])), ())
+        return [*_pins_of_tables(tomllib.loads(text)["package"])], []
     if re.fullmatch(r"pylock(?:\.[^.]+)?\.toml", name):
-        return lambda text: (list(_pins_of_tables(tomllib.loads(text)["packages"])), ())
+        return [*_pins_of_tables(tomllib.loads(text)["packages"])], []
     if name == "Pipfile.lock":
-        return _pins_of_pipfile
-    return _pins_of_requirements if name.endswith(".txt") else None
+        return _pins_of_pipfile(text)
+    return _pins_of_requirements(text) if name.endswith(".txt") else ([], [])
 
 
 def _pins_of_tables(tables: Iterable[Mapping[str, Any]]) -> Iterator[Pin]:
@@ -107,7 +102,7 @@ def _index_of_table(table: Mapping[str, Any]) -> str | None:
     return found if found and _is_index(found) else None
 
 
-def _pins_of_pipfile(text: str) -> tuple[Iterable[Pin], Iterable[str]]:
+def _pins_of_pipfile(text: str) -> tuple[list[Pin], list[str]]:
     document = json.loads(text)
     pins = [
         _make_pin(name, entry["version"].removeprefix("=="), entry.get("hashes", ()))
@@ -118,7 +113,7 @@ def _pins_of_pipfile(text: str) -> tuple[Iterable[Pin], Iterable[str]]:
     return pins, [source["url"] for source in document["_meta"].get("sources", ())]
 
 
-def _pins_of_requirements(text: str) -> tuple[Iterable[Pin], Iterable[str]]:
+def _pins_of_requirements(text: str) -> tuple[list[Pin], list[str]]:
     """Pinned lines with their hashes; lines of ranges pin nothing."""
     pins = []
     for line in text.replace("\\\r\n", " ").replace("\\\n", " ").splitlines():

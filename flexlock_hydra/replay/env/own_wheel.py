@@ -19,8 +19,7 @@ _PARTS = ("flexlock_hydra", "hydra_plugins.flexlock_hydra")
 _WHEEL = (
     "Wheel-Version: 1.0\nGenerator: flexlock-hydra\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
 )
-_OLDEST = (1980, 1, 1, 0, 0, 0)
-"""The time of every file in it: equal code makes equal bytes."""
+_OLDEST = (1980, 1, 1, 0, 0, 0)  # the time of every file in it: equal code makes equal bytes
 
 
 @dataclass(frozen=True)

@@ -15,15 +15,14 @@ from flexlock_hydra.capture.environment import packages
 from flexlock_hydra.capture.environment.environment import lockfile_hash, read_lockfile
 from flexlock_hydra.capture.secrets.shapes import MASK
 from flexlock_hydra.ports.git.repo import GitRepo
-from flexlock_hydra.record.model import RunLock
 from flexlock_hydra.record.wording import some_of
 from flexlock_hydra.replay.env.lock_files import Pins, read_pins
 
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?")
 _VERSION = re.compile(r"[A-Za-z0-9][\w.+!-]*", re.ASCII)
 _RECORDED = re.compile(r"(?P<version>[^\s()]+)(?: \((?P<place>.*)\))?")
+# What uv takes; no line can follow, and no variable stands in it.
 _URL = re.compile(r"(?:https?|file|git\+(?:https?|ssh|file))://[^\s${}]+")
-"""What uv takes; no line can follow, and no variable stands in it."""
 
 
 @dataclass(frozen=True)
@@ -68,16 +67,14 @@ def requirements_of(run: RecordedRun) -> Requirements:
     known = sum((read_pins(name, content) for name, content in files.items()), Pins())
     lines: dict[str, str] = {}
     sources, impossible, indexes = [], {}, list(known.indexes)
-    lost: list[str] = []
-    stale: list[str] = []
-    unused: list[str] = []
+    lost, stale, unused = list[str](), list[str](), list[str]()
     for name, recorded in packages.without_own(run.lock.environment.packages).items():
         found = _requirement_of(run, name, recorded)
         if isinstance(found, SourceInstall):
             sources.append(found)
         elif isinstance(found, _Refused):
             impossible[name] = found.why
-        elif isinstance(found, _Unused):
+        elif found is None:
             unused.append(name)
         elif found.url:
             lines[name] = f"{name} @ {found.url}"
@@ -88,23 +85,19 @@ def requirements_of(run: RecordedRun) -> Requirements:
             indexes += [pin.index] if pin and pin.index else []
             lost += [name] if found.lost else []
             stale += [name] if known.others(name, found.version) else []
-    if lost:
-        notes.append(f"installed from files that are not here, now from an index: {some_of(lost)}")
-    if unused:
-        notes.append("left out, as the job imported nothing from the folders that they were "
-                     f"edited in: {some_of(unused)}")
-    if stale:
-        notes.append(f"the run had other versions than its lock files, and has them again: "
-                     f"{some_of(stale)}")
+    said = {
+        "installed from files that are not here, now from an index": lost,
+        "left out, as the job imported nothing from the folders that they were edited in": unused,
+        "the run had other versions than its lock files, and has them again": stale,
+    }
+    notes += [f"{what}: {some_of(names)}" for what, names in said.items() if names]
     return Requirements(
         lines=lines,
         indexes=tuple(dict.fromkeys(indexes)),
         sources=tuple(sources),
         impossible=impossible,
         notes=tuple(notes),
-        lock_files=tuple(
-            name for name, content in files.items() if read_pins(name, content).found
-        ),
+        lock_files=tuple(name for name, content in files.items() if read_pins(name, content).found),
     )
 
 
@@ -113,11 +106,6 @@ class _Refused:
     """A distribution that cannot be installed, and why."""
 
     why: str
-
-
-@dataclass(frozen=True)
-class _Unused:
-    """A distribution that was edited in a folder of no recorded repository, and not imported."""
 
 
 @dataclass(frozen=True)
@@ -132,8 +120,11 @@ class _Release:
 
 def _requirement_of(
     run: RecordedRun, name: str, recorded: str
-) -> SourceInstall | _Refused | _Unused | _Release:
-    """How a distribution comes back, by what was recorded of it: ``VERSION (PLACE)``."""
+) -> SourceInstall | _Refused | _Release | None:
+    """How a distribution comes back, by what was recorded of it: ``VERSION (PLACE)``.
+
+    None: it was edited in a folder of no recorded repository, and nothing of it was imported.
+    """
     # A record is anybody's: what becomes a line of a requirements file has no more in it.
     parts = _RECORDED.fullmatch(recorded)
     if not parts or not _NAME.fullmatch(name) or not _VERSION.fullmatch(parts["version"]):
@@ -143,8 +134,12 @@ def _requirement_of(
         return _Release(version)
     editable = place.removeprefix(packages.EDITABLE[2:])
     if editable != place:
-        source = _source_install(run, name, version, editable)
-        return source or _edited_elsewhere(run.lock, editable)
+        if source := _source_install(run, name, version, editable):
+            return source
+        # What was imported from a folder of no recorded repository is told in the lock.
+        if any(editable in reason for reason in (run.lock.code.reasons if run.lock.code else ())):
+            return _Refused(f"it was edited in {editable}, which is in no repository of the run")
+        return None
     if MASK in place:
         return _Refused("its URL holds a secret, which is not recorded")
     if not _URL.fullmatch(place):
@@ -152,13 +147,6 @@ def _requirement_of(
     if place.startswith("file:"):
         return _file_install(run, name, version, place)
     return _Release(version, place)
-
-
-def _edited_elsewhere(lock: RunLock, folder: str) -> _Refused | _Unused:
-    """A folder that no recorded repository has; what was imported from such is in the lock."""
-    if any(folder in reason for reason in (lock.code.reasons if lock.code else ())):
-        return _Refused(f"it was edited in {folder}, which is in no repository of the run")
-    return _Unused()
 
 
 def _file_install(run: RecordedRun, name: str, version: str, url: str) -> SourceInstall | _Release:

@@ -23,17 +23,12 @@ _NOT_REPEATED = re.compile(
     r"hydra[/.](launcher|sweeper|sweep|mode)\b|hydra\.(run\.dir|job\.(num|id))$"
 )
 _FLAGS = ("config_path", "config_name", "config_dir")
-_PATHS = "hydra.searchpath"
-"""The override that names folders of configs."""
-
+_PATHS = "hydra.searchpath"  # the override that names folders of configs
+# Variables that would change which programs run: never taken from a record.
 _STEERING = re.compile(r"LD_|DYLD_|PYTHON|BASH|GIT_|PATH$|ENV$|IFS$|SHELL")
-"""Variables that would change which programs run: never taken from a record."""
-
-_OF_A_MACHINE = re.compile(
-    r"HOME|USER|USERNAME|LOGNAME|HOSTNAME|PWD|OLDPWD|TMPDIR|TEMP|TMP|XDG_.*"
-)
-"""Variables that say where a job runs, not what it does."""
-
+# Variables that say where a job runs, not what it does.
+_OF_A_MACHINE = re.compile(r"HOME|USER|USERNAME|LOGNAME|HOSTNAME|PWD|OLDPWD|TMPDIR|TEMP|TMP|XDG_.*")
+# Variables that change results on any machine: set as they were, or unset as they were.
 _REPEATED = re.compile(
     r"""
     .*_NUM_THREADS | PYTHON(?: HASHSEED | OPTIMIZE | UTF8 | IOENCODING ) | LANG | LANGUAGE | LC_\w+
@@ -41,10 +36,8 @@ _REPEATED = re.compile(
     """,
     re.VERBOSE,
 )
-"""Variables that change results on any machine: set as they were, or unset as they were."""
-
+# How many threads sum up decides how numbers are rounded; without these, it is the processors.
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-"""How many threads sum up decides how numbers are rounded; without these, it is the processors."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +71,9 @@ def start_command(
     """
     lock = run.lock
     env, notes = _environment(lock, stage, inherit)
-    cwd, program = _working_folder(lock, stage.root), [python, *_program(lock, stage.root, python)]
+    began = posixpath.relpath(lock.job.command.cwd, original_root(lock))
+    cwd = stage.root if began.startswith("..") else stage.root / began
+    program = [python, *_program(lock, stage.root, python)]
     wanted = [*_overrides(run, overrides, stage), *_hydra_arguments(lock, stage)]
     if lock.job.command.call is None:
         return StartCommand((*program, *_flags(run, stage), *wanted), cwd, env, notes)
@@ -94,15 +89,11 @@ def _program(lock: RunLock, root: Path, python: str) -> list[str]:
             hint="Only such an app can be run again by this command.",
         )
     if how.module and how.module != "__main__":
-        module = how.module.removesuffix(".__main__")
-        return ["-m", module] if how.call is None else _launched("-m", module)
-    script = str(_script(lock, root, python))
-    return [script] if how.call is None else _launched(script)
-
-
-def _launched(*program: str) -> list[str]:
-    """A script that calls hydra-zen's launch itself is run by a program that listens for it."""
-    return ["-m", layout.LAUNCH_AGAIN, *program]
+        program = ["-m", how.module.removesuffix(".__main__")]
+    else:
+        program = [str(_script(lock, root, python))]
+    # A script that calls hydra-zen's launch itself is run by a program that listens for it.
+    return program if how.call is None else ["-m", layout.LAUNCH_AGAIN, *program]
 
 
 def _script(lock: RunLock, root: Path, python: str) -> Path:
@@ -150,21 +141,18 @@ def _overrides(run: RecordedRun, overrides: Sequence[str], stage: Stage) -> list
     recorded = run.lock.job.overrides
     task = () if run_url.is_source_of(run.lock) else recorded.task
     given = {_override_key(override) for override in overrides}
-    old, new = original_root(run.lock), str(stage.root)
+    below_root = re.compile(rf"{re.escape(original_root(run.lock))}(?=[/,'\"\]]|$)")
     kept = []
     for override in (*recorded.hydra, *task):
         key = _override_key(override)
         if key not in given and not _NOT_REPEATED.match(key):
-            kept.append(_with_paths_moved(override, old, new) if key == _PATHS else override)
+            moves = key == _PATHS
+            kept.append(below_root.sub(lambda _: str(stage.root), override) if moves else override)
     return [*_without_secrets(kept), *overrides]
 
 
 def _without_secrets(words: Sequence[str]) -> Sequence[str]:
-    """The words as they are.
-
-    Raises:
-        RerunError: some were masked.
-    """
+    """The words as they are; raises RerunError where some were masked."""
     masked = [_override_key(word) for word in words if MASK in word]
     if masked:
         raise RerunError(
@@ -174,18 +162,13 @@ def _without_secrets(words: Sequence[str]) -> Sequence[str]:
     return words
 
 
-def _with_paths_moved(override: str, old: str, new: str) -> str:
-    """An override whose paths below one folder are below another."""
-    return re.sub(rf"{re.escape(old)}(?=[/,'\"\]]|$)", lambda _: new, override)
-
-
 def _hydra_arguments(lock: RunLock, stage: Stage) -> list[str]:
-    words = ["hydra.mode=RUN", f"hydra.run.dir={quoted(str(stage.output))}"]
-    if lock.job.num is not None:
-        words.append(f"hydra.job.num={lock.job.num}")
-    if lock.job.id is not None:
-        words.append(f"hydra.job.id={quoted(lock.job.id)}")
-    return words
+    return [
+        "hydra.mode=RUN",
+        f"hydra.run.dir={quoted(str(stage.output))}",
+        *([] if lock.job.num is None else [f"hydra.job.num={lock.job.num}"]),
+        *([] if lock.job.id is None else [f"hydra.job.id={quoted(lock.job.id)}"]),
+    ]
 
 
 def _override_key(override: str) -> str:
@@ -196,11 +179,6 @@ def quoted(value: str) -> str:
     """A value in Hydra's override grammar, whatever characters it has."""
     escaped = re.sub(r"(\\+)(?=')|(\\+)$", lambda m: m[0] * 2, value).replace("'", "\\'")
     return f"'{escaped}'"
-
-
-def _working_folder(lock: RunLock, root: Path) -> Path:
-    relative = posixpath.relpath(lock.job.command.cwd, original_root(lock))
-    return root if relative.startswith("..") else root / relative
 
 
 def _environment(

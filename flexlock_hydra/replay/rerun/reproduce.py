@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import socket
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -12,6 +11,7 @@ from typing import Any
 from flexlock_hydra.archive.pull.pull import Pulled, pull
 from flexlock_hydra.archive.remotes.verdicts import fetch, keep, send_verdicts
 from flexlock_hydra.archive.runs.find import find_run
+from flexlock_hydra.archive.runs.load_predecessors import sha256_of
 from flexlock_hydra.archive.runs.recorded_run import RecordedRun
 from flexlock_hydra.archive.runs.user import user_name
 from flexlock_hydra.archive.tag.read_tag import read_tagged
@@ -30,8 +30,7 @@ from flexlock_hydra.replay.compare.outcome import worst
 from flexlock_hydra.replay.rerun.rerun import rerun
 from flexlock_hydra.replay.rerun.result import RerunResult, rerun_document
 
-_NAMED = 20
-"""Names of what differs that a verdict keeps."""
+_NAMED = 20  # names of what differs that a verdict keeps
 
 
 @dataclass(frozen=True)
@@ -160,17 +159,19 @@ def _verdict_on(tag: str, runs: Iterable[RecordedRun], again: tuple[RerunResult,
     return Verdict(
         tag=tag,
         when=layout.utc_now().isoformat(timespec="milliseconds"),
-        where=_place_and_user(again[0].run),
+        where={
+            "host": socket.gethostname(),
+            "platform": again[0].run.lock.environment.platform,
+            "by": user_name(again[0].run.repo),
+        },
         environment=_environment_of_verdict(
             [run.lock.environment for run in runs],
             [each.run.lock.environment for each in again],
         ),
         verdict=worst(*(each.verdict for each in again)),
         files={
-            "identical": sum(len(each.identical) for each in compared),
-            "close": sum(len(each.close) for each in compared),
-            "differ": sum(len(each.differ) for each in compared),
-            "missing": sum(len(each.missing) for each in compared),
+            kind: sum(len(getattr(each, kind)) for each in compared)
+            for kind in ("identical", "close", "differ", "missing")
         },
         differ=tuple(differ[:_NAMED]),
         left_out=tuple(left_out)[:_NAMED],
@@ -191,27 +192,17 @@ def _file_names(
             yield name if number is None else f"{number}/{name}"
 
 
-def _place_and_user(run: RecordedRun) -> dict[str, Json]:
-    return {
-        "host": socket.gethostname(),
-        "platform": run.lock.environment.platform,
-        "by": user_name(run.repo),
-    }
-
-
 def _environment_of_verdict(
     recorded: Iterable[Environment], now: Iterable[Environment]
 ) -> dict[str, Json]:
     """What the jobs ran in, and whether it was the recorded environment."""
     pairs = [*zip(map(_versions, recorded), map(_versions, now), strict=True)]
-    names = {
-        name for pair in pairs for name, old, new in version_pairs(*pair) if old != new
-    }
+    names = {name for pair in pairs for name, old, new in version_pairs(*pair) if old != new}
     here = pairs[0][1]
     listed = "".join(f"{name}=={version}\n" for name, version in sorted(here.items()))
     return {
         "python": here["python"],
-        "packages": f"sha256:{hashlib.sha256(listed.encode()).hexdigest()}",
+        "packages": sha256_of(listed.encode()),
         "same": not names,
         "different": [*sorted(names)][:_NAMED],
     }

@@ -132,25 +132,27 @@ def run_again(
     commit = _current_commit(run) if how.current_code else None
     if commit is not None:
         how.tell(f"code: as it is now; {_changes(run, commit)}")
-    within = chosen(run, python=how.python, env=how.env, say=how.say, tell=how.tell)
+    python, made = chosen(run, python=how.python, env=how.env, say=how.say, tell=how.tell)
     with _new_folder(run, how.into) as target:
         with stage(run, target, commit=commit, fresh=fresh) as place:
-            words = start_command(run, overrides, place, within.python, inherit=not how.env)
+            words = start_command(run, overrides, place, python, inherit=not how.env)
             for note in words.notes:
                 how.say(note)
             try:
                 ended = _execute(words, place, _notes(run, overrides, how, place, words))
             finally:
                 place.keep(target)
-            written = _others(place, target)
+            beside = target.with_name(f"{target.name}.written")
+            files = place.keep_others(beside)
         lock = target / layout.LOCK
         if not lock.exists():
             raise RerunError(
                 f"the rerun of {run.lock.run.id} ended with exit code {ended} before it wrote "
                 "a lock",
-                hint=f"What it said stands above.{_lacking(run, within.python)}",
+                hint=f"What it said stands above.{_lacking(run, python)}",
             )
-    return Again(load_run(lock), place.moves, written, within.environment)
+    written = WrittenOutside(beside, files) if files else None
+    return Again(load_run(lock), place.moves, written, made)
 
 
 def _lacking(run: RecordedRun, python: str) -> str:
@@ -213,19 +215,9 @@ def _execute(again: StartCommand, place: Stage, notes: Mapping[str, Any]) -> int
     ).returncode
 
 
-def _others(place: Stage, target: Path) -> WrittenOutside | None:
-    folder = target.with_name(f"{target.name}.written")
-    files = place.keep_others(folder)
-    return WrittenOutside(folder, files) if files else None
-
-
 @contextmanager
 def _new_folder(run: RecordedRun, into: Path | None) -> Iterator[Path]:
-    """An empty folder for the outputs; taken away again where none come.
-
-    Raises:
-        TargetError: ``into`` is not empty, or cannot be written to.
-    """
+    """An empty folder for the outputs, taken away again where none come; or TargetError."""
     target = _free_folder(run) if into is None else into.expanduser().absolute()
     try:
         target.mkdir(parents=True, exist_ok=True)
@@ -265,11 +257,7 @@ def _changes(run: RecordedRun, commit: str) -> str:
 
 
 def _current_commit(run: RecordedRun) -> str:
-    """A snapshot of the project's working tree as it is now.
-
-    Raises:
-        CodeError: it has no commit yet.
-    """
+    """A snapshot of the project's working tree as it is now; CodeError if it has no commit."""
     repo = run.require_repo()
     data = tuple(run.root / entry.place for entry in run.lock.data.values() if not entry.is_url)
     state = capture_code(repo, repo.root, Scope(folders=(run.folder,), data=data))

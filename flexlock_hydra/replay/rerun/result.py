@@ -12,7 +12,7 @@ from flexlock_hydra.archive.runs.recorded_run import RecordedRun
 from flexlock_hydra.capture.data.digest import FileDigest
 from flexlock_hydra.errors import DataError
 from flexlock_hydra.record import layout
-from flexlock_hydra.record.model import COMPLETED, Outputs
+from flexlock_hydra.record.model import COMPLETED
 from flexlock_hydra.replay.compare.compare import compare_runs, output_files
 from flexlock_hydra.replay.compare.outcome import DIFFERS, Comparison, Outcome, worst
 from flexlock_hydra.replay.compare.tolerance import Tolerance
@@ -87,22 +87,13 @@ class Expected:
     @classmethod
     def of(cls, run: RecordedRun, scratch: Path, say: Callable[[str], None]) -> Expected:
         """The outputs of a run: here as they were recorded, or else brought to ``scratch``."""
-        if run.lock.outputs is None:
+        recorded = run.lock.outputs
+        if recorded is None:
             return cls(run, None)
         try:
             return cls(run, output_files(run))
         except DataError as error:
-            return cls._brought(run, run.lock.outputs, scratch, say, error)
-
-    @classmethod
-    def _brought(
-        cls,
-        run: RecordedRun,
-        recorded: Outputs,
-        scratch: Path,
-        say: Callable[[str], None],
-        reason: DataError,
-    ) -> Expected:
+            reason = error
         try:
             place, found = HashFetcher(run, scratch / run.lock.run.id).bring(recorded.md5)
         except DataError:
@@ -129,13 +120,8 @@ class Expected:
         run, gone = self.run, self.files is None and self.run.lock.outputs is not None
         if gone:
             run = replace(run, lock=replace(run.lock, outputs=None))
-        found = compare_runs(
-            run,
-            again.run,
-            tolerance=tolerance,
-            moved=(*again.moves.items(), *moved),
-            files=self.files,
-        )
+        moves = (*again.moves.items(), *moved)
+        found = compare_runs(run, again.run, tolerance=tolerance, moved=moves, files=self.files)
         if gone:
             unknown = Outcome(ALL_OUTPUTS, DIFFERS, reason="the recorded ones are gone")
             found = replace(found, differing=(*found.differing, unknown))

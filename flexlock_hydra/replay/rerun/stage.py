@@ -151,11 +151,7 @@ def recorded_commit(run: RecordedRun, repo: GitRepo) -> str:
 
 @contextmanager
 def _further_repos(run: RecordedRun, root: Path, scratch: Path) -> Iterator[dict[str, Path]]:
-    """Check the run's other repositories out; those outside of the main one, by name.
-
-    Raises:
-        CodeError: a commit is not here.
-    """
+    """Check the run's other repositories out; those outside of the main one, by name."""
     placed = {}
     with ExitStack() as trees:
         for each in extra_repos(run.lock):
@@ -244,9 +240,7 @@ class _Inputs:
         for leaf, oid in leaves.items():
             (folder / leaf).parent.mkdir(parents=True, exist_ok=True)
             (folder / leaf).write_bytes(contents[oid])
-        files = {
-            leaf[len(path) + 1:]: digest_bytes(contents[oid]) for leaf, oid in leaves.items()
-        }
+        files = {leaf[len(path) + 1:]: digest_bytes(contents[oid]) for leaf, oid in leaves.items()}
         return folder / path, Digest(entry.md5 or "", files)
 
     def _place_locks(self) -> dict[str, str]:

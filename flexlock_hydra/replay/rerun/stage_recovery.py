@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from flexlock_hydra.capture.environment import process
@@ -17,15 +16,6 @@ PREFIX = ".flexlock-"
 """How the names of stages begin, beside the output directories that come of them."""
 
 _NOTE = "stage.json"
-
-
-@dataclass(frozen=True)
-class _Lost:
-    """Whose stage it was, where in it the outputs are, and the folder that waits for them."""
-
-    owner: Process
-    output: Path
-    target: Path
 
 
 def note(stage: Path, output: Path, target: Path) -> None:
@@ -42,35 +32,38 @@ def keep_lost(beside: Path) -> None:
     """Finish what killed reruns left in a folder: move the outputs to where they belong."""
     for stage in beside.glob(f"{PREFIX}*"):
         lost = _read_lost_stage(stage)
-        if lost is None or _is_at_work(lost):
+        if lost is None or _is_at_work(*lost[:2]):
             continue
+        _, output, target = lost
         mine = stage.with_name(f"{stage.name}-lost")
         with suppress(FileNotFoundError):  # another rerun was faster
             stage.rename(mine)
-            output = mine / lost.output.relative_to(stage)
-            if output.is_dir() and _is_free(lost.target):
-                shutil.move(output, lost.target)
+            output = mine / output.relative_to(stage)
+            if output.is_dir() and _is_free(target):
+                shutil.move(output, target)
             shutil.rmtree(mine)
 
 
-def _read_lost_stage(stage: Path) -> _Lost | None:
-    """What a stage says of itself; None where it is none, or is just being made."""
+def _read_lost_stage(stage: Path) -> tuple[Process, Path, Path] | None:
+    """Whose a stage was, where in it the outputs are, and the folder that waits for them.
+
+    None: it is none, or is just being made.
+    """
     try:
         said = json.loads((stage / _NOTE).read_bytes())
         owner = Process.parse(said["process"])
         output, target = stage / said["output"], stage.parent / Path(said["target"]).name
     except (OSError, ValueError, KeyError, TypeError, LockError):
         return None
-    inside = output.resolve().is_relative_to(stage.resolve())
-    return _Lost(owner, output, target) if inside else None
+    return (owner, output, target) if output.resolve().is_relative_to(stage.resolve()) else None
 
 
-def _is_at_work(lost: _Lost) -> bool:
+def _is_at_work(owner: Process, output: Path) -> bool:
     """Whether the rerun or its job may still write."""
-    if process.is_alive(lost.owner) is not False:
+    if process.is_alive(owner) is not False:
         return True
     try:
-        job = lockfile.read_lock(lost.output / layout.LOCK)
+        job = lockfile.read_lock(output / layout.LOCK)
     except (LockError, OSError):
         return False
     return process.status_now(process.judge(job)) in (RUNNING, process.UNKNOWN)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -56,7 +57,10 @@ class CurrentContents:
         for path in places_now(run, entry.place):
             if not os.path.lexists(path):
                 continue
-            reason = self._differs(run, path, recorded, self._look(path, entry, recorded))
+            key = (path, entry.parts)
+            if key not in self.seen:
+                self.seen[key] = self._summarize(path, recorded.leave_out)
+            reason = self._differs(run, path, recorded, self.seen[key])
             if not reason:
                 return Check(name, True)
             whole = reason.startswith(("changed", "cannot"))
@@ -71,24 +75,16 @@ class CurrentContents:
             return Check("outputs", True, "none were recorded")
         ended = run.lock.run.ended or run.lock.run.started
         recorded = _Recorded(outputs, outputs.leaves_out, ended)
-        try:
-            found: DataSummary | DataError = summarize(
-                run.folder, outputs.leaves_out, index=self.index
-            )
-        except DataError as error:
-            found = error
+        found = self._summarize(run.folder, outputs.leaves_out)
         resized = [f"{name} had {size} bytes" for name, size in resized_outputs(run, outputs)]
         reason = self._differs(run, run.folder, recorded, found) or "; ".join(resized)
         return Check("outputs", not reason, reason)
 
-    def _look(self, path: Path, entry: DataEntry, recorded: _Recorded) -> DataSummary | DataError:
-        key = (path, entry.parts)
-        if key not in self.seen:
-            try:
-                self.seen[key] = summarize(path, recorded.leave_out, index=self.index)
-            except DataError as error:
-                self.seen[key] = error
-        return self.seen[key]
+    def _summarize(self, path: Path, leave_out: LeaveOut | None) -> DataSummary | DataError:
+        try:
+            return summarize(path, leave_out, index=self.index)
+        except DataError as error:
+            return error
 
     def _differs(
         self, run: RecordedRun, path: Path, recorded: _Recorded, found: DataSummary | DataError
@@ -99,10 +95,9 @@ class CurrentContents:
         entry = recorded.entry
         if found.md5 == entry.md5:
             return "; ".join(_lost_of(path, entry))
-        was = _described(entry.md5 or "", entry.nfiles, entry.size)
-        now = _described(found.md5, found.nfiles, found.size)
         which = self._which(run, path, recorded)
-        return f"changed: recorded {was}, now {now}{f'; {which}' if which else ''}"
+        said = f"changed: recorded {_described(entry)}, now {_described(found)}"
+        return f"{said}; {which}" if which else said
 
     def _which(self, run: RecordedRun, path: Path, recorded: _Recorded) -> str:
         """Which files of a folder changed, where that can be told.
@@ -146,9 +141,9 @@ def _check_url(name: str, entry: DataEntry, *, ask: bool) -> Check:
 def _lost_of(path: Path, entry: DataEntry | Outputs) -> Iterator[str]:
     """What DVC's hash does not hold and a lock does: modes, links, empty folders."""
     for name in (entry.executable or ()) if os.name != "nt" else ():
-        info = _stat_or_none(path / name)
-        if info is not None and not info.st_mode & stat.S_IXUSR:
-            yield f"{'it' if name == '.' else name} is not executable any more"
+        with suppress(OSError, ValueError):  # a ValueError: a name that no file can have
+            if not (path / name).stat().st_mode & stat.S_IXUSR:
+                yield f"{'it' if name == '.' else name} is not executable any more"
     for name, target in (entry.links or {}).items():
         if not _leads_to(path / name, target):
             yield f"{name} is not the link to {target} any more"
@@ -164,26 +159,16 @@ def _leads_to(path: Path, target: str) -> bool:
         return False
 
 
-def _described(md5: str, nfiles: int | None, size: int | None) -> str:
-    count = f"{nfiles} file{'' if nfiles == 1 else 's'}, " if md5.endswith(".dir") else ""
-    return f"{md5} ({count}{size} bytes)"
-
-
-def _stat_or_none(path: Path) -> os.stat_result | None:
-    """The stat of what lies there; None also for a name that no file can have."""
-    try:
-        return path.stat()
-    except (OSError, ValueError):
-        return None
+def _described(found: DataEntry | Outputs | DataSummary) -> str:
+    files = f"{found.nfiles} file{'' if found.nfiles == 1 else 's'}, "
+    return f"{found.md5} ({files if str(found.md5).endswith('.dir') else ''}{found.size} bytes)"
 
 
 def _find_listing(run: RecordedRun, oid: str) -> dict[str, str] | None:
     """The listing of a recorded folder, from a place on this machine that has it whole."""
     for store in _local_stores(run):
-        try:
+        with suppress(LostListingError, RemoteError):
             return read_listing(store, oid)
-        except (LostListingError, RemoteError):
-            continue
     return None
 
 
