@@ -13,7 +13,6 @@ from tests.support.recorded import push
 from tests.support.servers import write_key
 from tests.support.trouble import everything, visible_tags
 
-
 # The user's checkout
 
 

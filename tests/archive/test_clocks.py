@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.archive.test_races import WRONG_CLOCK, YEAR
 from tests.conftest import Project
 from tests.support.recorded import objects, push
 from tests.support.trouble import needed, require_complete
-from tests.archive.test_races import YEAR, WRONG_CLOCK
 
 
 def with_wrong_clock(project: Project, seconds: int) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.archive.test_checkout_stays import busy
 from tests.conftest import Done, Project, contents, fingerprint
 from tests.support.recorded import push
 from tests.support.trouble import (
@@ -20,7 +21,6 @@ from tests.support.trouble import (
     small_disk,
     visible_tags,
 )
-from tests.archive.test_checkout_stays import busy
 
 __all__ = ["busy"]
 

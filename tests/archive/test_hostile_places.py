@@ -19,13 +19,12 @@ from flexlock_hydra.archive.tag.read_tag import read_tagged
 from flexlock_hydra.errors import FlexlockError, GitError, TargetError
 from flexlock_hydra.ports.git.repo import GitRepo
 from flexlock_hydra.ports.store.store import RemoteSpec
+from tests.archive.test_hostile_tags import is_file
 from tests.conftest import Project
+from tests.support.attacks import attack, refused
 from tests.support.forged import LOCK, Base, Tag, look
 from tests.support.forging import Forge, option, remote
 from tests.support.hostile_values import MORE_CONFIG, NOT_SAFE
-from tests.support.attacks import attack, refused
-from tests.archive.test_hostile_tags import is_file
-
 
 SOURCES = {
     "a command": "ext::sh -c ./payload",

@@ -18,6 +18,7 @@ import pytest
 
 from flexlock_hydra.archive.pull.pull import Pulled
 from tests.conftest import Done
+from tests.support.attacks import attack, refused
 from tests.support.forged import SUBMODULE, Base, Tag, look
 from tests.support.forging import (
     Forge,
@@ -34,24 +35,6 @@ from tests.support.forging import (
     set_of,
     tree_with,
 )
-from tests.support.hostile_values import (
-    CONFIGS,
-    ENTRIES,
-    LISTED,
-    LISTINGS,
-    METAFILES_AS_TEXT,
-    METAFILE_KEYS,
-    MODULES,
-    MORE_CONFIG,
-    NOT_SAFE,
-    NO_METAFILE,
-    OPTIONS,
-    PATHS,
-    UNSAFE_OBJECT,
-    URLS,
-    Cases,
-)
-from tests.support.attacks import attack, refused
 from tests.support.hostile_cases import (
     LARGE,
     LATE,
@@ -62,7 +45,23 @@ from tests.support.hostile_cases import (
     TAGS,
     TREES,
 )
-
+from tests.support.hostile_values import (
+    CONFIGS,
+    ENTRIES,
+    LISTED,
+    LISTINGS,
+    METAFILE_KEYS,
+    METAFILES_AS_TEXT,
+    MODULES,
+    MORE_CONFIG,
+    NO_METAFILE,
+    NOT_SAFE,
+    OPTIONS,
+    PATHS,
+    UNSAFE_OBJECT,
+    URLS,
+    Cases,
+)
 
 Check = Callable[[Path], bool]
 

@@ -27,7 +27,6 @@ from tests.support.trouble import (
     visible_tags,
 )
 
-
 KILLS, KILLED_PULLS = 25, 10
 """Of each of the tests with a seed."""
 

@@ -14,11 +14,10 @@ from hypothesis import HealthCheck, given, reject, settings
 from hypothesis import strategies as st
 
 from flexlock_hydra.archive.pull.pull import Pulled
+from tests.archive.test_hostile_tags import leading_out
+from tests.support.attacks import attack, set_up
 from tests.support.forged import EXECUTABLE, FILE, LINK, METAFILES, NULL_MD5, Base, Tag
 from tests.support.hostile_values import PATHS
-from tests.support.attacks import attack, set_up
-from tests.archive.test_hostile_tags import leading_out
-
 
 # Forged at random
 

@@ -12,7 +12,6 @@ from flexlock_hydra.capture.data.digest import digest
 from flexlock_hydra.errors import DataError
 from tests.capture.test_digest import Case, files, nested, one_file
 
-
 # What is no data
 
 

@@ -17,7 +17,6 @@ from flexlock_hydra.hooks.config.options import OutputSelection
 from flexlock_hydra.hooks.job.inputs import Inputs
 from flexlock_hydra.hooks.job.outputs import OutputFolder
 
-
 # Pieces
 
 

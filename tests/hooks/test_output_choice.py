@@ -10,7 +10,6 @@ import pytest
 
 from tests.conftest import Project
 
-
 # Outputs
 
 

@@ -9,8 +9,8 @@ import pytest
 
 from flexlock_hydra.capture.data.digest import digest, digest_bytes
 from flexlock_hydra.record import layout, lockfile
-from tests.support.lineages import craft, lock_of, run_id, trace
 from tests.hooks.test_predecessors import AFTER, BEFORE, finished, stale, touch_late
+from tests.support.lineages import craft, lock_of, run_id, trace
 
 
 @pytest.mark.parametrize("data", ["outputs", "outputs/1", "outputs/1/m.pt", "outputs/1/sub"])

@@ -19,10 +19,9 @@ from flexlock_hydra.record import layout, lockfile
 from flexlock_hydra.record.model import Sweep
 from flexlock_hydra.record.sweep import SweepJob, SweepLock, read_sweep_lock
 from tests.conftest import Done, Project
+from tests.hooks.test_sweep import schema, validate
 from tests.record.test_schema import accepts
 from tests.support.lineages import lock_of, run_id
-from tests.hooks.test_sweep import schema, validate
-
 
 # What is built of locks
 

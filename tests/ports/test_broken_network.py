@@ -14,10 +14,10 @@ from flexlock_hydra.errors import RemoteError
 from flexlock_hydra.ports.store.object_source import SMALL
 from flexlock_hydra.ports.store.open_store import open_store
 from flexlock_hydra.ports.store.store import Store, object_path
-from tests.support.servers import Servers
+from tests.ports.test_data_remotes import at_port, with_limits
 from tests.support.faults import FaultyProxy, Relay, Trouble
 from tests.support.remotes import Remote, fetched, large_file, make_remote, refused, sizes_of, some
-from tests.ports.test_data_remotes import at_port, with_limits
+from tests.support.servers import Servers
 
 pytestmark = pytest.mark.usefixtures("no_own_keys")
 

@@ -17,7 +17,6 @@ from flexlock_hydra.ports.store.open_store import open_store
 from flexlock_hydra.ports.store.store import RemoteSpec, object_path
 from flexlock_hydra.ports.store.transfer import TimeLimits
 from tests.conftest import Project
-from tests.support.servers import Servers
 from tests.support.remotes import (
     KINDS,
     MANIFEST,
@@ -37,6 +36,7 @@ from tests.support.remotes import (
     some,
     spec_text,
 )
+from tests.support.servers import Servers
 
 pytestmark = pytest.mark.usefixtures("no_own_keys")
 

@@ -21,7 +21,6 @@ from tests.support.loopback import (
     small_disk,
     with_mounts,
 )
-from tests.support.servers import S3, Servers, WebDav
 from tests.support.remotes import (
     CLOUDS,
     MANIFEST,
@@ -36,6 +35,7 @@ from tests.support.remotes import (
     sizes_of,
     some,
 )
+from tests.support.servers import S3, Servers, WebDav
 
 pytestmark = pytest.mark.usefixtures("no_own_keys")
 

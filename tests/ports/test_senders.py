@@ -17,7 +17,7 @@ import pytest
 
 from flexlock_hydra.errors import DataError
 from flexlock_hydra.ports.store.object_source import SMALL, ObjectSource
-from tests.support.servers import Servers
+from tests.ports.test_data_remotes import at_port
 from tests.support.faults import FaultyProxy
 from tests.support.remotes import (
     KINDS,
@@ -30,7 +30,7 @@ from tests.support.remotes import (
     some,
     spec_text,
 )
-from tests.ports.test_data_remotes import at_port
+from tests.support.servers import Servers
 
 pytestmark = pytest.mark.usefixtures("no_own_keys")
 

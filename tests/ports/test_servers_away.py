@@ -9,12 +9,12 @@ import pytest
 
 from flexlock_hydra.ports.store.object_source import SMALL
 from flexlock_hydra.ports.store.open_store import open_store
-from tests.support.loopback import free_port
-from tests.support.servers import Servers
-from tests.support.faults import Relay, Silent
-from tests.support.remotes import BOUND, CLOUDS, as_files, make_remote, md5, refused, some
-from tests.ports.test_refusals import use
 from tests.ports.test_data_remotes import at_port, with_limits
+from tests.ports.test_refusals import use
+from tests.support.faults import Relay, Silent
+from tests.support.loopback import free_port
+from tests.support.remotes import BOUND, CLOUDS, as_files, make_remote, md5, refused, some
+from tests.support.servers import Servers
 
 pytestmark = pytest.mark.usefixtures("no_own_keys")
 

@@ -26,7 +26,6 @@ from flexlock_hydra.replay.compare.path_names import Moved
 from flexlock_hydra.replay.compare.tolerance import Tolerance
 from tests.replay.test_compare import FEW, compared
 
-
 # Properties.
 
 NUMBERS = st.floats(allow_nan=True, allow_infinity=True)

@@ -6,7 +6,6 @@ import pytest
 
 from tests.conftest import Project, with_callback
 
-
 # Real reruns.
 
 APP = '''

@@ -9,8 +9,8 @@ import pytest
 
 from flexlock_hydra.replay.env.lock_files import Pin, read_pins
 from tests.conftest import Project
-from tests.support import uvs
 from tests.replay.test_environment_rebuilt import again, change, recorded, small
+from tests.support import uvs
 
 __all__ = ["recorded", "small"]
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Project, fingerprint, read_lock, with_callback
-from tests.support.loopback import read_only, with_mounts
 from tests.replay.test_rerun import again, lock_of
+from tests.support.loopback import read_only, with_mounts
 
 pytestmark = pytest.mark.hydra
 

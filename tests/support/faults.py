@@ -18,7 +18,6 @@ import pytest
 from tests.support.git_http import read_body
 from tests.support.loopback import HOST
 
-
 # What breaks
 
 

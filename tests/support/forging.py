@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from typing import Any
-from tests.support.forged import EXECUTABLE, FILE, FOLDER, NULL_MD5, Objects, Tag, listing
 
+from tests.support.forged import EXECUTABLE, FILE, FOLDER, NULL_MD5, Objects, Tag, listing
 
 # Ways to forge, for tables
 

@@ -12,8 +12,8 @@ from tests.support.forging import Forge, bomb, cut, million, set_of
 from tests.support.hostile_values import (
     BOMB,
     DIFFERENT,
-    NOT_SAFE,
     NO_MANIFEST,
+    NOT_SAFE,
     UNSAFE_OBJECT,
     Cases,
 )

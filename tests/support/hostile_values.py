@@ -7,7 +7,6 @@ from typing import Any
 from tests.support.forged import NULL_MD5, listing
 from tests.support.forging import Forge
 
-
 Cases = dict[str, tuple[Forge, str]]
 """What is forged, and words that refuse it."""
 

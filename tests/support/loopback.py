@@ -16,7 +16,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-
 BUCKET = "bucket"
 WRITER, READER, STRANGER = "writer", "reader", "stranger"
 """Who may write, who may read, whom the servers do not know."""

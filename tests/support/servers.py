@@ -34,7 +34,6 @@ from tests.support.loopback import (
     with_mounts,
 )
 
-
 # S3
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from flexlock_hydra.archive.tag.manifest import parse_json
 from flexlock_hydra.capture.environment import process
 from flexlock_hydra.errors import GitError, LockError, TargetError
 from flexlock_hydra.ports.git.ask import ask_status
@@ -21,8 +22,8 @@ from flexlock_hydra.ports.git.worktrees import add_worktree, drop_branch, init_w
 from flexlock_hydra.record.lockfile import write_bytes
 from flexlock_hydra.record.model import Process
 
+# In the git folder of what is pulled: the tag, how far the pull came, and its process.
 _STATE = "flexlock-pull.json"
-"""In the git folder of what is pulled: the tag, how far the pull came, and its process."""
 SCRATCH = "flexlock-pull-"
 """In the git folder too: how the names of folders begin in which fetched objects lie a while."""
 
@@ -87,7 +88,7 @@ def new_worktree(
     try:
         # Without files: the code comes when the tag's data was found safe too.
         add_worktree(here, place, commit, branch, checkout=False)
-        repo = _repo_at(place)
+        repo = _require_repo(GitRepo.find(place), place)
         write_state(repo.git_dir, tag, has_code=False)
         yield Destination(repo, tag, branch)
     except BaseException:
@@ -105,7 +106,7 @@ def begun(place: Path, tag: str, branch: str, url: Callable[[], str]) -> Iterato
         TargetError: that pull still goes on, or what it left is no repository any more.
     """
     has_code = bool(read_state(place, tag))
-    if (pid := _puller(place)) is not None:
+    if pid := _puller(place):
         raise TargetError(
             f"process {pid} pulls into {place} now", hint="Wait for it, or choose: --into DIR"
         )
@@ -117,8 +118,7 @@ def begun(place: Path, tag: str, branch: str, url: Callable[[], str]) -> Iterato
         if repo is not None:
             run_git(repo.root, "config", "--remove-section", "remote.origin")
         repo = init_with_remote(url(), place)
-    if repo is None:
-        raise TargetError(f"{place} is no git repository", hint="Choose another: --into DIR")
+    repo = _require_repo(repo, place)
     write_state(repo.git_dir, tag, has_code=has_code)
     _clear(repo.git_dir)
     yield Destination(repo, tag, branch, has_code)
@@ -127,7 +127,7 @@ def begun(place: Path, tag: str, branch: str, url: Callable[[], str]) -> Iterato
 @contextmanager
 def this_repository(place: Path, tag: str, branch: str) -> Iterator[Destination]:
     """A repository that is in use; it must be clean."""
-    repo = _repo_at(place)
+    repo = _require_repo(GitRepo.find(place), place)
     if repo.root != place.resolve():
         raise TargetError(f"{place} is not the root of its repository {repo.root}")
     with ask_status(repo.root, untracked=False) as asked:
@@ -157,11 +157,8 @@ def repository_at(place: Path) -> GitRepo | None:
 
 def read_state(place: Path, tag: str) -> bool | None:
     """Whether the code of a tag is checked out at a place; None: no pull of it began there."""
-    try:
-        said = _read_state(place)
-        return bool(said["has_code"]) if said["tag"] == tag else None
-    except (KeyError, TypeError):
-        return None
+    said = _read_state(place)
+    return said.get("has_code") if said.get("tag") == tag else None
 
 
 def write_state(git_dir: Path, tag: str, *, has_code: bool) -> None:
@@ -170,24 +167,22 @@ def write_state(git_dir: Path, tag: str, *, has_code: bool) -> None:
     write_bytes(git_dir / _STATE, json.dumps(said).encode())
 
 
-def _read_state(place: Path) -> Any:
-    git = place / ".git"
+def _read_state(place: Path) -> dict[str, Any]:
+    git_dir = place / ".git"
     try:
-        git_dir = git if git.is_dir() else GitRepo.find(place)
-        folder = git_dir.git_dir if isinstance(git_dir, GitRepo) else git_dir
-        return json.loads((folder / _STATE).read_bytes()) if folder else None
-    except (OSError, ValueError, GitError):
-        return None
+        repo = None if git_dir.is_dir() else GitRepo.find(place)
+        return parse_json(((repo.git_dir if repo else git_dir) / _STATE).read_bytes())
+    except (OSError, GitError):
+        return {}
 
 
 def _puller(place: Path) -> int | None:
     """Another process that pulls into a place now, as far as can be told from here."""
     try:
-        found = Process.parse(_read_state(place)["process"])
-    except (KeyError, TypeError, LockError):
+        found = Process.parse(_read_state(place).get("process"))
+    except LockError:
         return None
-    is_other = found.pid != os.getpid()
-    return found.pid if is_other and process.is_alive(found) is True else None
+    return found.pid if found.pid != os.getpid() and process.is_alive(found) is True else None
 
 
 def _require_free(place: Path) -> None:
@@ -202,9 +197,7 @@ def _require_free(place: Path) -> None:
     except OSError as error:
         raise TargetError(f"{place} cannot be looked at: {error.strerror}") from error
     if names and not mere_begin:
-        raise TargetError(
-            f"{place} is not empty", hint="Choose a new or empty folder: --into DIR"
-        )
+        raise TargetError(f"{place} is not empty", hint="Choose a new or empty folder: --into DIR")
 
 
 def _clear(git_dir: Path) -> None:
@@ -217,17 +210,14 @@ def _clear(git_dir: Path) -> None:
 
 def _forget_git_locks(place: Path) -> None:
     """Remove what a killed git left locked in a repository that only the pull worked in."""
-    git_dir = place / ".git"
-    if git_dir.is_dir():
-        for lock in git_dir.rglob("*.lock"):
-            lock.unlink(missing_ok=True)
-    elif repo := repository_at(place):
-        for name in ("index.lock", "HEAD.lock"):
-            (repo.git_dir / name).unlink(missing_ok=True)
+    locks: Iterable[Path] = (place / ".git").rglob("*.lock")
+    if not (place / ".git").is_dir() and (repo := repository_at(place)):
+        locks = (repo.git_dir / name for name in ("index.lock", "HEAD.lock"))
+    for lock in locks:
+        lock.unlink(missing_ok=True)
 
 
-def _repo_at(place: Path) -> GitRepo:
-    repo = GitRepo.find(place)
+def _require_repo(repo: GitRepo | None, place: Path) -> GitRepo:
     if repo is None:
         raise TargetError(f"{place} is no git repository", hint="Choose another: --into DIR")
     return repo

@@ -1,4 +1,4 @@
-"""Objects of a store as files of this machine: where they lie already, or fetched for a while."""
+"""Objects of a store as files of this machine: lent for a while, or recorded data by its hash."""
 
 from __future__ import annotations
 
@@ -7,12 +7,21 @@ import os
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
 
 from flexlock_hydra.archive.pull.destination import SCRATCH
-from flexlock_hydra.errors import DataError
+from flexlock_hydra.archive.remotes.choose import choose_remote, with_settings
+from flexlock_hydra.archive.runs.recorded_run import RecordedRun
+from flexlock_hydra.archive.tag.listings import read_listing
+from flexlock_hydra.archive.tag.read_tag import read_tagged
+from flexlock_hydra.capture.data.digest import Digest, FileDigest, digest_file, of_files
+from flexlock_hydra.errors import DataError, FlexlockError
+from flexlock_hydra.ports.store.dvc_config import ProjectRemotes
 from flexlock_hydra.ports.store.folder import FolderStore
-from flexlock_hydra.ports.store.store import Store
+from flexlock_hydra.ports.store.open_store import open_store
+from flexlock_hydra.ports.store.store import RemoteSpec, Store
+from flexlock_hydra.record.validate import check_path
 
 BLOCK = 1024 * 1024
 _BATCH, _BATCH_BYTES = 256, 256 << 20
@@ -84,16 +93,13 @@ def batches_of(oids: Iterable[str], sizes: Mapping[str, int]) -> Iterator[list[s
 def md5_if_readable(source: str | int | Path) -> str:
     """The md5 of a file, or of an open one from its start; empty where it cannot be read."""
     found = hashlib.md5(usedforsecurity=False)
+    is_open = isinstance(source, int)
     try:
-        fd = source if isinstance(source, int) else os.open(source, os.O_RDONLY)
-        try:
-            if isinstance(source, int):
-                os.lseek(fd, 0, os.SEEK_SET)
-            while block := os.read(fd, BLOCK):
+        with open(source, "rb", buffering=0, closefd=not is_open) as file:
+            if is_open:
+                file.seek(0)
+            while block := file.read(BLOCK):
                 found.update(block)
-        finally:
-            if not isinstance(source, int):
-                os.close(fd)
     except OSError:
         return ""
     return found.hexdigest()
@@ -102,3 +108,71 @@ def md5_if_readable(source: str | int | Path) -> str:
 def damage_of(source: str | Path, md5: str = "") -> str:
     """Why an object is not taken, in words; its md5 is read where it is not given."""
     return f"damaged on the remote: md5 {md5 or md5_if_readable(source) or 'unreadable'}"
+
+
+@dataclass(frozen=True)
+class HashFetcher:
+    """Brings recorded data to a folder of its own, every byte checked."""
+
+    run: RecordedRun
+    folder: Path
+
+    def bring(self, md5: str) -> tuple[Path, Digest]:
+        """A file or folder by DVC's object id, from the first place that has it whole.
+
+        Raises:
+            DataError: none has; each that was asked is named, with what it said.
+        """
+        said = []
+        # A folder for each source: what one has in part must not mix with the next one's.
+        for number, (name, spec) in enumerate(self._sources()):
+            place, store = self.folder / str(number) / md5, open_store(spec)
+            try:
+                store.require()
+                return place, _fetch_data(store, md5, place)
+            except FlexlockError as error:
+                said.append(f"{name}: {error}")
+        raise DataError("; ".join(said) or "there is no cache and no data remote")
+
+    def _sources(self) -> Iterator[tuple[str, RemoteSpec]]:
+        repo = self.run.repo
+        if repo is None:
+            return
+        if (cache := ProjectRemotes.load(repo.root).cache) is not None:
+            yield "DVC's cache", RemoteSpec(str(cache))
+        tag, tagged = self.run.lock.tag, None
+        if repo.tags(tag):  # where the data of a run is that was pushed from here
+            tagged = with_settings(read_tagged(repo, tag).remote, repo)
+            yield "the tag's data remote", tagged
+        chosen = choose_remote(repo, None)
+        if tagged is None or chosen.url != tagged.url:
+            yield "the data remote", chosen
+
+
+def _fetch_data(store: Store, md5: str, place: Path) -> Digest:
+    """An object of a store, or all of a folder's.
+
+    Raises:
+        DataError: something is missing or damaged. RemoteError: out of reach.
+    """
+    if not md5.endswith(".dir"):
+        return Digest(md5, _fetch_files(store, {"": md5}, place))
+    listing = read_listing(store, md5)
+    for path in listing:
+        check_path(path)  # a listing comes from anybody who can write to the remote
+        if PurePosixPath(path).is_absolute():
+            raise DataError(f"path {path!r:.100} leads out of its folder")
+    return of_files(_fetch_files(store, listing, place))
+
+
+def _fetch_files(store: Store, files: dict[str, str], place: Path) -> dict[str, FileDigest]:
+    places = {rel: place / rel for rel in files}  # with nothing below it, a path stays itself
+    for path in places.values():
+        path.parent.mkdir(parents=True, exist_ok=True)
+    if failed := store.fetch([(oid, places[rel]) for rel, oid in files.items()]):
+        raise DataError(f"{len(failed)} objects missing, as {min(failed)}")
+    found = {rel: digest_file(path) for rel, path in places.items()}
+    damaged = [files[rel] for rel, file in found.items() if file.md5 != files[rel]]
+    if damaged:
+        raise DataError(f"{len(damaged)} objects damaged, as {damaged[0]}")
+    return found

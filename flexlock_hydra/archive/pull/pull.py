@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Collection
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +21,11 @@ from flexlock_hydra.archive.pull.restore_data import (
     RestoredData,
     check_sizes,
 )
-from flexlock_hydra.archive.pull.selection import PullSelection, extra_repos_of_tag
-from flexlock_hydra.archive.pull.users_files import require_no_other
+from flexlock_hydra.archive.pull.selection import (
+    PullSelection,
+    extra_repos_of_tag,
+    require_no_other,
+)
 from flexlock_hydra.archive.remotes.choose import named_remote, with_settings
 from flexlock_hydra.archive.tag.read_tag import Tagged, read_tagged
 from flexlock_hydra.errors import FlexlockError, GitError, RunNotFoundError, TargetError
@@ -83,7 +86,7 @@ class Pulled:
     branch: str
     restored: int
     missing: tuple[str, ...] = ()
-    warnings: tuple[str, ...] = field(default=())
+    warnings: tuple[str, ...] = ()
 
 
 def pull(tag: str, **options: Any) -> Pulled:
@@ -102,12 +105,11 @@ def pull(tag: str, **options: Any) -> Pulled:
 
 def restore_for_drill(repo: GitRepo, tag: str, store: Store) -> tuple[str, ...]:
     """Restore a tag that a new repository has, from the store alone; which code is missing."""
-    options = PullOptions()
     tagged = read_tagged(repo, tag)
     wanted = PullSelection.of(tagged, store)
     wanted.check()
     check_out(repo, "drill", tagged.commit, new=True, force=False)
-    _restore_data(repo, wanted, options)
+    _restore_data(repo, wanted, PullOptions())
     return tuple(_unpack_repos(repo, tagged))
 
 
@@ -130,13 +132,11 @@ def _pull(tag: str, options: PullOptions) -> Pulled:
     here = GitRepo.find(Path.cwd())
     with _open_destination(place, tag, branch, here, options) as goal:
         tagged = fetch_tag(goal.repo, here, tag, options.source)
-        wanted = PullSelection.of(
-            tagged,
-            _open_data_remote(tagged, here or goal.repo, options),
-            only=options.only,
-            data=options.data,
-            outputs=options.outputs,
-        )
+        own, asked = here or goal.repo, options.remote  # the tag's with this project's settings
+        remote = named_remote(own, asked) if asked else with_settings(tagged.remote, own)
+        only, data, outputs = options.only, options.data, options.outputs
+        store = open_store(remote)
+        wanted = PullSelection.of(tagged, store, only=only, data=data, outputs=outputs)
         wanted.check()
         if not goal.has_code:
             if goal.in_use:
@@ -152,23 +152,10 @@ def _pull(tag: str, options: PullOptions) -> Pulled:
     except FlexlockError as error:
         _note_missing(goal.repo, tag, (*missing, f"the data is not complete: {error}"))
         raise
-    _note_missing(goal.repo, tag, (*missing, *filled.missing))
-    return Pulled(
-        str(goal.repo.root),
-        tag,
-        branch,
-        filled.restored,
-        (*missing, *filled.missing),
-        _warnings_of(filled, options),
-    )
-
-
-def _open_data_remote(tagged: Tagged, here: GitRepo, options: PullOptions) -> Store:
-    """The data remote that the user names, else the tag, with this project's own settings."""
-    asked = options.remote
-    return open_store(
-        with_settings(tagged.remote, here) if asked is None else named_remote(here, asked)
-    )
+    missing += filled.missing
+    _note_missing(goal.repo, tag, missing)
+    root, warnings = str(goal.repo.root), _warnings_of(filled, options)
+    return Pulled(root, tag, branch, filled.restored, tuple(missing), warnings)
 
 
 def _open_destination(
@@ -176,15 +163,11 @@ def _open_destination(
 ) -> AbstractContextManager[Destination]:
     """Where a pull goes: on with one that began there, a worktree, a repository, a new clone."""
     if destination.is_begun(place, tag, branch):
-        return destination.begun(
-            place, tag, branch, lambda: source_of(here, options.source, tag)
-        )
+        return destination.begun(place, tag, branch, lambda: source_of(here, options.source, tag))
     if options.worktree:
         if here is None:
-            raise GitError(
-                "a worktree needs a git repository here",
-                hint="Leave --worktree out, or go to one.",
-            )
+            hint = "Leave --worktree out, or go to one."
+            raise GitError("a worktree needs a git repository here", hint=hint)
         commit = fetch_tag(here, here, tag, options.source).commit
         return destination.new_worktree(here, place, commit, tag, branch)
     if (place / ".git").exists() and destination.repository_at(place):

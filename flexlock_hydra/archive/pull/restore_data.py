@@ -8,7 +8,7 @@ import posixpath
 import re
 import shutil
 import stat
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -27,10 +27,9 @@ from flexlock_hydra.ports.store.store import Store
 
 COPY, REFLINK, HARDLINK, SYMLINK = "copy", "reflink", "hardlink", "symlink"
 LINKS = (COPY, REFLINK, HARDLINK, SYMLINK)
+# What a killed pull leaves beside the file that it was writing.
 _UNFINISHED = re.compile(r"\.[0-9a-f]{12}\.flexlock")
-"""What a killed pull leaves beside the file that it was writing."""
-_SPARE = 16 << 20
-"""Bytes of a disk that a pull leaves free."""
+_SPARE = 16 << 20  # bytes of a disk that a pull leaves free
 
 Progress = Callable[[int, int], None]
 
@@ -93,7 +92,10 @@ class DataRestorer:
             # Before the first file: a disk that is too small is known at once.
             _require_room(self.root, sum(sizes[oid] for oid in todo.values()))
             failed, copied = self._bring(inside, todo, shape, sizes)
-            self._make_empty_folders(inside, shape)
+            # Last: files make the folders above them, in a way that no link diverts.
+            for folder in shape.empty:
+                if inside.look(folder) is None:
+                    inside.make_folder(folder)
         missing = {**taken, **lacking, **failed}
         restored = len(todo) - len(failed)
         words = tuple(f"{path}: {missing[path]}" for path in sorted(missing))
@@ -157,9 +159,9 @@ class DataRestorer:
 
     def _place(self, inside: SafeFolder, path: str, oid: str, source: str, shape: Shape) -> bool:
         """One file; whether it is a copy although a link was asked for."""
-        if path in shape.links:
-            if inside.link(path, _link_text(path, shape.links[path]), SYMLINK):
-                return False
+        text = _link_text(path, shape.links.get(path, ""))
+        if text and inside.link(path, text, SYMLINK):
+            return False
         is_executable = path in shape.executable
         by_link = self.link in (SYMLINK, HARDLINK) and not is_executable  # whose mode it would be
         if by_link:
@@ -183,12 +185,6 @@ class DataRestorer:
     def _origin_path(self, oid: str) -> str:
         origin = self.cache or (self.store if isinstance(self.store, FolderStore) else None)
         return os.path.abspath(origin.path(oid)) if origin else ""
-
-    def _make_empty_folders(self, inside: SafeFolder, shape: Shape) -> None:
-        """They come last: files make the folders above them, in a way that no link diverts."""
-        for folder in shape.empty:
-            if inside.look(folder) is None:
-                inside.make_folder(folder)
 
 
 def _require_room(root: Path, needed: int) -> None:
@@ -222,25 +218,22 @@ def check_sizes(contents: TagContents, sizes: Mapping[str, int], tagged_size: in
 
 def _copy_checked(source: str, fd: int, oid: str) -> None:
     found = hashlib.md5(usedforsecurity=False)
-    try:
-        file = open(source, "rb", buffering=0)
-    except OSError as error:
-        raise DataError(error.strerror or str(error)) from error
-    with file:
-        while block := _read_block(file.fileno()):
+    with open(fd, "wb", closefd=False) as file:
+        for block in _blocks_of(source):
             found.update(block)
-            view = memoryview(block)
-            while view:
-                view = view[os.write(fd, view):]
+            file.write(block)
     if found.hexdigest() != oid:
         raise DataError(damage_of(source, found.hexdigest()))
 
 
-def _read_block(fd: int) -> bytes:
+def _blocks_of(source: str) -> Iterator[bytes]:
+    """The bytes of a file; that they cannot be written is another error."""
     try:
-        return os.read(fd, BLOCK)
+        with open(source, "rb", buffering=0) as file:
+            while block := file.read(BLOCK):
+                yield block
     except OSError as error:
-        raise DataError(f"it cannot be read: {error.strerror}") from error
+        raise DataError(f"it cannot be read: {error.strerror or error}") from error
 
 
 def _link_text(path: str, target: str) -> str:

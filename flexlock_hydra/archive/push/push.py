@@ -14,12 +14,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from flexlock_hydra.archive.push.delivery import Delivery, PushOptions
+from flexlock_hydra.archive.push.delivery import Delivery, PushOptions, make_commit, publish, upload
 from flexlock_hydra.archive.push.drill import drill
-from flexlock_hydra.archive.push.publish import make_commit, publish
-from flexlock_hydra.archive.push.push_warnings import gaps_of_tag, hydra_secrets
-from flexlock_hydra.archive.push.secret_scan import in_commits, in_locks, in_tree, refuse
-from flexlock_hydra.archive.push.upload import upload
+from flexlock_hydra.archive.push.secret_scan import (
+    in_commits,
+    in_hydras_files,
+    in_locks,
+    in_tree,
+    refuse,
+)
 from flexlock_hydra.archive.remotes.announce import pushing
 from flexlock_hydra.archive.remotes.choose import choose_git_remote, choose_remote
 from flexlock_hydra.archive.runs.recorded_run import RecordedRun, RecordedSweep
@@ -29,16 +32,21 @@ from flexlock_hydra.archive.tag.manifest import (
     SHARED,
     check_manifest,
     make_manifest,
+    parse_json,
     tag_message,
 )
-from flexlock_hydra.archive.tag.payload import load_payload
+from flexlock_hydra.archive.tag.payload import Payload, load_payload
 from flexlock_hydra.archive.tag.subject import Subject, subject_of
+from flexlock_hydra.capture.code.scope import is_hydras
 from flexlock_hydra.errors import PushError
 from flexlock_hydra.ports.git.command import redact_url, require_version
 from flexlock_hydra.ports.git.remote import remote_refs
 from flexlock_hydra.ports.store.open_store import open_store
-from flexlock_hydra.ports.store.store import Store
+from flexlock_hydra.ports.store.store import RemoteSpec, Store
 from flexlock_hydra.record import layout
+from flexlock_hydra.record.model import EXACT
+
+_NAMED = 5  # files beside a sweep's jobs that are named
 
 
 @dataclass(frozen=True)
@@ -98,11 +106,7 @@ def _push(subject: Subject, options: PushOptions) -> Pushed:
     delivery = Delivery(options, payload, url, base, store, refs)
     leaks = _look_for_secrets(delivery)
     commit = "" if options.dry_run else make_commit(delivery)
-    drilled: int | None = None
-    if options.dry_run:
-        sent: Mapping[str, int] = store.absent(payload.sizes)
-    else:
-        sent, drilled = _deliver(delivery, commit)
+    sent, drilled = _deliver(delivery, commit) if commit else (store.absent(payload.sizes), None)
     return Pushed(
         tag=subject.tag,
         commit=commit,
@@ -112,7 +116,7 @@ def _push(subject: Subject, options: PushOptions) -> Pushed:
         bytes=sum(payload.sizes.values()),
         sent_objects=len(sent),
         sent_bytes=sum(sent.values()),
-        warnings=(*gaps_of_tag(payload, url, base.spec), *leaks, *hydra_secrets(payload, sent)),
+        warnings=(*_gaps_of_tag(payload, url, base.spec), *leaks, *in_hydras_files(payload, sent)),
         drilled=drilled,
     )
 
@@ -136,9 +140,7 @@ def _deliver(delivery: Delivery, commit: str) -> tuple[Mapping[str, int], int | 
     with pushing(delivery.base, tag, _needs(manifest)) as turn:
         _refuse_other(delivery.base, manifest)
         sent = upload(delivery, turn)
-        drilled = None
-        if delivery.options.drill:
-            drilled = drill(repo, delivery.url, payload, oid, delivery.store)
+        drilled = drill(delivery, oid) if delivery.options.drill else None
         content = json.dumps(manifest, indent=1).encode()
         # Before the tag: a collection that finds a tag without it would take its objects.
         delivery.base.write_file(layout.manifest_path(tag), content)
@@ -155,7 +157,7 @@ def _refuse_other(base: Store, manifest: Mapping[str, Any]) -> None:
     """
     tag = manifest["tag"]
     try:
-        there = check_manifest(json.loads(base.read_file(layout.manifest_path(tag)) or b""), tag)
+        there = check_manifest(parse_json(base.read_file(layout.manifest_path(tag))), tag)
     except MANIFEST_ERRORS:  # none, or a damaged one, which this push replaces
         return
     if _needs(there) != _needs(manifest):
@@ -184,3 +186,35 @@ def _look_for_secrets(delivery: Delivery) -> list[str]:
     refuse([*new, *in_locks(payload.locks)], allowed)
     old = in_tree(repo, payload.tree, without=blobs)
     return [f"{leak} looks like a secret; the git remote has it already" for leak in old]
+
+
+def _gaps_of_tag(payload: Payload, url: str | None, remote: RemoteSpec) -> tuple[str, ...]:
+    """What a tag cannot promise, in words: where its data is, what was not recorded or stays."""
+    said = ["no git remote: the tag stays in this repository"] if url is None else []
+    if remote.is_local:
+        said.append(f"the data is in {remote.url}, a folder that only this machine may reach")
+    for run in payload.subject.runs:
+        said += _gaps(run)
+    if payload.subject.is_sweep and (names := _beside_jobs(payload.subject.path.parent)):
+        said.append(f"files of the sweep's own folder do not travel: {', '.join(names)}")
+    return tuple(dict.fromkeys((*said, *payload.left)))
+
+
+def _beside_jobs(folder: Path) -> list[str]:
+    """Files that a sweeper wrote beside its jobs' folders, some of them."""
+    names = (path.name for path in folder.iterdir() if path.is_file())
+    return sorted(name for name in names if not is_hydras(name))[:_NAMED]
+
+
+def _gaps(run: RecordedRun) -> list[str]:
+    """What of one run was not recorded, or does not travel, in words."""
+    said = [text for text in run.lock.warnings if not text.startswith(layout.NOT_PUSHED)]
+    urls = {name: entry.path for name, entry in run.lock.data.items() if entry.is_url}
+    said += [f"data {name} stays where it is: {url}" for name, url in urls.items()]
+    if run.lock.outputs and run.lock.outputs.unhashed:
+        large = ", ".join(run.lock.outputs.unhashed)
+        said.append(f"outputs that were not hashed do not travel: {large}")
+    for name, code in run.lock.repos.items():
+        if code.completeness != EXACT:
+            said.append(f"the code of {name} is {code.completeness}: {'; '.join(code.reasons)}")
+    return said

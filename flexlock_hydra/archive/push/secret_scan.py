@@ -1,4 +1,4 @@
-"""Secrets in what a push would make public: files of commits, and locks.
+"""Secrets in what a push would make public: files of commits, locks, Hydra's own files.
 
 Only what shows itself is looked for: well-known tokens, private keys, and in files that
 hold settings the values of names such as ``api_key``. A file is named by its path and
@@ -8,12 +8,16 @@ line, the secret by its kind, never by its value.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
+import yaml
+
+from flexlock_hydra.archive.tag.payload import Payload
 from flexlock_hydra.capture.secrets import shapes
 from flexlock_hydra.capture.secrets.key_names import judge_key
+from flexlock_hydra.capture.secrets.masker import Masker
 from flexlock_hydra.capture.secrets.shapes import MASK, SecretShape
 from flexlock_hydra.errors import PushError
 from flexlock_hydra.ports.git.remote import new_blobs
@@ -21,14 +25,12 @@ from flexlock_hydra.ports.git.repo import GitRepo, TreeEntry
 from flexlock_hydra.record.layout import is_lock
 from flexlock_hydra.record.wording import lines_of
 
-_LARGEST = 4 << 20
-"""Bytes above which a file is no text that anybody wrote."""
-_MOST_NAMED = 10
-"""Leaks that an error names; it counts the rest."""
+_LARGEST = 4 << 20  # bytes above which a file is no text that anybody wrote
+_MOST_NAMED = 10  # leaks that an error names; it counts the rest
+# Characters: a secret begins so near to a literal of its shape, before or behind it.
 _BEFORE, _BEHIND = 3, 40
-"""Characters: a secret begins so near to a literal of its shape, before or behind it."""
+# Characters of a secret: no more are looked at, so that no file takes long.
 _LONGEST, _LONGEST_BLOCK = 600, 8000
-"""Characters of a secret: no more are looked at, so that no file takes long."""
 
 _SETTINGS = frozenset(".env .yaml .yml .json .toml .ini .cfg .conf .properties .secrets".split())
 _BLOCK_BODY = re.compile(r"-----BEGIN[^\n]{0,60}-----.*?[A-Za-z0-9+/=]{16,}.*?-----END", re.DOTALL)
@@ -70,15 +72,13 @@ def find_secrets(path: str, content: bytes) -> Iterator[Leak]:
         return
     text = content.decode("utf-8", "replace")
     found: dict[int, str] = {}
-    for shape, literal in shown:
-        for start, what in _shape_spots(text, shape, literal):
-            found.setdefault(start, what)
     for match in _ASSIGNED.finditer(text) if may_assign else ():
         if assigned := _secret_assignment(match):
-            found.setdefault(match.start(), assigned)
+            found[match.start()] = assigned
+    for shape, literal in reversed(shown):  # the first shape that fits names the spot
+        found |= _shape_spots(text, shape, literal)
     lines = {text.count("\n", 0, start) + 1: what for start, what in sorted(found.items())}
-    for number, what in lines.items():
-        yield Leak(path, number, what)
+    yield from (Leak(path, number, what) for number, what in lines.items())
 
 
 def in_commits(
@@ -91,17 +91,29 @@ def in_commits(
 
 def in_tree(repo: GitRepo, tree: Mapping[str, TreeEntry], without: set[str]) -> list[Leak]:
     """The leaks of a commit's files, some blobs left out."""
-    names = {
-        entry.oid: path
-        for path, entry in tree.items()
-        if entry.mode.startswith("100") and entry.oid not in without
-    }
-    return _in_blobs(repo, names)
+    files = {e.oid: path for path, e in tree.items() if e.mode.startswith("100")}
+    return _in_blobs(repo, {oid: path for oid, path in files.items() if oid not in without})
 
 
 def in_locks(locks: Mapping[str, bytes]) -> list[Leak]:
     """The leaks of locks; what was masked when they were written is none."""
     return [leak for path, content in sorted(locks.items()) for leak in find_secrets(path, content)]
+
+
+def in_hydras_files(payload: Payload, sent: Container[str]) -> list[str]:
+    """Hydra's own files among the outputs that were sent and show what looks like a secret."""
+    found = []
+    for piece in payload.plan.pieces:
+        for rel, file in piece.digest.files.items():
+            is_hydras = rel.endswith(".yaml") and PurePosixPath(rel).parent.name == ".hydra"
+            if is_hydras and file.md5 in sent:
+                plain = yaml.load(piece.source_of(rel).read_bytes(), Loader=_AnyTag)
+                if Masker().learn(plain).mask(plain) != plain:
+                    found.append(
+                        f"{piece.path}/{rel} of {piece.run} shows what looks like a secret "
+                        "and travels as it is; --no-outputs leaves it here"
+                    )
+    return found
 
 
 def refuse(leaks: Iterable[Leak], allowed: Iterable[str]) -> None:
@@ -158,3 +170,10 @@ def _secret_assignment(match: re.Match[str]) -> str | None:
         return None
     secret = judge_key(match["name"].rpartition(".")[2])
     return f"{match['name']} = {MASK}" if secret else None
+
+
+class _AnyTag(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
+    """Reads Hydra's files whatever objects their tags name: those come out as None."""
+
+
+_AnyTag.add_constructor(None, lambda loader, node: None)

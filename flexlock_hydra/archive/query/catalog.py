@@ -24,11 +24,10 @@ if TYPE_CHECKING:
     from flexlock_hydra.record.brief import Brief
     from flexlock_hydra.record.codec import Json
 
-_LARGEST = 1 << 26
-"""Bytes of a lock that is read: 64 MiB."""
-_MANY = 400
-"""Locks to read for which further processes are worth their start."""
+_LARGEST = 1 << 26  # bytes of a lock that is read: 64 MiB
+_MANY = 400  # locks to read for which further processes are worth their start
 _WORKERS = 8
+_TAGS = ("for-each-ref", "--format=%(refname:strip=2)", f"refs/tags/{layout.TAG_PREFIX}/")
 _COLUMNS = {"config": "config", "data": "world", "environment": "world"}
 
 
@@ -112,9 +111,7 @@ def catalog(
             known = index.known(folder, wanted)
             fresh, new = _renewed(here, known, processes, warnings)
             now = time.time_ns()
-            settled = {
-                path: row for path, row in new.items() if row.stamp and is_settled(row.stamp, now)
-            }
+            settled = {p: row for p, row in new.items() if row.stamp and is_settled(row.stamp, now)}
             index.keep(settled, known.keys() - here.keys())
             rows |= fresh | new
             found |= here
@@ -190,27 +187,14 @@ def _read(path: str) -> _Read:
         return _Read(path, b"", None, str(error))
 
 
-def _listed(
-    found: _Found, row: Row, shown: ShownRun, around: _Around
-) -> ListedRun:
+def _listed(found: _Found, row: Row, shown: ShownRun, around: _Around) -> ListedRun:
     folder, name = os.path.split(found.path)
-    status = shown.status
+    run_id, job, status, started, duration, overrides, result, num, sweep, *_ = shown
     if status == "running":
         status = around.status(shown.process, found.repo or folder)
-    return ListedRun(
-        id=shown.id,
-        path=folder if name == layout.LOCK else found.path,
-        job=shown.job,
-        status=status,
-        started=shown.started,
-        duration=shown.duration,
-        overrides=shown.overrides,
-        result=shown.result,
-        tag=around.tag(shown, found.repo),
-        num=shown.num,
-        sweep=shown.sweep,
-        row=row,
-    )
+    path = folder if name == layout.LOCK else found.path
+    told = (run_id, path, job, status, started, duration, overrides, result)
+    return ListedRun(*told, around.tag(shown, found.repo), num, sweep, row)
 
 
 class _Around:
@@ -243,16 +227,12 @@ class _Around:
     def _tags_of(self, repo: str) -> frozenset[str]:
         if repo not in self._tags:
             try:
-                self._tags[repo] = _asked_tags(repo)
+                said = git(Path(repo), *_TAGS).decode("utf-8", "replace")
+                self._tags[repo] = frozenset(said.splitlines())
             except GitError as error:
                 self._tags[repo] = frozenset()
                 self.warnings.append(f"tags are not shown: {error}")
         return self._tags[repo]
-
-
-def _asked_tags(repo: str) -> frozenset[str]:
-    how = ("for-each-ref", "--format=%(refname:strip=2)", f"refs/tags/{layout.TAG_PREFIX}/")
-    return frozenset(git(Path(repo), *how).decode("utf-8", "replace").splitlines())
 
 
 @lru_cache(maxsize=1024)

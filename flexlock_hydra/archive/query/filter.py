@@ -22,18 +22,11 @@ from flexlock_hydra.archive.query.catalog import ListedRun
 from flexlock_hydra.archive.query.columns import MISSING, Column, ColumnError
 
 EXAMPLE = "config.lr > 0.05 and status == \"completed\""
-_LONGEST = 2000
-"""Characters of a condition."""
+_LONGEST = 2000  # characters of a condition
 _CONSTANTS = {"true": True, "false": False, "null": None}
-_BINARY = (ast.Add, ast.Sub, ast.Mult, ast.Div, ast.FloorDiv, ast.Mod)
-_COMPARISONS = (
-    *(ast.Eq, ast.NotEq, ast.Lt, ast.LtE, ast.Gt, ast.GtE),
-    *(ast.In, ast.NotIn, ast.Is, ast.IsNot),
-)
-_NODES = (
-    *(ast.BoolOp, ast.And, ast.Or, ast.UnaryOp, ast.Not, ast.USub, ast.UAdd),
-    *(ast.BinOp, *_BINARY, ast.Compare, *_COMPARISONS),
-    *(ast.Constant, ast.List, ast.Tuple, ast.Name, ast.Load, ast.Call),
+_EVALUATED = (
+    *(ast.BoolOp, ast.UnaryOp, ast.BinOp, ast.Compare),
+    *(ast.Constant, ast.Name, ast.Call, ast.List, ast.Tuple),
 )
 _WRONG_TYPES = (TypeError, ValueError, ArithmeticError)
 
@@ -78,9 +71,9 @@ def parse_condition(text: str) -> Condition:
     except SyntaxError as error:
         place = f"at character {error.offset}" if error.offset else "at its end"
         raise _refused(f"{error.msg}, {place}") from error
+    except ColumnError:
+        raise
     except (ValueError, MemoryError, RecursionError) as error:
-        if isinstance(error, ColumnError):
-            raise
         raise _refused("it cannot be parsed") from error
     columns = tuple(found.columns)
     return Condition(text, tree, columns, tuple(map(named.getter, columns)), _Evaluator())
@@ -118,15 +111,8 @@ class _Columns(ast.NodeTransformer):
         return node
 
     def visit_Name(self, node: ast.Name) -> ast.expr:
-        if node.id in _CONSTANTS:
-            return ast.Constant(_CONSTANTS[node.id])
-        return self._column(node)
-
-    def visit_Attribute(self, node: ast.Attribute) -> ast.expr:
-        return self._column(node)
-
-    def visit_Subscript(self, node: ast.Subscript) -> ast.expr:
-        return self._column(node)
+        is_constant = node.id in _CONSTANTS
+        return ast.Constant(_CONSTANTS[node.id]) if is_constant else self._column(node)
 
     def _column(self, node: ast.expr) -> ast.Name:
         keys: list[str | int] = []
@@ -134,7 +120,10 @@ class _Columns(ast.NodeTransformer):
             if isinstance(node, ast.Attribute):
                 keys.append(node.attr)
             elif isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Constant):
-                keys.append(_key(node.slice.value))
+                key = node.slice.value
+                if not isinstance(key, (int, str)) or isinstance(key, bool):
+                    raise _refused(f"{key!r:.40} is no key")
+                keys.append(key)
             else:
                 raise _refused("dots and brackets follow names alone")
             node = node.value
@@ -142,11 +131,7 @@ class _Columns(ast.NodeTransformer):
         self.columns.setdefault(column)
         return ast.Name(str([*self.columns].index(column)), ast.Load())
 
-
-def _key(value: Any) -> str | int:
-    if type(value) is int or isinstance(value, str):
-        return value
-    raise _refused(f"{value!r:.40} is no key")
+    visit_Attribute = visit_Subscript = _column
 
 
 class _Values:
@@ -162,19 +147,12 @@ class _Values:
 class _Evaluator(SimpleEval):  # type: ignore[misc]
     """Three-valued logic over the few kinds of nodes that are let through."""
 
+    nodes: dict[type[ast.AST], Callable[..., Any]]
+
     def __init__(self) -> None:
         super().__init__(operators=_OPERATORS, functions=_FUNCTIONS, names={})
-        self.nodes = {
-            ast.Name: self._eval_name,
-            ast.UnaryOp: self._eval_unaryop,
-            ast.BinOp: self._eval_binop,
-            ast.BoolOp: self._eval_boolop,
-            ast.Compare: self._eval_compare,
-            ast.Call: self._eval_call,
-            ast.Constant: self._eval_constant,
-            ast.List: self._eval_list,
-            ast.Tuple: self._eval_list,
-        }
+        self.nodes.update({ast.List: self._eval_list, ast.Tuple: self._eval_list})
+        self.nodes = {kind: self.nodes[kind] for kind in _EVALUATED}
 
     def _eval_list(self, node: ast.List | ast.Tuple) -> list[Any]:
         return [self._eval(item) for item in node.elts]
@@ -210,9 +188,7 @@ def _of_numbers(function: Callable[..., Any]) -> Callable[..., Any]:
     """Numbers alone: texts could be multiplied, and formatted, into very long ones."""
 
     def of_numbers(*values: Any) -> Any:
-        if not all(isinstance(value, (int, float)) for value in values):
-            return MISSING
-        return function(*values)
+        return function(*values) if all(isinstance(v, (int, float)) for v in values) else MISSING
 
     return _known(of_numbers)
 
@@ -244,6 +220,7 @@ _OPERATORS = {
     ast.Is: _known(operator.eq),
     ast.IsNot: _known(operator.ne),
 }
+_NODES = (*_EVALUATED, *_OPERATORS, ast.And, ast.Or, ast.Load)
 _FUNCTIONS = {
     "has": lambda found: found is not MISSING,
     "like": _known(_like),

@@ -22,16 +22,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from flexlock_hydra.archive.tag.manifest import parse_json
 from flexlock_hydra.capture.environment import process
 from flexlock_hydra.errors import LockError, PushError, RemoteError
 from flexlock_hydra.ports.store.store import Store
 from flexlock_hydra.record import layout
 from flexlock_hydra.record.model import Process
 
-_STALE = 24 * 3600.0
-"""Seconds after which an announcement is taken for a killed process's."""
-_PATIENCE = 600.0
-"""Seconds that a push waits for a deletion."""
+_STALE = 24 * 3600.0  # seconds after which an announcement is taken for a killed process's
+_PATIENCE = 600.0  # seconds that a push waits for a deletion
 
 
 @dataclass(frozen=True)
@@ -61,7 +60,7 @@ class Announcement:
             content = self.store.read_file(each.oid)
             if content is None:  # it ended meanwhile
                 continue
-            said = _parse(content)
+            said = parse_json(content)
             if _is_dead(said):
                 with contextlib.suppress(RemoteError):
                     self.store.remove_file(each.oid)
@@ -94,14 +93,6 @@ class Announcement:
 def _is_announcement(name: str) -> bool:
     below = name.startswith(f"{layout.DELETING}/")
     return layout.is_pushing(name) or (below and not posixpath.basename(name).startswith("."))
-
-
-def _parse(content: bytes) -> Any:
-    try:
-        said = json.loads(content)
-    except ValueError:
-        return {}
-    return said if isinstance(said, dict) else {}
 
 
 def _is_dead(said: Mapping[str, Any]) -> bool:

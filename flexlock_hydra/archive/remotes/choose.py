@@ -41,24 +41,16 @@ def choose_remote(repo: GitRepo, asked: str | None) -> RemoteSpec:
     default = remotes.by_name.get(remotes.default or "")
     if default is None:
         return RemoteSpec(str(embedded_store()))
-    return _without_tag(default) if is_pulled(repo.root) else default.below(PREFIX)
+    if not is_pulled(repo.root):
+        return default.below(PREFIX)
+    # What a pulled tag names, without the tag where it has a store of its own.
+    above = re.sub(rf"/{TAG_PREFIX}/[^/]+/{RUN_ID.pattern}$", "", default.url)
+    return replace(default, url=above)
 
 
 def named_remote(repo: GitRepo, name: str) -> RemoteSpec:
     """The data remote of a name in DVC's configuration, a URL or a folder."""
     return _spec_of_name(name, ProjectRemotes.load(repo.root))
-
-
-def _without_tag(remote: RemoteSpec) -> RemoteSpec:
-    """The remote that a pulled tag names, without the tag where it has a store of its own."""
-    above = re.sub(rf"/{TAG_PREFIX}/[^/]+/{RUN_ID.pattern}$", "", remote.url)
-    return replace(remote, url=above)
-
-
-def _absolute(repo: GitRepo, url: str) -> str:
-    """A git URL that means the same from any folder: a relative path starts at the root."""
-    local = repo.root / url
-    return os.path.abspath(local) if "://" not in url and local.is_dir() else url
 
 
 def _spec_of_name(name: str, remotes: ProjectRemotes) -> RemoteSpec:
@@ -95,9 +87,11 @@ def choose_git_remote(repo: GitRepo, asked: str | None) -> str | None:
     Raises:
         GitError: no remote of the name that was asked for.
     """
-    url = repo.remote_url(asked or "origin")
-    if url or asked is None:
-        return _absolute(repo, url) if url else None
+    if url := repo.remote_url(asked or "origin"):
+        local = repo.root / url  # git's relative paths start at the root
+        return os.path.abspath(local) if "://" not in url and local.is_dir() else url
+    if asked is None:
+        return None
     if re.match(r"([\w+.-]+://|[\w.-]+@[\w.-]+:)", asked) or Path(asked).is_dir():
         return asked
     known = repo.git("remote").split()

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from flexlock_hydra.archive.remotes.choose import embedded_store
-from flexlock_hydra.archive.remotes.probe import DATA, GIT, Probe, ProbeAnswer
+from flexlock_hydra.archive.remotes.probe import DATA, GIT, Probe, ProbeAnswer, seconds_ahead
 from flexlock_hydra.archive.runs.find import run_locks_below
 from flexlock_hydra.capture.data.hash_index import index_path, look_through
 from flexlock_hydra.errors import FlexlockError
@@ -29,14 +29,11 @@ from flexlock_hydra.ports.store.open_store import open_store
 from flexlock_hydra.ports.store.store import RemoteSpec
 from flexlock_hydra.record.wording import some_of
 
+# Seconds by which the clock of files here, or of a remote, may differ from this one.
 _FILES_AHEAD, _REMOTE_AHEAD = 2.0, 60.0
-"""Seconds by which the clock of files here, or of a remote, may differ from this one."""
-_SAMPLE = 64
-"""Objects of the embedded store that are read back."""
-_ROOM = 1 << 30
-"""Bytes that should be free where data is kept."""
-_SECONDS = 60
-"""For Hydra to be imported, from a slow disk too."""
+_SAMPLE = 64  # objects of the embedded store that are read back
+_ROOM = 1 << 30  # bytes that should be free where data is kept
+_SECONDS = 60  # for Hydra to be imported, from a slow disk too
 _HYDRA = """
 import json, warnings
 warnings.simplefilter("ignore")
@@ -47,6 +44,8 @@ Plugins.instance()
 known = ConfigStore.instance().repo.get("hydra", {}).get("callbacks", {})
 print(json.dumps([version("hydra-core"), version("omegaconf"), "flexlock.yaml" in known]))
 """
+_SEE_HYDRA = f"{sys.executable} -c 'import hydra.core.plugins'"
+_PIP = f"{sys.executable} -m pip install"
 _TURNED_ON = re.compile(
     r"^[^#\n]*(?:hydra[/.]callbacks\b[^\n#]*\bflexlock\b"
     r"|flexlock_hydra\.hooks\.callback\.FlexlockCallback"
@@ -102,10 +101,8 @@ def _git(folder: Path) -> Iterator[Finding]:
     except FlexlockError as error:
         yield Finding("git", False, str(error), error.hint)
         return
-    missing = [
-        key for key in ("user.name", "user.email")
-        if not run_git(folder, "config", key).stdout.strip()
-    ]
+    keys = ("user.name", "user.email")
+    missing = [key for key in keys if not run_git(folder, "config", key).stdout.strip()]
     commands = " && ".join(f'git config --global {key} "..."' for key in missing)
     told = f"{' and '.join(missing)} not set: git makes no commit of yours"
     yield Finding("git identity", not missing, told if missing else "", commands)
@@ -128,7 +125,10 @@ def _repository(folder: Path) -> tuple[Finding, GitRepo | None]:
 
 def _programs() -> Iterator[Finding]:
     yield Finding("python", True, f"{platform.python_version()} in {sys.prefix}{_other_python()}")
-    yield _dvc()
+    try:
+        yield Finding("dvc", True, importlib.metadata.version("dvc"))
+    except importlib.metadata.PackageNotFoundError:
+        yield Finding("dvc", False, "it is not installed", f"{_PIP} 'dvc>=3.60,<4'")
     yield from _hydra()
 
 
@@ -138,13 +138,6 @@ def _other_python() -> str:
     if other is None or Path(other).parent.resolve() == Path(sys.executable).parent.resolve():
         return ""
     return f"; the python on PATH is another: {other}"
-
-
-def _dvc() -> Finding:
-    try:
-        return Finding("dvc", True, importlib.metadata.version("dvc"))
-    except importlib.metadata.PackageNotFoundError:
-        return Finding("dvc", False, "it is not installed", f"{_pip()} 'dvc>=3.60,<4'")
 
 
 def _hydra() -> Iterator[Finding]:
@@ -164,18 +157,10 @@ def _hydra() -> Iterator[Finding]:
         yield Finding("hydra", False, f"it cannot be started: {last[-1]}", _SEE_HYDRA)
         return
     yield Finding("hydra", True, f"{version} with OmegaConf {omegaconf}")
-    if known:
-        yield Finding("plugin", True, "hydra/callbacks=flexlock is known")
-    else:
-        again = f"{_pip()} --force-reinstall --no-deps flexlock-hydra"
-        yield Finding("plugin", False, f"Hydra in {sys.prefix} does not find it", again)
-
-
-_SEE_HYDRA = f"{sys.executable} -c 'import hydra.core.plugins'"
-
-
-def _pip() -> str:
-    return f"{sys.executable} -m pip install"
+    lost = f"Hydra in {sys.prefix} does not find it"
+    told = "hydra/callbacks=flexlock is known" if known else lost
+    again = "" if known else f"{_PIP} --force-reinstall --no-deps flexlock-hydra"
+    yield Finding("plugin", known, told, again)
 
 
 # The project
@@ -230,7 +215,7 @@ def _clock_of_files(folder: Path) -> Finding:
     except OSError as error:
         hint = "Choose a folder that you may write to."
         return Finding(name, False, f"{folder} cannot be written to: {error.strerror}", hint)
-    return _clock(name, min(0.0, written + 1 - before) or max(0.0, written - after), _FILES_AHEAD)
+    return _clock(name, seconds_ahead(written, before, after), _FILES_AHEAD)
 
 
 def _clock(name: str, ahead: float, allowed: float) -> Finding:
@@ -255,9 +240,8 @@ def _index() -> Finding:
         return Finding(name, True, f"{path}, made by the first run")
     wrong, rows = look_through(path)
     if wrong:
-        return Finding(
-            name, False, f"{path} {wrong}: files are hashed anew", f"rm {path} (it is made anew)"
-        )
+        again = f"rm {path} (it is made anew)"
+        return Finding(name, False, f"{path} {wrong}: files are hashed anew", again)
     if not os.access(path, os.W_OK):
         hint = f"chmod u+w {path}, or export {CACHE_VARIABLE}=DIR"
         return Finding(name, False, f"{path} cannot be written to", hint)

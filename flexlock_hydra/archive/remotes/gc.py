@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
+from functools import cache
 from typing import Any
 
 from flexlock_hydra.archive.remotes.announce import deleting
@@ -53,15 +54,11 @@ def rm(remotes: Remotes, tag: str, *, yes: bool = False) -> Removal:
                 f"no tag {tag} on the remotes",
                 hint="See which there are: flexlock-hydra ls --remote",
             )
-        return _remove(remotes, manifests, {tag} & {*manifests, *remotes.tags()}, yes=yes)
+        return _remove(remotes, manifests, {tag}, yes=yes)
 
 
 def gc(
-    remotes: Remotes,
-    *,
-    keep: Iterable[str] = (),
-    min_age: float = MIN_AGE,
-    yes: bool = False,
+    remotes: Remotes, *, keep: Iterable[str] = (), min_age: float = MIN_AGE, yes: bool = False
 ) -> Removal:
     """Delete objects that no tag needs, and the tags that are not to be kept.
 
@@ -76,8 +73,7 @@ def gc(
     patterns = tuple(keep)
     remotes.store.require()
     with _undisturbed(remotes.store, yes) as now:
-        manifests = manifests_of(remotes.store)
-        tags = remotes.tags()
+        manifests, tags = manifests_of(remotes.store), remotes.tags()
         gone = {tag for tag in tags if patterns and not _matches(tag, patterns)}
         removal = _remove(remotes, manifests, gone, yes=yes)
         rest = {tag: each for tag, each in manifests.items() if tag not in gone}
@@ -89,21 +85,17 @@ def gc(
                 f"or give it up: flexlock-hydra rm {unread[0]} --yes",
             )
         # One whose age the remote does not say counts as new.
-        old = [
-            each
+        # Not what _remove counted already: in a dry run it is there still.
+        needed |= _objects_of(remotes.store, manifests, gone)
+        rubbish = {
+            each.oid: each.size
             for each in remotes.store.stored()
             if each.oid not in needed and now - (each.modified or now) >= min_age
-        ]
-        # What _remove counted already: in a dry run it is there still.
-        mine = _objects_of(remotes.store, manifests, gone)
-        rubbish = {each.oid: each.size for each in old if each.oid not in mine}
+        }
         if yes:
             _delete(remotes.store, rubbish)
-        return replace(
-            removal,
-            objects=removal.objects + len(rubbish),
-            bytes=removal.bytes + sum(rubbish.values()),
-        )
+        count, size = removal.objects + len(rubbish), removal.bytes + sum(rubbish.values())
+        return replace(removal, objects=count, bytes=size)
 
 
 def _remove(
@@ -121,7 +113,8 @@ def _remove(
     sizes = {} if unread else store.sizes(sorted(own - needed))
     count, size = len(sizes), sum(sizes.values())
     for tag in sorted(gone):
-        apart = _store_of_tag(store, manifests.get(tag), tag)
+        is_apart = tag in manifests and manifests[tag]["layout"] != SHARED
+        apart = open_store(store.spec.below(tag)) if is_apart else None
         inside = [*apart.stored()] if apart else []
         count, size = count + len(inside), size + sum(each.size for each in inside)
         if yes:
@@ -137,13 +130,11 @@ def _drop_tag(remotes: Remotes, tag: str) -> None:
     """The tag on the git remote, the tag here, what the data remote says of it: in this order."""
     refs = (f"refs/tags/{tag}", f"refs/heads/{tag}")
     # A tag that can be seen has all its data: it goes before that, and first where others look.
-    if remotes.url is not None:
-        there = remote_refs(remotes.repo.root, remotes.url, *refs)
-        if there:
-            push_refs(remotes.repo.root, remotes.url, dict.fromkeys(there, ""))
-    for ref in refs:
-        if remotes.repo.rev_parse(ref):
-            remotes.repo.git("update-ref", "-d", ref)
+    repo, url = remotes.repo, remotes.url
+    if url is not None and (there := remote_refs(repo.root, url, *refs)):
+        push_refs(repo.root, url, dict.fromkeys(there, ""))
+    for ref in filter(repo.rev_parse, refs):
+        repo.git("update-ref", "-d", ref)
     for each in remotes.store.files(f"{layout.RUNS}/{tag}"):
         remotes.store.remove_file(each.oid)
 
@@ -162,36 +153,23 @@ def _needed_objects(store: Store, manifests: Mapping[str, Any]) -> tuple[set[str
     """All objects that manifests name in the shared store; tags with listings that are lost."""
     needed: set[str] = set()
     unread: dict[str, None] = {}
-    read: dict[str, set[str] | None] = {}
+
+    @cache  # tags share folders
+    def listed_oids(oid: str) -> set[str] | None:
+        """The object ids of a folder's files; None where its listing is missing or damaged."""
+        with suppress(LostListingError):
+            return set(read_listing(store, oid).values())
+        return None
+
     for tag, manifest in manifests.items():
-        if manifest["layout"] != SHARED:
-            continue
-        for oid in {item["md5"] for key in ("outs", "data") for item in manifest[key]}:
-            needed.add(oid)
-            if oid.endswith(".dir") and oid not in read:
-                read[oid] = _listed_oids(store, oid)
-            if oid.endswith(".dir") and read[oid] is None and oid in _outs(manifest):
-                unread[tag] = None
-            needed |= read.get(oid) or set()
+        if manifest["layout"] == SHARED:
+            outs, data = ({item["md5"] for item in manifest[key]} for key in ("outs", "data"))
+            for oid in outs | data:
+                listed = listed_oids(oid) if oid.endswith(".dir") else set()
+                if listed is None and oid in outs:
+                    unread[tag] = None
+                needed |= {oid, *(listed or ())}
     return needed, list(unread)
-
-
-def _outs(manifest: Mapping[str, Any]) -> set[str]:
-    return {item["md5"] for item in manifest["outs"]}
-
-
-def _listed_oids(store: Store, oid: str) -> set[str] | None:
-    """The object ids of a folder's files; None where its listing is missing or damaged."""
-    try:
-        return set(read_listing(store, oid).values())
-    except LostListingError:
-        return None
-
-
-def _store_of_tag(store: Store, manifest: Mapping[str, Any] | None, tag: str) -> Store | None:
-    if manifest is None or manifest["layout"] == SHARED:
-        return None
-    return open_store(store.spec.below(tag))
 
 
 def _matches(tag: str, patterns: Iterable[str]) -> bool:

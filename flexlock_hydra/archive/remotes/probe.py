@@ -9,10 +9,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, NamedTuple
 
 from flexlock_hydra.archive.remotes.choose import choose_git_remote, choose_remote, embedded_store
 from flexlock_hydra.errors import FlexlockError
@@ -20,10 +19,10 @@ from flexlock_hydra.ports.git.command import redact_url
 from flexlock_hydra.ports.git.remote import remote_refs
 from flexlock_hydra.ports.git.repo import GitRepo
 from flexlock_hydra.ports.store.open_store import open_store
+from flexlock_hydra.ports.store.store import Store
 
 GIT, DATA = "git remote", "data remote"
-_FOLDER = "checks"
-"""Where on a data remote the file of a probe lies for a moment."""
+_FOLDER = "checks"  # where on a data remote the file of a probe lies for a moment
 _CODE = "import sys; from flexlock_hydra.archive.remotes import probe; probe.answer(*sys.argv[1:])"
 
 
@@ -36,6 +35,15 @@ class ProbeAnswer:
     hint: str = ""
     ahead: float | None = None
     """Seconds."""
+
+
+class TriedStore(NamedTuple):
+    """What became of a file on a data remote, and how far the clock there is ahead."""
+
+    listed: bool
+    whole: bool
+    gone: bool
+    ahead: float | None
 
 
 @dataclass(frozen=True)
@@ -51,9 +59,8 @@ class Probe:
     def start(cls, kind: str, root: Path, asked: str | None, seconds: float) -> Probe:
         """Ask a project's remote, the one that is named or the one a push takes."""
         said = tempfile.TemporaryFile()
-        words = [sys.executable, "-c", _CODE, kind, str(root), *([asked] if asked else [])]
         process = subprocess.Popen(
-            words,
+            [sys.executable, "-c", _CODE, kind, str(root), *([asked] if asked else [])],
             cwd=sys.prefix,  # Python would import what lies in the project's folder
             stdin=subprocess.DEVNULL,
             stdout=said,
@@ -72,16 +79,13 @@ class Probe:
             )
         finally:
             self._end()
-        self.said.seek(0)
-        try:
-            return ProbeAnswer(**json.loads(self.said.read()))
-        except (TypeError, ValueError):
-            code = self.process.returncode
-            return ProbeAnswer(
-                "", f"the process that asked it ended with {code}", "Try it once more."
-            )
-        finally:
-            self.said.close()
+        with self.said:
+            self.said.seek(0)
+            try:
+                return ProbeAnswer(**json.loads(self.said.read()))
+            except (TypeError, ValueError):
+                told = f"the process that asked it ended with {self.process.returncode}"
+                return ProbeAnswer("", told, "Try it once more.")
 
     def _end(self) -> None:
         if self.process.poll() is None:
@@ -94,21 +98,13 @@ class Probe:
 
 def answer(kind: str, root: str, asked: str | None = None) -> None:
     """What the process of a probe does: ask, and print the answer as JSON."""
-    ask = {GIT: _git, DATA: _data}[kind]
-    repo = GitRepo.find(Path(root))
-    found = (
-        ProbeAnswer("", "this is no git repository") if repo is None else _asked(ask, repo, asked)
-    )
+    found = ProbeAnswer("", "this is no git repository")
+    if repo := GitRepo.find(Path(root)):
+        try:
+            found = {GIT: _git, DATA: _data}[kind](repo, asked)
+        except FlexlockError as error:
+            found = ProbeAnswer("", str(error), error.hint)
     print(json.dumps(vars(found)))
-
-
-def _asked(
-    ask: Callable[[GitRepo, str | None], ProbeAnswer], repo: GitRepo, asked: str | None
-) -> ProbeAnswer:
-    try:
-        return ask(repo, asked)
-    except FlexlockError as error:
-        return ProbeAnswer("", str(error), error.hint)
 
 
 def _git(repo: GitRepo, asked: str | None) -> ProbeAnswer:
@@ -129,11 +125,21 @@ def _data(repo: GitRepo, asked: str | None) -> ProbeAnswer:
             where, f"there is no folder {where} yet",
             f"flexlock-hydra remote init {where}, or mount what it is on",
         )
-    return _written(spec, where)
+    tried = try_out(open_store(spec))
+    if not tried.whole:
+        return ProbeAnswer(
+            where, "other bytes came back than were written", "Choose another remote."
+        )
+    return ProbeAnswer(where, ahead=tried.ahead)
 
 
-def _written(spec: Any, where: str) -> ProbeAnswer:
-    store = open_store(spec)
+def try_out(store: Store) -> TriedStore:
+    """Write a file to a data remote, list it, read it back and delete it.
+
+    Raises:
+        RemoteError: one of these cannot be done.
+    """
+    # Random bytes: an old file of the name, or a cache on the way, cannot pass for them.
     name, content = f"{_FOLDER}/{os.urandom(8).hex()}.json", os.urandom(64)
     before = time.time()
     store.write_file(name, content)
@@ -143,15 +149,10 @@ def _written(spec: Any, where: str) -> ProbeAnswer:
         dates = [each.modified for each in store.files(_FOLDER) if each.oid == name]
     finally:
         store.remove_file(name)
-    if back != content:
-        return ProbeAnswer(
-            where, "other bytes came back than were written", "Choose another remote."
-        )
-    return ProbeAnswer(where, ahead=_ahead(dates, before, after))
+    ahead = seconds_ahead(dates[0], before, after) if dates and dates[0] else None
+    return TriedStore(bool(dates), back == content, store.read_file(name) is None, ahead)
 
 
-def _ahead(dates: Sequence[float | None], before: float, after: float) -> float | None:
+def seconds_ahead(date: float, before: float, after: float) -> float:
     """How far a time is out of the seconds in which it was; whole seconds may be all it has."""
-    if not dates or not dates[0]:
-        return None
-    return min(0.0, dates[0] + 1 - before) or max(0.0, dates[0] - after)
+    return min(0.0, date + 1 - before) or max(0.0, date - after)

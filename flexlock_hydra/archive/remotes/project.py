@@ -1,18 +1,25 @@
-"""The git remote and the data remote of a project, and the tags that they have."""
+"""The remotes of a project, the tags that they have, and whether all that these need is there."""
 
 from __future__ import annotations
 
 import json
-import os
 import posixpath
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from typing import Any
 
-from flexlock_hydra.archive.remotes.choose import GIT_KEY, choose_git_remote, choose_remote
+from flexlock_hydra.archive.remotes.choose import (
+    GIT_KEY,
+    choose_git_remote,
+    choose_remote,
+    with_settings,
+)
+from flexlock_hydra.archive.remotes.probe import try_out
 from flexlock_hydra.archive.runs.check import Check
-from flexlock_hydra.archive.tag.manifest import MANIFEST_ERRORS, check_manifest
+from flexlock_hydra.archive.tag.listings import MISSING, TagContents, damaged, read_contents
+from flexlock_hydra.archive.tag.manifest import MANIFEST_ERRORS, check_manifest, parse_json
 from flexlock_hydra.archive.tag.read_tag import Tagged, read_tagged
 from flexlock_hydra.errors import DataError, RemoteError, RunNotFoundError
 from flexlock_hydra.ports.git.command import redact_url
@@ -21,8 +28,10 @@ from flexlock_hydra.ports.git.repo import GitRepo
 from flexlock_hydra.ports.store.open_store import open_store
 from flexlock_hydra.ports.store.store import Store
 from flexlock_hydra.record import layout
+from flexlock_hydra.record.relative_path import is_under
 
 _READING = "refs/flexlock/reading"
+Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -36,9 +45,8 @@ class Remotes:
     @classmethod
     def of(cls, repo: GitRepo, remote: str | None, git_remote: str | None) -> Remotes:
         """Those that a push without further options takes, or the ones that are named."""
-        return cls(
-            repo, choose_git_remote(repo, git_remote), open_store(choose_remote(repo, remote))
-        )
+        url = choose_git_remote(repo, git_remote)
+        return cls(repo, url, open_store(choose_remote(repo, remote)))
 
     def tags(self) -> dict[str, str]:
         """The runs' tags on the git remote, or here where there is none: name -> object id."""
@@ -57,29 +65,18 @@ def init_remote(repo: GitRepo, url: str) -> list[Check]:
         RemoteError: it cannot be written to, listed, read or deleted from.
     """
     store = open_store(choose_remote(repo, url))
-    # Random bytes: an old file of the name, or a cache on the way, cannot pass for them.
-    name, content = f"{layout.RUNS}/check-{os.urandom(8).hex()}.json", os.urandom(64)
-    store.write_file(name, content)
-    try:
-        listed = any(each.oid == name for each in store.files(layout.RUNS))
-        back = store.read_file(name)
-    finally:
-        store.remove_file(name)
+    tried = try_out(store)
     checks = [
         Check("write", True),
-        Check("list", listed, "" if listed else "what was written is not listed"),
-        Check("read", back == content, "" if back == content else "other bytes came back"),
-        Check("delete", store.read_file(name) is None),
+        Check("list", tried.listed, "" if tried.listed else "what was written is not listed"),
+        Check("read", tried.whole, "" if tried.whole else "other bytes came back"),
+        Check("delete", tried.gone),
     ]
     if wrong := [f"{check.name}: {check.reason}" for check in checks if not check.ok]:
         raise RemoteError(f"{store.spec.public_url} is no good as a data remote: {wrong[0]}")
-    repo.git("config", GIT_KEY, _name_to_keep(url, store))
+    # A name in DVC's configuration stays one; a URL is kept without its credentials.
+    repo.git("config", GIT_KEY, store.spec.public_url if "/" in url or "\\" in url else url)
     return checks
-
-
-def _name_to_keep(url: str, store: Store) -> str:
-    """What is written to git's configuration: a DVC name, or a URL without credentials."""
-    return store.spec.public_url if "/" in url or "\\" in url else url
 
 
 @contextmanager
@@ -138,9 +135,107 @@ def manifests_of(store: Store) -> dict[str, Any]:
     return found
 
 
-def parse_json(content: bytes | None) -> Any:
-    """What a file of a data remote says; nothing, where it is not there or damaged."""
-    try:
-        return json.loads(content or b"{}")
-    except ValueError:
-        return {}
+@dataclass(frozen=True)
+class ListedTag:
+    """A tag on the remotes."""
+
+    tag: str
+    job: str
+    id: str
+    date: str
+    objects: int | None
+    bytes: int | None
+    by: str | None
+    data: bool
+    """Whether the data remote knows it; else it was pushed to another one."""
+    code: bool
+    """Whether the git remote has it; else it may be another repository's, or half deleted."""
+
+
+def ls(remotes: Remotes) -> list[ListedTag]:
+    """Every tag that the git remote or the data remote has, the newest run first."""
+    tags = remotes.tags()
+    manifests = manifests_of(remotes.store)
+    who = files_of_tags(remotes.store, layout.PUSHED)
+    names = sorted({*tags, *manifests}, key=lambda tag: tag.rpartition("/")[2], reverse=True)
+    return [
+        _listed(remotes.store, tag, tag in tags, manifests.get(tag), who.get(tag)) for tag in names
+    ]
+
+
+def _listed(
+    store: Store, tag: str, code: bool, manifest: Mapping[str, Any] | None, who: str | None
+) -> ListedTag:
+    job, run_id = layout.parse_tag(tag) or ("", "")
+    said = parse_json(store.read_file(who)) if who else {}
+    plain = manifest or {}
+    date = datetime.strptime(run_id[:16], "%Y%m%dT%H%M%SZ").replace(tzinfo=timezone.utc)
+    return ListedTag(
+        tag=tag,
+        job=str(plain.get("job", job)),
+        id=run_id,
+        date=date.isoformat(),
+        objects=plain.get("objects"),
+        bytes=plain.get("bytes"),
+        by=said.get("by"),
+        data=manifest is not None,
+        code=code,
+    )
+
+
+def verify_tag(
+    remotes: Remotes,
+    tag: str,
+    *,
+    share: float = 0.0,
+    progress: Progress = lambda done, total: None,
+) -> list[Check]:
+    """Ask the remotes for all that a tag needs; a check for each thing that is missing or wrong.
+
+    Args:
+        share: how much of the data is read back and hashed, from 0 to 1.
+
+    Raises:
+        RunNotFoundError: no such tag. RemoteError, GitError: out of reach.
+    """
+    with read_tag(remotes, tag) as tagged:
+        store = open_store(with_settings(tagged.remote, remotes.repo))
+        store.require()
+        checks = [Check("tag", True), _manifest_check(remotes, tagged)]
+        contents = read_contents(tagged, store)
+        checks += [Check(path, False, why) for path, why in sorted(contents.lost.items())]
+        present = store.sizes(sorted(contents.oids))
+        wrong = dict.fromkeys(contents.oids - set(present), MISSING)
+        # Sizes are known without reading: where they do not add up, bytes are looked at anyway.
+        wrong |= damaged(store, _suspicious(tagged, contents, present))
+        if share:
+            wrong |= damaged(store, set(present) - set(wrong), share, progress)
+        names = contents.paths(wrong)
+        checks += [
+            Check(path, False, why)
+            for oid, why in wrong.items()
+            for path in names[oid]
+            if path not in contents.lost
+        ]
+        fine = all(check.ok for check in checks)
+        name = f"{len(contents.oids)} objects on {store.spec.public_url}"
+        return [*checks, Check(name, fine, "" if fine else "not all are there as they were pushed")]
+
+
+def _suspicious(tagged: Tagged, contents: TagContents, present: Mapping[str, int]) -> set[str]:
+    """The objects of outs that together have not the bytes that the tag says."""
+    found: set[str] = set()
+    for out in tagged.outs:
+        below = [oid for path, oid in contents.files.items() if is_under(path, out.path)]
+        if sum(present.get(oid, 0) for oid in below) != out.size:
+            found |= set(below)
+    return found & set(present)
+
+
+def _manifest_check(remotes: Remotes, tagged: Tagged) -> Check:
+    content = remotes.store.read_file(layout.manifest_path(tagged.name))
+    where = remotes.store.spec.public_url
+    if content is None:
+        return Check("manifest", False, f"there is none on {where}")
+    same = parse_json(content) == tagged.manifest
+    return Check("manifest", same, "" if same else f"the one on {where} is not that of the tag")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 
 from flexlock_hydra.errors import GitError
@@ -20,12 +20,10 @@ from flexlock_hydra.record import layout
 from flexlock_hydra.record.verdict import Verdict, parse_verdict
 
 _OID = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
-_LARGEST = 16 << 20
-"""Bytes of a note above which it is not read."""
+_LARGEST = 16 << 20  # bytes of a note above which it is not read
 _TRIES = 20
 
-Notes = Mapping[str, str]
-"""Commit -> id of the blob with its note."""
+_Notes = Mapping[str, str]  # commit -> id of the blob with its note
 
 
 def history(repo: GitRepo, tag: str) -> tuple[Verdict, ...]:
@@ -44,16 +42,13 @@ def keep(repo: GitRepo, verdict: Verdict) -> None:
         GitError: the repository has no such tag, or cannot be written to.
     """
     commit = repo.git("rev-parse", "--verify", f"refs/tags/{verdict.tag}^{{commit}}")
-    for attempt in range(_TRIES):
-        ours = repo.rev_parse(layout.VERDICTS)
+
+    def added(ours: str | None) -> str:
         note = _notes(repo, ours).get(commit)
         lines = {*(_lines_of(repo, [note])[note] if note else ()), verdict.dumps()}
-        new = _commit(repo, ours, {commit: lines}, [ours] if ours else [])
-        with suppress(GitError):
-            _move(repo, ours, new)
-            return
-        time.sleep(0.02 * attempt)  # another process was faster
-    raise _not_kept(repo)
+        return _commit(repo, ours, {commit: lines}, [ours] if ours else [])
+
+    _move(repo, added)
 
 
 def fetch(repo: GitRepo, url: str) -> None:
@@ -75,13 +70,7 @@ def merge_theirs(repo: GitRepo, url: str, theirs: str) -> None:
     """
     if not repo.has_object(theirs):
         fetch_refs(repo.root, url, [layout.VERDICTS])
-    for attempt in range(_TRIES):
-        ours = repo.rev_parse(layout.VERDICTS)
-        with suppress(GitError):
-            _move(repo, ours, _joined(repo, ours, theirs))
-            return
-        time.sleep(0.02 * attempt)
-    raise _not_kept(repo)
+    _move(repo, lambda ours: _joined(repo, ours, theirs))
 
 
 def send_verdicts(repo: GitRepo, url: str) -> None:
@@ -103,7 +92,7 @@ def send_verdicts(repo: GitRepo, url: str) -> None:
         time.sleep(0.02 * attempt)
 
 
-def _notes(repo: GitRepo, treeish: str | None) -> Notes:
+def _notes(repo: GitRepo, treeish: str | None) -> _Notes:
     """The notes of a commit; git spreads them over folders where there are many."""
     tree = repo.ls_tree(treeish) if treeish else {}
     found = {path.replace("/", ""): entry for path, entry in tree.items()}
@@ -116,11 +105,10 @@ def _notes(repo: GitRepo, treeish: str | None) -> Notes:
 
 def _lines_of(repo: GitRepo, blobs: Iterable[str]) -> dict[str, list[str]]:
     """The lines of some notes, those that are too large left out."""
-    wanted = list(dict.fromkeys(blobs))
-    found = {oid: "" for oid in wanted}
-    for oid, content in repo.read_blobs(wanted, largest=_LARGEST):
-        found[oid] = content.decode("utf-8", "replace")
-    return {oid: note.splitlines() for oid, note in found.items()}
+    found: dict[str, list[str]] = {oid: [] for oid in blobs}
+    for oid, content in repo.read_blobs([*found], largest=_LARGEST):
+        found[oid] = content.decode("utf-8", "replace").splitlines()
+    return found
 
 
 def _joined(repo: GitRepo, ours: str | None, theirs: str) -> str:
@@ -130,12 +118,10 @@ def _joined(repo: GitRepo, ours: str | None, theirs: str) -> str:
     if _is_ancestor(repo, theirs, ours):
         return ours
     mine, other = _notes(repo, ours), _notes(repo, theirs)
-    changed = {commit: oid for commit, oid in other.items() if mine.get(commit) != oid}
-    pairs = {commit: [oid, *filter(None, [mine.get(commit)])] for commit, oid in changed.items()}
+    changed = other.items() - mine.items()
+    pairs = {commit: [oid, *filter(None, [mine.get(commit)])] for commit, oid in changed}
     lines = _lines_of(repo, [oid for pair in pairs.values() for oid in pair])
-    put = {
-        commit: {line for oid in pair for line in lines[oid]} for commit, pair in pairs.items()
-    }
+    put = {commit: {line for oid in pair for line in lines[oid]} for commit, pair in pairs.items()}
     return _commit(repo, ours, put, [ours, theirs])
 
 
@@ -143,14 +129,9 @@ def _commit(
     repo: GitRepo, base: str | None, put: Mapping[str, Iterable[str]], parents: Iterable[str]
 ) -> str:
     """A commit that has other notes on some commits."""
-    tree = repo.git("mktree", stdin=b"") if base is None else repo.git(
-        "rev-parse", f"{base}^{{tree}}"
-    )
-    spread = [
-        path
-        for path in (repo.ls_tree(tree) if base else {})
-        if "/" in path and path.replace("/", "") in put
-    ]
+    tree = repo.git("rev-parse", f"{base}^{{tree}}") if base else repo.git("mktree", stdin=b"")
+    there = repo.ls_tree(tree) if base else {}
+    spread = [path for path in there if "/" in path and path.replace("/", "") in put]
     files = {name: "".join(f"{line}\n" for line in sorted(lines)) for name, lines in put.items()}
     new = edit_tree(repo, tree, {name: text.encode() for name, text in files.items()}, spread)
     return commit_tree(repo, new, parents, "Verdicts\n", f"{int(time.time())} +0000")
@@ -160,18 +141,21 @@ def _is_ancestor(repo: GitRepo, one: str, other: str) -> bool:
     return run_git(repo.root, "merge-base", "--is-ancestor", one, other).returncode == 0
 
 
-def _move(repo: GitRepo, old: str | None, new: str) -> None:
-    """Point the ref at a commit, unless somebody else has moved it.
+def _move(repo: GitRepo, commit_after: Callable[[str | None], str]) -> None:
+    """Point the ref at the commit that follows it; again, where somebody moved it meanwhile.
 
     Raises:
-        GitError: somebody has, or it cannot be written.
+        GitError: it cannot be written.
     """
-    if old != new:
-        repo.git("update-ref", layout.VERDICTS, new, old or "0" * len(new))
-
-
-def _not_kept(repo: GitRepo) -> GitError:
-    return GitError(
+    for attempt in range(_TRIES):
+        ours = repo.rev_parse(layout.VERDICTS)
+        with suppress(GitError):
+            new = commit_after(ours)
+            if ours != new:
+                repo.git("update-ref", layout.VERDICTS, new, ours or "0" * len(new))
+            return
+        time.sleep(0.02 * attempt)  # another process was faster
+    raise GitError(
         f"{layout.VERDICTS} in {repo.root} cannot be written",
         hint=f"See why: git -C {repo.root} update-ref {layout.VERDICTS} HEAD",
     )

@@ -23,8 +23,7 @@ from flexlock_hydra.record import layout, lockfile
 from flexlock_hydra.record.model import RunLock
 
 LATEST = "@latest"
-_NAMED = 10
-"""Runs that are named where a prefix fits more."""
+_NAMED = 10  # runs that are named where a prefix fits more
 _ID_PREFIX = re.compile(r"\d{4}[0-9TZ]*(-[0-9a-f]*)?")
 
 
@@ -174,9 +173,7 @@ def _lock_of_tag(repo: GitRepo, tag: str, run_id: str) -> tuple[str, bytes, RunL
 
 
 def _by_id(root: Path, prefix: str, name: str) -> Path:
-    found = {
-        run_id: path for _, run_id, path in run_locks_below(root) if run_id.startswith(prefix)
-    }
+    found = {run_id: path for _, run_id, path in run_locks_below(root) if run_id.startswith(prefix)}
     if not found:
         raise RunNotFoundError(
             f"no run {name} below {root}",
@@ -189,10 +186,8 @@ def _by_id(root: Path, prefix: str, name: str) -> Path:
         lines = [_candidate(run_id, found[run_id]) for run_id in newest[:_NAMED]]
         if len(newest) > _NAMED:
             lines.append(f"and {len(newest) - _NAMED} more: flexlock-hydra ls")
-        raise RunNotFoundError(
-            "\n  ".join((f"{name} fits {len(found)} runs", *lines)),
-            hint="Type more of the id.",
-        )
+        text = "\n  ".join((f"{name} fits {len(found)} runs", *lines))
+        raise RunNotFoundError(text, hint="Type more of the id.")
     return next(iter(found.values()))
 
 

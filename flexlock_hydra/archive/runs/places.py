@@ -1,21 +1,26 @@
-"""Where a recorded run's folder, its data and its predecessors' locks lie now.
-
-A lock holds paths of the machine where the job ran. What they name may still lie there; a
-pull brings it elsewhere; a folder may have been renamed; a later run in the same folder
-moves the lock of the run before it aside. Whoever looks for what was recorded asks here.
-"""
+"""Where a recorded run's folder, its data and its predecessors lie now."""
 
 from __future__ import annotations
 
+import hashlib
 import os
 import posixpath
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from flexlock_hydra.archive.runs.find import run_locks_below
-from flexlock_hydra.archive.runs.recorded_run import RecordedRun, is_pulled, original_root
+from flexlock_hydra.archive.runs.recorded_run import (
+    RecordedRun,
+    is_pulled,
+    load_run,
+    locks_in_tag,
+    original_root,
+)
 from flexlock_hydra.capture.data.paths import record_path
+from flexlock_hydra.errors import PushError, RunNotFoundError
 from flexlock_hydra.record import layout, lockfile
+from flexlock_hydra.record.model import RUNNING
 from flexlock_hydra.record.relative_path import is_under
 
 
@@ -73,3 +78,48 @@ def find_predecessor_lock(run: RecordedRun, run_id: str) -> Path | None:
         if (head := lockfile.read_head(path)) and head[1] == run_id:
             return path
     return None
+
+
+def load_predecessors(run: RecordedRun) -> list[RecordedRun]:
+    """The runs that a run stands on, the newest first.
+
+    Raises:
+        RunNotFoundError: the lock of one is gone. PushError: it is not the recorded one.
+    """
+    return [load_predecessor(run, run_id) for run_id in sorted(run.lock.prevs, reverse=True)]
+
+
+def load_predecessor(run: RecordedRun, run_id: str) -> RecordedRun:
+    """A run that another one stands on: its lock lies in a folder, or in the other one's tag.
+
+    Raises:
+        RunNotFoundError: it is gone. PushError: it is not the recorded one.
+    """
+    prev = run.lock.prevs[run_id]
+    if run.tag is not None and run.repo is not None:
+        for name, content in locks_in_tag(run.repo, run.tag).items():
+            if sha256_of(content) == prev.lock:
+                lock = lockfile.parse_lock(content, f"{run.tag}:{name}")
+                return replace(run, path=run.root / name, lock=lock, content=content)
+        raise RunNotFoundError(f"tag {run.tag} does not hold the run.lock of {prev.job} {run_id}")
+    for path in predecessor_locks(run, run_id):
+        found = load_run(path, near=run.repo)
+        if found.lock.run.id != run_id:
+            continue
+        sha256 = sha256_of(found.content)
+        if prev.status != RUNNING and sha256 != prev.lock:  # a running one's lock was not final
+            raise PushError(
+                f"the run.lock of predecessor {run_id} in {path.parent} changed since: "
+                f"recorded {prev.lock}, now {sha256}",
+                hint="Put the recorded one back, or run the job again on this one.",
+            )
+        return found
+    raise RunNotFoundError(
+        f"the run.lock of predecessor {prev.job} {run_id} is not in {prev.path}",
+        hint="Put that run's folder back, or pull it from its tag.",
+    )
+
+
+def sha256_of(content: bytes) -> str:
+    """The hash of a lock's bytes, as the locks of later runs name it."""
+    return f"sha256:{hashlib.sha256(content).hexdigest()}"

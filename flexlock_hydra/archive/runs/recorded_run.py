@@ -1,9 +1,10 @@
-"""A recorded run or sweep: its lock as read from the disk, and the project that it lies in."""
+"""A recorded run or sweep: its lock as read from the disk, its project, its other repositories."""
 
 from __future__ import annotations
 
 import os
 import posixpath
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from flexlock_hydra.capture.environment import process
 from flexlock_hydra.errors import CodeError
 from flexlock_hydra.ports.git.repo import GitRepo
 from flexlock_hydra.record import layout, lockfile
-from flexlock_hydra.record.model import RUNNING, RunLock
+from flexlock_hydra.record.model import RUNNING, CodeState, RunLock
 from flexlock_hydra.record.sweep import SweepLock, read_sweep_lock
 
 
@@ -134,8 +135,49 @@ def _is_in(path: Path, root: Path) -> bool:
 def _recorded_repo(lock: RunLock) -> GitRepo | None:
     """The repository that the job ran in, of a lock that was written outside of it."""
     place = Path(original_root(lock))
-    if lock.code is None or not place.is_dir():
-        return None
-    repo = GitRepo.find(place)
+    repo = GitRepo.find(place) if lock.code and place.is_dir() else None
     # Another project may have moved to this path since: the commit tells.
-    return repo if repo and repo.has_object(lock.code.commit) else None
+    return repo if repo and lock.code and repo.has_object(lock.code.commit) else None
+
+
+@dataclass(frozen=True)
+class ExtraRepo:
+    """A repository of a run that is not the main one."""
+
+    name: str
+    state: CodeState
+    original: str
+    """Its root on the machine where the run was recorded."""
+    inside: str | None
+    """Its place below the main one's root; None where it lies outside."""
+
+    @property
+    def restored(self) -> str:
+        """Where it comes back in a restored project, relative to the root."""
+        if self.inside is not None:
+            return self.inside
+        folder = re.sub(r"[^\w.-]+|^\.+", "-", self.name, flags=re.ASCII)
+        return f"{layout.REPOS}/{folder}"
+
+
+def extra_repos(lock: RunLock) -> list[ExtraRepo]:
+    """The repositories of a lock beside the main one, outer ones before those inside them."""
+    above, found = f"{original_root(lock)}/", []
+    for name, state in lock.repos.items():
+        if state is not lock.code:
+            place = posixpath.normpath(posixpath.join(lock.job.command.cwd, state.path))
+            inside = place.removeprefix(above) if place.startswith(above) else None
+            found.append(ExtraRepo(name, state, place, inside))
+    return sorted(found, key=lambda each: each.original.count("/"))
+
+
+def store_of(run: RecordedRun, each: ExtraRepo) -> GitRepo | None:
+    """A repository here that holds the commit: its own, the restored one, or the main one."""
+    folders = [run.root / each.restored, run.root]
+    if each.inside is None and not is_pulled(run.root):
+        folders = [Path(each.original), *folders]
+    for folder in filter(Path.is_dir, folders):
+        repo = GitRepo.find(folder)
+        if repo is not None and repo.has_object(f"{each.state.commit}^{{tree}}"):
+            return repo
+    return None

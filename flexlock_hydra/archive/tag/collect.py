@@ -6,6 +6,7 @@ import os
 import posixpath
 import stat
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -62,8 +63,12 @@ class DataCollector:
                     hint="Put it into a folder, or under git, and run the job again.",
                 )
             yield self._input(run, name, entry)
-        if self.outputs and run.lock.outputs is not None:
-            yield self._output(run, run.lock.outputs)
+        if self.outputs and (recorded := run.lock.outputs) is not None:
+            path = restored_path(record_path(run.folder, self.home))
+            found = digest_outputs(run, recorded, self.index)
+            left_out = frozenset((*recorded.left_out, *(recorded.unhashed or ())))
+            partial = recorded.only is not None
+            yield Piece(run.lock.run.id, OUTPUTS, path, found, run.folder, left_out, partial)
 
     def _input(self, run: RecordedRun, name: str, entry: DataEntry) -> Piece:
         foreign = Path(entry.place).is_absolute() or run.root != self.home
@@ -72,17 +77,6 @@ class DataCollector:
         path, found = locate_input(run, name, entry, self.index)
         partial = entry.base is not None
         return Piece(run.lock.run.id, name, restored, found, path, partial=partial)
-
-    def _output(self, run: RecordedRun, recorded: Outputs) -> Piece:
-        return Piece(
-            run.lock.run.id,
-            OUTPUTS,
-            restored_path(record_path(run.folder, self.home)),
-            digest_outputs(run, recorded, self.index),
-            run.folder,
-            frozenset((*recorded.left_out, *(recorded.unhashed or ()))),
-            partial=recorded.only is not None,
-        )
 
 
 def digest_outputs(run: RecordedRun, recorded: Outputs, index: HashIndex | None = None) -> Digest:
@@ -110,9 +104,7 @@ def digest_outputs(run: RecordedRun, recorded: Outputs, index: HashIndex | None 
     return found
 
 
-def written_late(
-    run: RecordedRun, path: Path, leave_out: LeaveOut | None, moment: str
-) -> str:
+def written_late(run: RecordedRun, path: Path, leave_out: LeaveOut | None, moment: str) -> str:
     """Which files below a folder were written after a recorded time, as far as theirs tell.
 
     Raises:
@@ -127,13 +119,11 @@ def written_late(
 def resized_outputs(run: RecordedRun, recorded: Outputs) -> Iterator[tuple[str, int]]:
     """The outputs that were not hashed and have another size by now, with the recorded bytes."""
     for name, size in (recorded.unhashed or {}).items():
-        try:
+        with suppress(OSError, ValueError):  # the latter for a name that no file can have
             info = os.stat(run.folder / name)
-        except (OSError, ValueError):  # the latter for a name that no file can have
-            yield name, size
-            continue
-        if info.st_size != size or not stat.S_ISREG(info.st_mode):
-            yield name, size
+            if info.st_size == size and stat.S_ISREG(info.st_mode):
+                continue
+        yield name, size
 
 
 def locate_input(

@@ -98,6 +98,15 @@ def check_manifest(manifest: Any, tag: str) -> dict[str, Any]:
     return dict(manifest)
 
 
+def parse_json(content: bytes | str | None) -> dict[str, Any]:
+    """What a file that others may have written says; nothing, where it is absent or damaged."""
+    try:
+        said = json.loads(content or b"{}")
+    except (ValueError, RecursionError):
+        return {}
+    return said if isinstance(said, dict) else {}
+
+
 def parse_piece(item: Any) -> TaggedPiece:
     """One of a manifest's ``data``.
 

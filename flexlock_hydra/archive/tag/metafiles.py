@@ -141,9 +141,7 @@ def parse_metafile(content: bytes, name: str) -> TaggedOut:
         if fine:
             return TaggedOut(out["path"], out["md5"], out["size"], out.get("nfiles", 1))
     except (*lockfile.YAML_ERRORS, KeyError) as error:
-        raise DataError(
-            f"{name} is no metafile of a run: {error!r:.200}", hint=DISTRUST
-        ) from error
+        raise DataError(f"{name} is no metafile of a run: {error!r:.200}", hint=DISTRUST) from error
     raise DataError(f"{name} is no metafile of a run", hint=DISTRUST)
 
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from flexlock_hydra.archive.runs.extra_repos import extra_repos, store_of
-from flexlock_hydra.archive.runs.load_predecessors import load_predecessors
-from flexlock_hydra.archive.runs.recorded_run import RecordedRun
+from flexlock_hydra.archive.runs.places import load_predecessors
+from flexlock_hydra.archive.runs.recorded_run import RecordedRun, extra_repos, store_of
 from flexlock_hydra.archive.tag.collect import CommitTrees, DataCollector
-from flexlock_hydra.archive.tag.plan import Out, Piece, Plan, make_plan
+from flexlock_hydra.archive.tag.plan import Out, Plan, make_plan
 from flexlock_hydra.archive.tag.subject import Subject, lock_path
 from flexlock_hydra.capture.data.digest import FileDigest, digest_bytes, tree_object
 from flexlock_hydra.capture.data.hash_index import HashIndex, index_path
@@ -88,17 +87,10 @@ def load_payload(subject: Subject, *, outputs: bool) -> Payload:
     tracked |= {path: digest_bytes(content) for path, content in locks.items()}
     plan = make_plan(pieces, tracked, tree)
     contents = _contents(repo, plan, locks, commits[0])
-    return Payload(
-        subject,
-        runs,
-        plan,
-        locks,
-        tuple(dict.fromkeys((*commits, *more))),
-        tree,
-        _sizes(plan.outs, contents),
-        contents,
-        tuple(left),
-    )
+    sizes = {file.md5: file.size for out in plan.outs for file in out.digest.files.values()}
+    sizes |= {oid: len(content) for oid, content in contents.items()}
+    every = tuple(dict.fromkeys((*commits, *more)))
+    return Payload(subject, runs, plan, locks, every, tree, sizes, contents, tuple(left))
 
 
 def _commits(repo: GitRepo, runs: Iterable[RecordedRun]) -> list[str]:
@@ -118,9 +110,7 @@ def _commits(repo: GitRepo, runs: Iterable[RecordedRun]) -> list[str]:
     return list(by_commit)
 
 
-def _extra_commits(
-    repo: GitRepo, runs: Iterable[RecordedRun]
-) -> tuple[list[str], list[str]]:
+def _extra_commits(repo: GitRepo, runs: Iterable[RecordedRun]) -> tuple[list[str], list[str]]:
     """The snapshot commits of all runs' other repositories, brought into this one.
 
     Also, in words, those that cannot be: their repository is gone, shallow, or of another
@@ -132,18 +122,15 @@ def _extra_commits(
         for each in extra_repos(run.lock):
             if each.state.commit in commits:
                 continue
-            store = store_of(run, each)
-            if store is None:
-                left.append(f"repository {each.name} of {run.lock.run.id} does not travel: "
-                            f"commit {each.state.commit} is not here any more")
-                continue
             try:
-                fetch_snapshot(repo, store, each.state.commit)
-                commits[each.state.commit] = None
+                if store := store_of(run, each):
+                    fetch_snapshot(repo, store, each.state.commit)
+                    commits[each.state.commit] = None
+                    continue
+                why = f"commit {each.state.commit} is not here any more"
             except GitError as error:
-                left.append(
-                    f"repository {each.name} of {run.lock.run.id} does not travel: {error}"
-                )
+                why = str(error)
+            left.append(f"repository {each.name} of {run.lock.run.id} does not travel: {why}")
     return list(commits), left
 
 
@@ -170,8 +157,7 @@ def _contents(
 
 def _not_in_files(out: Out, locks: Mapping[str, bytes]) -> Iterator[tuple[str, FileDigest]]:
     """The files of an out that are locks, or that no piece has: git has them."""
-    whole: Piece | None = out.pieces[0] if len(out.pieces) == 1 else None
-    if whole is not None and whole.digest is out.digest:
+    if len(out.pieces) == 1 and out.pieces[0].digest is out.digest:
         below = (path[len(out.path) + 1:] for path in locks if is_under(path, out.path))
         names: Iterable[str] = [name for name in below if name in out.digest.files]
     else:
@@ -179,8 +165,3 @@ def _not_in_files(out: Out, locks: Mapping[str, bytes]) -> Iterator[tuple[str, F
     for rel in names:
         if join_path(out.path, rel) in locks or out.source_of(rel) is None:
             yield rel, out.digest.files[rel]
-
-
-def _sizes(outs: Iterable[Out], contents: Mapping[str, bytes]) -> dict[str, int]:
-    sizes = {file.md5: file.size for out in outs for file in out.digest.files.values()}
-    return sizes | {oid: len(content) for oid, content in contents.items()}

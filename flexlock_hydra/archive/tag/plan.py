@@ -115,29 +115,23 @@ class _PlacedPieces:
     """Placed pieces, found by the paths that they could meet."""
 
     def __init__(self) -> None:
-        self.at: dict[str, list[Piece]] = defaultdict(list)
+        self.at: dict[str, dict[object, Piece]] = defaultdict(dict)
         self.below: dict[str, list[Piece]] = defaultdict(list)
 
     def add(self, piece: Piece) -> None:
         """Remember a piece; one that says the same as another once."""
-        if any(_say_the_same(piece, other) for other in self.at[piece.path]):
+        says = (piece.digest.md5, piece.left_out, piece.partial)  # all that places others
+        if says in self.at[piece.path]:
             return
-        self.at[piece.path].append(piece)
+        self.at[piece.path][says] = piece
         for up in with_parents(piece.path.rpartition("/")[0]):
             self.below[up].append(piece)
 
     def by(self, path: str) -> Iterator[Piece]:
         """Those at a path, above it and below it."""
         for up in with_parents(path):
-            yield from self.at.get(up, ())
+            yield from self.at.get(up, {}).values()
         yield from self.below.get(path, ())
-
-
-def _say_the_same(one: Piece, other: Piece) -> bool:
-    """Whether two pieces of one path are equal in all that places others."""
-    return (one.digest.md5, one.left_out, one.partial) == (
-        other.digest.md5, other.left_out, other.partial
-    )
 
 
 def _agree(one: Piece, other: Piece) -> bool:
@@ -150,9 +144,7 @@ def _agree(one: Piece, other: Piece) -> bool:
         return True
     if not outer.digest.is_folder:
         return one.digest.md5 == other.digest.md5
-    theirs = {
-        path: file for path, file in outer.files().items() if is_under(path, inner.path)
-    }
+    theirs = {path: file for path, file in outer.files().items() if is_under(path, inner.path)}
     ours = inner.files()
     return all(
         theirs.get(path) == ours.get(path)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import getpass
 import json
 import os
 import socket
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from flexlock_hydra.archive.runs.user import user_name
+from flexlock_hydra.archive.tag.manifest import parse_json
 from flexlock_hydra.errors import GitError, PushError
 from flexlock_hydra.ports.git.command import redact_url
 from flexlock_hydra.ports.git.make_objects import make_tag_object, read_tag_object, sign_tag
@@ -18,10 +19,7 @@ from flexlock_hydra.ports.store.store import Store
 from flexlock_hydra.record import layout
 from flexlock_hydra.record.relative_path import with_parents
 
-_RENAME = {
-    "tag": "git tag NEW {0} && git tag -d {0}",
-    "branch": "git branch -m {0} NEW",
-}
+_RENAME = {"tag": "git tag NEW {0} && git tag -d {0}", "branch": "git branch -m {0} NEW"}
 
 
 @dataclass(frozen=True)
@@ -66,7 +64,9 @@ def make_tag(
     """
     plain = make_tag_object(repo, wanted.name, wanted.commit, wanted.message, wanted.date)
     if there is not None:
-        if there != plain and not _says_the_same(repo, plain, _fetched(repo, url, wanted, there)):
+        if url and not repo.has_object(there):  # brought without a ref
+            fetch_refs(repo.root, url, [f"refs/tags/{wanted.name}"])
+        if there != plain and not _says_the_same(repo, plain, there):
             raise PushError(
                 f"tag {wanted.name} exists in {redact_url(url or '')} with other content",
                 hint="It was pushed before, with another data remote, another layout or without "
@@ -166,13 +166,6 @@ def note_who(store: Store, repo: GitRepo, tag: str) -> None:
         store.write_file(name, json.dumps(said).encode())
 
 
-def _fetched(repo: GitRepo, url: str | None, wanted: TagObject, oid: str) -> str:
-    """Bring a remote's tag object here, without a ref; its id."""
-    if url and not repo.has_object(oid):
-        fetch_refs(repo.root, url, [f"refs/tags/{wanted.name}"])
-    return oid
-
-
 def _says_the_same(repo: GitRepo, plain: str, other: str) -> bool:
     """Whether a tag object is another one with a signature below it."""
     try:
@@ -185,7 +178,15 @@ def _says_the_same(repo: GitRepo, plain: str, other: str) -> bool:
 def _is_ours(repo: GitRepo, tag: str) -> bool:
     """Whether a local tag came from an earlier push of the same run: it may be replaced."""
     message = repo.git("for-each-ref", "--format=%(contents:body)", f"refs/tags/{tag}")
+    return bool(parse_json(message).get("tag") == tag)
+
+
+def user_name(repo: GitRepo | None) -> str:
+    """The user by git's name, else the system's; by number where it has none, as in containers."""
+    named = os.environ.get("GIT_COMMITTER_NAME") or (repo.config("user.name") if repo else None)
+    if named:
+        return named
     try:
-        return bool(json.loads(message)["tag"] == tag)
-    except (ValueError, KeyError, TypeError):
-        return False
+        return getpass.getuser()
+    except (KeyError, OSError):  # the latter since Python 3.13
+        return f"uid {os.getuid()}"

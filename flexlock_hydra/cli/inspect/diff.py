@@ -23,7 +23,7 @@ def command(ctx: click.Context, a: str, b: str, patch: bool, as_json: bool) -> N
     A and B may be runs of other repositories: FOLDER#RUN, or URL#TAG. Exits with 1 when
     they differ.
     """
-    from flexlock_hydra.archive.pull.borrow_run import finding
+    from flexlock_hydra.archive.pull.fetch_tag import finding
     from flexlock_hydra.cli.views import differences
     from flexlock_hydra.replay.explain import diff as replay
 

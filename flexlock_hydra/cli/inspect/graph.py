@@ -26,7 +26,7 @@ def command(run: str, how: str, as_json: bool) -> None:
     tree is for a terminal; mermaid stands in a README of GitHub or GitLab; dot is for
     Graphviz; svg needs no program.
     """
-    from flexlock_hydra.archive.pull.borrow_run import finding
+    from flexlock_hydra.archive.pull.fetch_tag import finding
     from flexlock_hydra.replay.explain.graph import graph_of
 
     with finding() as find:

@@ -128,10 +128,10 @@ def _nothing(seen: int, folders: Sequence[Path]) -> str:
 
 
 def _pushed(data_remote: str | None, git_remote: str | None, as_json: bool) -> None:
-    from flexlock_hydra.archive.remotes import list_tags
+    from flexlock_hydra.archive.remotes import project
     from flexlock_hydra.cli.views import transfers
 
-    found = list_tags.ls(render.remotes(data_remote, git_remote))
+    found = project.ls(render.remotes(data_remote, git_remote))
     if as_json:
         render.print_json([vars(each) for each in found])
     else:

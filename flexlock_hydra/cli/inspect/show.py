@@ -27,7 +27,7 @@ def command(run: str, as_json: bool) -> None:
 
     RUN may be a sweep: its folder or its id. Then sweep.lock is written anew as well.
     """
-    from flexlock_hydra.archive.pull.borrow_run import finding
+    from flexlock_hydra.archive.pull.fetch_tag import finding
     from flexlock_hydra.archive.runs.find import find_sweep
 
     sweep = find_sweep(run)

@@ -83,7 +83,7 @@ def command(
 
 
 def _on_remote(ctx: click.Context, tag: str, **settings: Any) -> list[ChecksOfRun]:
-    from flexlock_hydra.archive.remotes import verify_tag as archive
+    from flexlock_hydra.archive.remotes import project as archive
 
     remotes = render.remotes(settings["data_remote"], settings["git_remote"])
     share = 1.0 if settings["full"] else settings["share"]

@@ -22,7 +22,7 @@ def command(ctx: click.Context, a: str, b: str, as_json: bool) -> None:
     step. A and B may be runs of other repositories: FOLDER#RUN, or URL#TAG. Exits with 1
     when the results differ.
     """
-    from flexlock_hydra.archive.pull.borrow_run import finding
+    from flexlock_hydra.archive.pull.fetch_tag import finding
     from flexlock_hydra.cli.views.show_why import show_why
     from flexlock_hydra.replay.explain.why import why
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from flexlock_hydra.archive.pull.pull import Pulled
     from flexlock_hydra.archive.push.push import Pushed
     from flexlock_hydra.archive.remotes.gc import Removal
-    from flexlock_hydra.archive.remotes.list_tags import ListedTag
+    from flexlock_hydra.archive.remotes.project import ListedTag
 
 
 def show_pushed(pushed: Pushed, root: Path, *, quiet: bool, dry_run: bool) -> None:

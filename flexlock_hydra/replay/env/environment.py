@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from flexlock_hydra.archive.runs.load_predecessors import sha256_of
+from flexlock_hydra.archive.runs.places import sha256_of
 from flexlock_hydra.archive.runs.recorded_run import RecordedRun
 from flexlock_hydra.capture.environment.packages import version_pairs, without_own
 from flexlock_hydra.errors import RerunError

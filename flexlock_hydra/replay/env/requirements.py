@@ -9,8 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from flexlock_hydra.archive.runs.extra_repos import extra_repos, store_of
-from flexlock_hydra.archive.runs.recorded_run import RecordedRun, original_root
+from flexlock_hydra.archive.runs.recorded_run import (
+    RecordedRun,
+    extra_repos,
+    original_root,
+    store_of,
+)
 from flexlock_hydra.capture.environment import packages
 from flexlock_hydra.capture.environment.environment import lockfile_hash, read_lockfile
 from flexlock_hydra.capture.secrets.shapes import MASK

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from flexlock_hydra.archive.runs.load_predecessors import load_predecessor
+from flexlock_hydra.archive.runs.places import load_predecessor
 from flexlock_hydra.archive.runs.recorded_run import RecordedRun, original_root
 from flexlock_hydra.errors import FlexlockError
 from flexlock_hydra.record.codec import Json

@@ -8,9 +8,8 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
 
-from flexlock_hydra.archive.runs.extra_repos import extra_repos, store_of
-from flexlock_hydra.archive.runs.recorded_run import RecordedRun
-from flexlock_hydra.archive.tag.listed_outputs import listed_outputs
+from flexlock_hydra.archive.runs.recorded_run import RecordedRun, extra_repos, store_of
+from flexlock_hydra.archive.tag.listings import listed_outputs
 from flexlock_hydra.capture.data.digest import FileDigest
 from flexlock_hydra.capture.data.hash_index import HashIndex, index_path
 from flexlock_hydra.capture.secrets.shapes import MASK

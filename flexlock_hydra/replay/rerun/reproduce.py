@@ -11,10 +11,10 @@ from typing import Any
 from flexlock_hydra.archive.pull.pull import Pulled, pull
 from flexlock_hydra.archive.remotes.verdicts import fetch, keep, send_verdicts
 from flexlock_hydra.archive.runs.find import find_run
-from flexlock_hydra.archive.runs.load_predecessors import sha256_of
+from flexlock_hydra.archive.runs.places import sha256_of
 from flexlock_hydra.archive.runs.recorded_run import RecordedRun
-from flexlock_hydra.archive.runs.user import user_name
 from flexlock_hydra.archive.tag.read_tag import read_tagged
+from flexlock_hydra.archive.tag.tag_object import user_name
 from flexlock_hydra.capture.environment.packages import (
     editable_folder,
     version_pairs,

@@ -14,7 +14,7 @@ from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Any
 
-from flexlock_hydra.archive.runs.load_predecessors import load_predecessors
+from flexlock_hydra.archive.runs.places import load_predecessors
 from flexlock_hydra.archive.runs.recorded_run import RecordedRun, load_run
 from flexlock_hydra.capture.code.scope import Scope
 from flexlock_hydra.capture.code.snapshot import capture_code

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from flexlock_hydra.archive.pull.fetch_by_hash import HashFetcher
+from flexlock_hydra.archive.pull.fetch_objects import HashFetcher
 from flexlock_hydra.archive.runs.recorded_run import RecordedRun
 from flexlock_hydra.capture.data.digest import FileDigest
 from flexlock_hydra.errors import DataError
