@@ -26,30 +26,21 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _PUBLIC = {
-    "FlexlockError": "errors:FlexlockError",
-    "RunLock": "record.model:RunLock",
-    "diff": "replay.explain.diff:diff",
-    "find_run": "archive.runs.find:find_run",
-    "pull": "archive.pull.pull:pull",
-    "push": "archive.push.push:push",
-    "read_lock": "record.lockfile:read_lock",
-    "rerun": "replay.rerun.rerun:rerun",
-    "runs": "archive.query.dataframe:runs",
-    "snapshot": "hooks.snapshot:snapshot",
-}
+    "FlexlockError": "errors",
+    "RunLock": "record.model",
+    "diff": "replay.explain.diff",
+    "find_run": "archive.runs.find",
+    "pull": "archive.pull.pull",
+    "push": "archive.push.push",
+    "read_lock": "record.lockfile",
+    "rerun": "replay.rerun.rerun",
+    "runs": "archive.query.dataframe",
+    "snapshot": "hooks.snapshot",
+}  # name -> the module that it is loaded from when it is first asked for
 
 __all__ = [
-    "FlexlockError",
-    "RunLock",
-    "__version__",
-    "diff",
-    "find_run",
-    "pull",
-    "push",
-    "read_lock",
-    "rerun",
-    "runs",
-    "snapshot",
+    "FlexlockError", "RunLock", "__version__", "diff", "find_run", "pull", "push", "read_lock",
+    "rerun", "runs", "snapshot",
 ]
 
 
@@ -67,8 +58,7 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     import importlib
 
-    module, attribute = _PUBLIC[name].split(":")
-    return getattr(importlib.import_module(f"{__name__}.{module}"), attribute)
+    return getattr(importlib.import_module(f"{__name__}.{_PUBLIC[name]}"), name)
 
 
 def __dir__() -> list[str]:

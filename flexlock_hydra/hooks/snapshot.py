@@ -18,11 +18,10 @@ from flexlock_hydra.hooks.config.options import PathLike, Paths, SaveConfig, nam
 from flexlock_hydra.hooks.config.survey import named_data, survey, to_plain
 from flexlock_hydra.hooks.job import code_watch
 from flexlock_hydra.hooks.job.active_run import ActiveRun
-from flexlock_hydra.hooks.job.lock_writer import masked_code
 from flexlock_hydra.hooks.job.start import begin_run, observe_start
 from flexlock_hydra.record.codec import Json
 from flexlock_hydra.record.lockfile import write_bytes
-from flexlock_hydra.record.model import COMPLETED, MAIN, Job, RunLock
+from flexlock_hydra.record.model import MAIN, Job, RunLock
 
 _FOLDER_KEYS = ("save_dir", "output_dir", "out_dir")
 _recorded: dict[Path, tuple[ActiveRun, Json]] = {}
@@ -63,8 +62,8 @@ def snapshot(
     """
     kept = _parse_save_config(save_config)
     container = _as_container(config)
-    run = _active_run()
-    if run is None:
+    run = tracking.current()
+    if not isinstance(run, ActiveRun):
         run = _plain_run(container, kept, output_dir)
     elif container is not None:
         run.warn(*survey(container).resolve_snapshots())
@@ -79,15 +78,11 @@ def snapshot(
                     _drop_section(run, section)
                 for name, path in named_paths(given).items():
                     add(name, path)
-                    if section == "data" and run.raise_on_data:
-                        _raise_if_failed(run, name)
+                    if section == "data" and run.raise_on_data and run.lock.data[name].error:
+                        wrong = f"data {name}: {run.lock.data[name].error}"
+                        raise DataError(wrong, hint="Put it there, or leave it out.")
         run.write()
     return run.lock
-
-
-def _active_run() -> ActiveRun | None:
-    sink = tracking.current()
-    return sink if isinstance(sink, ActiveRun) else None
 
 
 def _plain_run(
@@ -102,10 +97,8 @@ def _plain_run(
     known, config = _recorded.get(folder, (None, None))
     if known is not None and known.path.exists() and (plain is None or plain == config):
         return known
-    scope = Scope(
-        folders=(folder,), data=named_data(container) if container is not None else ()
-    )
-    start = observe_start(scope)
+    data = named_data(container) if container is not None else ()
+    start = observe_start(Scope(folders=(folder,), data=data))
     name = Path(start.command.file or "notebook").stem
     if container is not None and kept is SaveConfig.unresolved:
         folder.mkdir(parents=True, exist_ok=True)
@@ -118,7 +111,6 @@ def _plain_run(
         save_config=kept,
         masker=Masker(),
         raise_on_data=True,
-        status=COMPLETED,
     )
     # It has no end: what the program resolves later must not be taken for its data.
     tracking.leave_sink(run)
@@ -168,16 +160,7 @@ def _add_repo(run: ActiveRun, name: str, path: str) -> None:
     scope = run.code[MAIN].scope if MAIN in run.code else Scope()
     snapshots = named_snapshots(key, take_snapshot(repo, run.places.original_cwd, scope))
     run.code = {**run.code, **snapshots}
-    run.lock = replace(
-        run.lock,
-        repos={
-            **run.lock.repos,
-            **{
-                name: masked_code(state, run.masker)
-                for name, state in code_watch.states(snapshots, run.places.root).items()
-            },
-        },
-    )
+    run.record_repos(code_watch.states(snapshots, run.places.root))
 
 
 def _drop_section(run: ActiveRun, section: str) -> None:
@@ -189,11 +172,6 @@ def _drop_section(run: ActiveRun, section: str) -> None:
     else:
         main = {name: state for name, state in run.lock.repos.items() if name == MAIN}
         run.lock = replace(run.lock, repos=main)
-
-
-def _raise_if_failed(run: ActiveRun, name: str) -> None:
-    if error := run.lock.data[name].error:
-        raise DataError(f"data {name}: {error}", hint="Put it there, or leave it out.")
 
 
 def _parse_save_config(text: str) -> SaveConfig:

@@ -46,7 +46,7 @@ class FlexlockConfigSource(ConfigSource):
 
     def is_group(self, config_path: str) -> bool:
         """Whether there are configs below a path."""
-        return any(True for _ in self.run.options(config_path.strip("/")))
+        return next(self.run.options(config_path.strip("/")), None) is not None
 
     def list(self, config_path: str, results_filter: ObjectType | None) -> builtins.list[str]:
         """The names below a path."""

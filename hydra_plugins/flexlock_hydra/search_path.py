@@ -6,8 +6,8 @@ from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.config_store import ConfigStore
 from hydra.plugins.search_path_plugin import SearchPathPlugin
 
-from flexlock_hydra.hooks.config.resolver import register_resolver
 from flexlock_hydra.hooks.config.options import register_options
+from flexlock_hydra.hooks.config.resolver import register_resolver
 from flexlock_hydra.hooks.config_source.run_path import is_run_url
 from flexlock_hydra.ports.hydra_internals.app_start import SearchPathCall
 

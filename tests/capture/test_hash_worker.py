@@ -270,8 +270,8 @@ def test_a_failed_job_does_not_wait_for_long(large: Project) -> None:
     """The user hears of an error soon; the lock says what was not hashed until then."""
     os.truncate(large.path("data/table.csv"), ENDLESS)
     task(large, """
-from flexlock_hydra.hooks.job import inputs
-inputs.FAILED_PATIENCE = 0.1
+from flexlock_hydra.hooks.job import hashed_data
+hashed_data.FAILED_PATIENCE = 0.1
 raise ValueError
 """)
     assert large.app(check=False).code == 1

@@ -14,8 +14,7 @@ from flexlock_hydra.capture.data.paths import Places
 from flexlock_hydra.capture.data.url_identity import file_of, identify_url, masked
 from flexlock_hydra.errors import DataError
 from flexlock_hydra.hooks.config.options import OutputSelection
-from flexlock_hydra.hooks.job.inputs import Inputs
-from flexlock_hydra.hooks.job.outputs import OutputFolder
+from flexlock_hydra.hooks.job.hashed_data import Inputs, OutputFolder
 
 # Pieces
 

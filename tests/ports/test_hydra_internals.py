@@ -13,7 +13,7 @@ from hydra.core.utils import JobReturn
 from omegaconf import AnyNode, DictConfig, ListConfig, OmegaConf, UnionNode
 
 from flexlock_hydra.ports.hydra_internals import config_nodes
-from flexlock_hydra.ports.hydra_internals.frames import call_in_progress
+from flexlock_hydra.ports.hydra_internals.app_start import call_in_progress
 
 pytestmark = pytest.mark.hydra
 

@@ -87,8 +87,7 @@ class CallbackOptions:
     save_config: SaveConfig
     ignore: tuple[str, ...]
     secrets: tuple[str, ...]
-    size_limit: int
-    """Bytes above which an untracked file is left out of the code."""
+    size_limit: int  # bytes above which an untracked file is left out of the code
     repos: Mapping[str, str]
     editable: bool
     push: bool
@@ -101,7 +100,8 @@ class CallbackOptions:
         Raises:
             FlexlockError, omegaconf.ValidationError: one has a value that it cannot have.
         """
-        conf = FlexlockConf.typed(given)
+        typed = OmegaConf.merge(OmegaConf.structured(FlexlockConf), dict(given))
+        conf = cast(FlexlockConf, OmegaConf.to_object(typed))
         return cls(
             enabled=conf.enabled,
             strict=Strict.parse(conf.strict),
@@ -155,16 +155,6 @@ class FlexlockConf:
     editable: bool = True
     push: bool = False
     volatile: list[str] = field(default_factory=list)
-
-    @classmethod
-    def typed(cls, given: Mapping[str, Any]) -> FlexlockConf:
-        """The arguments that a config gives, each of its field's type.
-
-        Raises:
-            omegaconf.ValidationError: one cannot be.
-        """
-        conf = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(cls), dict(given)))
-        return cast(FlexlockConf, conf)
 
 
 def register_options(store: Any) -> None:

@@ -29,6 +29,7 @@ def snapshot_resolver(*path_and_key: Any, _node_: Node | None = None) -> Any:
             "it is ${snapshot:path} or ${snapshot:path,key}; quote a path with a comma in it"
         )
     path, key = (*path_and_key, None)[:2]
+    # Not before: what imports tracking may import omegaconf, which registers this.
     from flexlock_hydra.hooks.config import tracking
 
     sink = tracking.current()

@@ -10,7 +10,7 @@ import contextlib
 import os
 import re
 import sys
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path, PurePath
@@ -19,20 +19,19 @@ from typing import Any
 from omegaconf import AnyNode, Container, DictConfig, OmegaConf
 
 from flexlock_hydra.capture.data.paths import Places
-from flexlock_hydra.hooks.config import tracking
-from flexlock_hydra.hooks.config.resolver import NAME
+from flexlock_hydra.hooks.config import resolver, tracking
 from flexlock_hydra.ports.hydra_internals import config_nodes
 from flexlock_hydra.ports.hydra_internals.config_nodes import ABSENT, SCALARS, children, raw_value
 from flexlock_hydra.record.codec import Json
 
-_CALL = re.compile(rf"\$\{{\s*{NAME}\s*:")
+_CALL = re.compile(rf"\$\{{\s*{resolver.NAME}\s*:")
 _REFERENCE = re.compile(r"\$\{([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*)\}")
+# Modules of random numbers, and how the state of each is read and set.
 _GENERATORS = (
     ("random", "getstate", "setstate"),
     ("numpy.random", "get_state", "set_state"),
     ("torch.random", "get_rng_state", "set_rng_state"),
 )
-"""Module of random numbers, and how its state is read and set."""
 
 
 @dataclass
@@ -149,6 +148,18 @@ def value_at(config: Any, path: str) -> Json:
     return to_plain(value) if isinstance(value, Container) else _plain_value(value)
 
 
+def strings_passing(
+    value: Json, test: Callable[[str], bool], key: str = ""
+) -> Iterator[tuple[str, str]]:
+    """The strings of a config, as plain data, that pass a test, with their full keys."""
+    is_list = isinstance(value, list)
+    for name, each in enumerate(value) if is_list else value.items():
+        is_text = isinstance(each, str)
+        if isinstance(each, (dict, list)) or (is_text and test(each)):
+            inner = f"{key}[{name}]" if is_list else f"{key}.{name}" if key else f"{name}"
+            yield from [(inner, each)] if is_text else strings_passing(each, test, inner)
+
+
 def _walk(
     container: Container, found: list[Interpolation], without: Collection[str] = ()
 ) -> tuple[Json, Json]:
@@ -189,13 +200,13 @@ def _resolve_calls(strings: Iterable[Interpolation]) -> Iterator[str]:
     for found in strings:
         if not _CALL.search(found.text):  # most are plain references: do not parse them
             continue
-        for expression in config_nodes.resolver_calls(found.text, NAME):
+        for expression in config_nodes.resolver_calls(found.text, resolver.NAME):
             try:
                 config_nodes.evaluate(found.container, found.node, expression)
             except (Exception, SystemExit) as error:  # the user's own resolvers run here
                 found.has_failed = True
-                reason = _first_line(error)
-                yield f"{found.full_key}: {found.text} cannot be resolved: {reason}"
+                why = _first_line(error)
+                yield f"{found.full_key}: {found.text} cannot be resolved: {why}"
 
 
 def _strings_with_calls(
@@ -212,12 +223,17 @@ def _strings_with_calls(
 
 def _resolved_value(found: Interpolation, failed: list[str]) -> Json:
     """The value of a string as plain data; the string itself, and why, where there is none."""
-    if isinstance(found.node, AnyNode):
+    is_typed = not isinstance(found.node, AnyNode)
+    if not is_typed:
         value = _references(config_nodes.root_of(found.container), found.text)
         if value is not ABSENT:
             return value
     try:
-        value = raw_value(_value_at(found))
+        if is_typed:  # the node converts what it gets
+            value = raw_value(found.container[found.key])
+        else:
+            tree = config_nodes.parsed(found.text)
+            value = raw_value(config_nodes.evaluate(found.container, found.node, tree))
         if not isinstance(value, Container):
             return _plain_value(value)
         inner = survey(value)
@@ -228,13 +244,6 @@ def _resolved_value(found: Interpolation, failed: list[str]) -> Json:
     plain, reasons = inner.resolve()
     failed.extend(reasons)
     return plain
-
-
-def _value_at(found: Interpolation) -> Any:
-    """The node or value that a string stands for; a typed one converts what it gets."""
-    if not isinstance(found.node, AnyNode):
-        return found.container[found.key]
-    return config_nodes.evaluate(found.container, found.node, config_nodes.parsed(found.text))
 
 
 def _references(root: Any, text: str) -> Json:

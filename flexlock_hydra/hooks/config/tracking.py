@@ -1,4 +1,4 @@
-"""Sinks: what the resolver calls with each path that a config names, one per run in progress."""
+"""The sinks that hear of each path a config names; each run in progress is one."""
 
 from __future__ import annotations
 
@@ -7,15 +7,12 @@ import threading
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-
 class Sink(Protocol):
     """Something that takes note of the paths that the resolver is asked for."""
 
     owner: Owner
 
-    def see(
-        self, given: str, name: str | None, config_key: str, original: Any = None
-    ) -> Any:
+    def see(self, given: str, name: str | None, config_key: str, original: Any = None) -> Any:
         """Take note of a path; return what the resolver returns for it.
 
         Args:

@@ -19,17 +19,17 @@ from omegaconf import OmegaConf
 from flexlock_hydra.archive.runs.recorded_run import RecordedRun
 from flexlock_hydra.capture.secrets.shapes import MASK
 from flexlock_hydra.errors import LockError
+from flexlock_hydra.hooks.config.survey import strings_passing
 from flexlock_hydra.record.codec import Json
 
 GLOBAL = "_global_"
 OVERLAY = "flexlock/run"
 """The option whose config is the recorded one as a whole, to be merged over another."""
 
-_MISSING = "???"
+# What belongs to how a job is started, and where its outputs go.
 _STARTING = re.compile(
     r"hydra[/.](launcher|sweeper|sweep|mode|searchpath)\b|hydra\.(run|job\.(num|id))\b"
 )
-"""What belongs to how a job is started, and where its outputs go."""
 
 
 @dataclass(frozen=True)
@@ -99,8 +99,10 @@ def serve(run: RecordedRun, app: AppSettings) -> dict[str, ServedConfig]:
     }
     loose = [choice for choice in choices if not choice.place]
     served |= {choice.path: ServedConfig({}) for choice in loose if choice.option}
+    own = run.lock.job.choices.get("hydra")  # a group of the app's, as many templates have one
+    first = [{"optional /hydra": own}] if own else []
     primary = {
-        **_part_of_config(config, "", filled, choices, first=_own_group(run)),
+        **_part_of_config(config, "", filled, choices, first=first),
         "hydra": _hydra_settings(run, app),
     }
     primary["defaults"] += [*(choice.entry(None) for choice in loose), *_hydra_choices(run, app)]
@@ -115,7 +117,7 @@ def serve(run: RecordedRun, app: AppSettings) -> dict[str, ServedConfig]:
 
 def masked_keys(run: RecordedRun) -> list[str]:
     """The config keys whose values were secrets: the lock has a mask in their place."""
-    return list(_keys_of_masked(_recorded_config(run), ""))
+    return [key for key, _ in strings_passing(_recorded_config(run), lambda text: MASK in text)]
 
 
 def _recorded_config(run: RecordedRun) -> dict[str, Any]:
@@ -190,8 +192,10 @@ def _part_of_config(
     ]
     content: dict[str, Any] = copy.deepcopy(_mapping_at(config, place) or {})
     for choice in mine:
-        if choice.option is not None:
-            _leave_empty(content, choice.place[len(place) + 1 if place else 0:])
+        above, _, key = choice.place[len(place) + 1 if place else 0:].rpartition(".")
+        node = _mapping_at(content, above)
+        if choice.option is not None and node is not None:
+            node[key] = {}  # where it stood among its neighbours
     mine.sort(key=lambda choice: choice.option is None)  # an option may override those above it
     entries = (choice.entry(filled.get(place)) for choice in mine)
     return {**content, "defaults": [*first, "_self_", *entries]}
@@ -210,20 +214,6 @@ def _mapping_at(config: Json, place: str) -> dict[str, Any] | None:
     for key in filter(None, place.split(".")):
         config = config.get(key) if isinstance(config, dict) else None
     return config if isinstance(config, dict) else None
-
-
-def _leave_empty(content: dict[str, Any], place: str) -> None:
-    """Leave an empty mapping at a dotted key, where it stood among its neighbours."""
-    above, _, key = place.rpartition(".")
-    node = _mapping_at(content, above)
-    if node is not None:
-        node[key] = {}
-
-
-def _own_group(run: RecordedRun) -> list[dict[str, Any]]:
-    """The defaults entry of an app's own group ``hydra``, as many templates have one."""
-    option = run.lock.job.choices.get("hydra")
-    return [{"optional /hydra": option}] if option else []
 
 
 def _hydra_choices(run: RecordedRun, app: AppSettings) -> Iterator[dict[str, Any]]:
@@ -289,15 +279,4 @@ def _without_secrets(value: Any, *, drop: bool = False) -> Any:
         }
     if isinstance(value, list):
         return [_without_secrets(item, drop=drop) for item in value]
-    return _MISSING if isinstance(value, str) and MASK in value else value
-
-
-def _keys_of_masked(value: Any, key: str) -> Iterator[str]:
-    if isinstance(value, dict):
-        for name, item in value.items():
-            yield from _keys_of_masked(item, f"{key}.{name}" if key else str(name))
-    elif isinstance(value, list):
-        for i, item in enumerate(value):
-            yield from _keys_of_masked(item, f"{key}[{i}]")
-    elif isinstance(value, str) and MASK in value:
-        yield key
+    return "???" if isinstance(value, str) and MASK in value else value

@@ -33,11 +33,10 @@ from flexlock_hydra.ports.hydra_internals.app_start import (
 )
 from flexlock_hydra.ports.hydra_internals.config_nodes import node_at
 
+# The key of an override, without the signs before it and the package behind it.
 _KEY = re.compile(r"[+~]*([^=@]+)")
-"""The key of an override, without the signs before it and the package behind it."""
 
-_asked: dict[str, AppRequest] = {}
-"""URL of a run -> the app that was started with it as its config path."""
+_asked: dict[str, AppRequest] = {}  # URL of a run -> the app started with it as its config path
 
 
 @dataclass(frozen=True)
@@ -112,14 +111,10 @@ def open_run(url: str) -> OpenedRun:
         raise ConfigCompositionException(said.rstrip()) from error
     if url in _asked:
         given = {key[1] for word in asked.overrides if (key := _KEY.match(word))}
-        _warn_of_secrets(url, [key for key in masked_keys(run) if key not in given])
+        if keys := [key for key in masked_keys(run) if key not in given]:
+            again = " ".join(f"{key if key.isprintable() else repr(key)}=..." for key in keys)
+            warnings.warn(f"{url}: secrets are not recorded; give them again: {again}")
     return OpenedRun(configs)
-
-
-def _warn_of_secrets(url: str, keys: list[str]) -> None:
-    if keys:
-        again = " ".join(f"{key if key.isprintable() else repr(key)}=..." for key in keys)
-        warnings.warn(f"{url}: secrets are not recorded; give them again: {again}", stacklevel=2)
 
 
 def _app_settings(asked: AppRequest) -> AppSettings:
@@ -144,7 +139,6 @@ def _app_settings(asked: AppRequest) -> AppSettings:
     chosen = [
         default.value
         for default in found.defaults_list or ()
-        if isinstance(default, GroupDefault)
-        and str(default.group).lstrip("/") == "hydra/callbacks"
+        if isinstance(default, GroupDefault) and str(default.group).lstrip("/") == "hydra/callbacks"
     ]
     return replace(app, hydra=plain, callbacks=chosen[-1] if chosen else None)

@@ -14,7 +14,6 @@ from flexlock_hydra.capture.code.snapshot import Snapshot
 from flexlock_hydra.errors import DataError
 from flexlock_hydra.hooks.config import tracking
 from flexlock_hydra.hooks.config.tracking import Owner
-from flexlock_hydra.hooks.job.lock_writer import masked_code
 from flexlock_hydra.hooks.job.recorded_inputs import RecordedInputs
 from flexlock_hydra.record.codec import Json
 from flexlock_hydra.record.layout import utc_now
@@ -22,8 +21,8 @@ from flexlock_hydra.record.model import CodeState, Failure
 
 if TYPE_CHECKING:
     from flexlock_hydra.capture.data.digest import Digest
+    from flexlock_hydra.hooks.job.hashed_data import OutputFolder
     from flexlock_hydra.hooks.job.job_view import JobView
-    from flexlock_hydra.hooks.job.outputs import OutputFolder
 
 late_writers: list[ActiveRun] = []
 """Ended runs whose lock may have to be written again before the process ends."""
@@ -63,14 +62,13 @@ class ActiveRun(RecordedInputs):
 
         with self.mutex:
             unused = extra_repos.unused(self.code, self.idle)
-            fresh = {
-                name: masked_code(extra_repos.with_imports(state, self.code[name]), self.masker)
+            self.record_repos({
+                name: extra_repos.with_imports(state, self.code[name])
                 for name, state in self.idle.items()
                 if name not in unused
-            }
+            })
             # Each is looked at until its first import; then it stays recorded.
             self.idle = {name: state for name, state in self.idle.items() if name in unused}
-            self.lock = replace(self.lock, repos={**self.lock.repos, **fresh})
 
     def stop(self, status: str) -> None:
         """Note when the task was over, and wait for the inputs that are not hashed yet.

@@ -17,26 +17,25 @@ from flexlock_hydra.capture.code.snapshot import Snapshot, name_each, named_snap
 from flexlock_hydra.capture.environment import process
 from flexlock_hydra.errors import FlexlockError
 from flexlock_hydra.hooks.job.active_run import ActiveRun
+from flexlock_hydra.hooks.job.job_view import JobView, runs_in_output_dir
 from flexlock_hydra.ports.git.ask import WorkingTreeRequest
 from flexlock_hydra.ports.git.command import Started
 from flexlock_hydra.ports.git.ignored import ignored_paths
 from flexlock_hydra.ports.git.repo import GitRepo
-from flexlock_hydra.ports.git.status import Status, read_status
+from flexlock_hydra.ports.git.status import read_status
 from flexlock_hydra.record.model import DRIFTED, MAIN, CodeState
 
 _YAML = (".yaml", ".yml")
 _NO_CONFIG = frozenset({"outputs", "multirun", "node_modules", "__pycache__"})
+# Nanoseconds after which a Python that starts imports a module of its user's, at the earliest.
 _BOOT_NS = 20_000_000
-"""Nanoseconds after which a Python that starts imports a module of its user's, at the earliest."""
-
-_NOTHING: Mapping[Path, WorkingTreeRequest] = {}
 
 
 def take_snapshots(
     repos: Mapping[str, GitRepo],
     cwd: Path,
     scope: Scope,
-    begun: Mapping[Path, WorkingTreeRequest] = _NOTHING,
+    begun: Mapping[Path, WorkingTreeRequest],
 ) -> tuple[dict[str, Snapshot], dict[str, str]]:
     """Snapshots of repositories and of those inside them, by name; in words, of which none is.
 
@@ -86,29 +85,20 @@ def asked_again(run: ActiveRun, *, closely: bool) -> Iterator[Mapping[str, Start
         yield found
 
 
-def look_again(
-    run: ActiveRun,
-    sources: Iterable[Any],
-    choices: Iterable[str],
-    asked: Mapping[str, Started] | None,
-    *,
-    chdir: bool = False,
-) -> None:
+def look_again(run: ActiveRun, view: JobView, asked: Mapping[str, Started] | None) -> None:
     """Name in the lock, at a job's end, what the recorded code lacks, and what the job left about.
 
     That is files that it read as code and that no snapshot holds, code that changed since its
     snapshot, and what it wrote where nothing records it.
 
     Args:
-        sources, choices: Hydra's config sources, and the groups of its choices.
-        chdir: whether the job ran in its output directory.
         asked: what git sees of every file; without it only those are looked at that the
             job reads as code.
     """
     if not (snapshots := run.read_code):
         return
     roots = [str(kept.repo.root) for kept in snapshots.values()]
-    read = [*imports.imported(roots), *config_files(sources, choices, roots)]
+    read = [*imports.imported(roots), *config_files(view.sources, view.choices, roots)]
     try:
         for name, reasons in _left_out_of(snapshots, read).items():
             run.code_differs(name, reasons)
@@ -118,44 +108,36 @@ def look_again(
         else:
             seen = {name: read_status(each) for name, each in asked.items()}
             drifted = drift.compare(snapshots, seen, read)
-            run.warn(*_warn_of_strays(run, seen, read, chdir=chdir))
+            if MAIN in seen:
+                inputs = [each.path for each in run.lock.data.values() if not each.is_url]
+                chdir = runs_in_output_dir(view.config)
+                search = _stray_search(snapshots[MAIN], run.folder, read, inputs)
+                run.warn(*stray_outputs.stray_warning(search.find(seen[MAIN]), chdir=chdir))
         for name, reasons in drifted.items():
             run.code_differs(name, reasons, DRIFTED)
     except (FlexlockError, OSError) as error:
         run.code_differs(MAIN, [_not_compared(error)])
 
 
-def strays_of_sweep(
-    snapshots: Mapping[str, Snapshot], folder: Path, *, chdir: bool
-) -> list[str]:
+def strays_of_sweep(snapshots: Mapping[str, Snapshot], folder: Path, *, chdir: bool) -> list[str]:
     """Warnings of files that a sweep's jobs wrote outside of the sweep's folder."""
     if MAIN not in snapshots:
         return []
-    main = {MAIN: snapshots[MAIN]}
+    main = snapshots[MAIN]
     try:
-        with drift.ask(main) as asked:
+        with drift.ask({MAIN: main}) as asked:
             seen = read_status(asked[MAIN])
-        read = drift.by_repo(main, imports.imported([str(main[MAIN].repo.root)]))[MAIN]
-        found = stray_outputs.StraySearch(main[MAIN], folder, read=frozenset(read)).find(seen)
+        found = _stray_search(main, folder, imports.imported([str(main.repo.root)])).find(seen)
     except (FlexlockError, OSError) as error:
         return [f"what the jobs wrote elsewhere was not looked for: {error}"]
     return stray_outputs.stray_warning(found, chdir=chdir)
 
 
-def _warn_of_strays(
-    run: ActiveRun, seen: Mapping[str, Status], read: Iterable[str], *, chdir: bool
-) -> list[str]:
-    """Warnings of files that the job wrote outside of its output directory."""
-    if MAIN not in seen:
-        return []
-    main = run.code[MAIN]
-    search = stray_outputs.StraySearch(
-        kept=main,
-        output_dir=run.folder,
-        inputs=[each.path for each in run.lock.data.values() if not each.is_url],
-        read=frozenset(drift.by_repo({MAIN: main}, read)[MAIN]),
-    )
-    return stray_outputs.stray_warning(search.find(seen[MAIN]), chdir=chdir)
+def _stray_search(
+    main: Snapshot, folder: Path, read: Iterable[str], inputs: Iterable[str] = ()
+) -> stray_outputs.StraySearch:
+    mine = frozenset(drift.by_repo({MAIN: main}, read)[MAIN])
+    return stray_outputs.StraySearch(main, folder, inputs, mine)
 
 
 def _not_compared(error: Exception) -> str:
@@ -219,17 +201,13 @@ def config_files(
     known = set(roots)
     groups = {choice.partition("/")[0] for choice in choices} - {"hydra"}
     # A root is searched by its chosen groups only: data and outputs may lie in it, too.
-    for folder in _config_folders(sources):
+    for folder in (os.path.realpath(each["path"]) for each in sources if each["schema"] == "file"):
         if folder in known:
             yield from (str(path) for path in Path(folder).glob("*.yaml"))
             for group in sorted(groups):
                 yield from _yaml_below(os.path.join(folder, group))
         elif f"{folder}{os.sep}".startswith(tuple(f"{root}{os.sep}" for root in known)):
             yield from _yaml_below(folder)
-
-
-def _config_folders(sources: Iterable[Any]) -> list[str]:
-    return [os.path.realpath(each["path"]) for each in sources if each["schema"] == "file"]
 
 
 def _yaml_below(folder: str) -> Iterator[str]:

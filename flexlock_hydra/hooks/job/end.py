@@ -12,34 +12,37 @@ import contextlib
 import json
 import logging
 import math
+import os
 import reprlib
+import subprocess
+import sys
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import PurePath
-from typing import TYPE_CHECKING, Any
+from pathlib import Path, PurePath
+from typing import Any
 
 from flexlock_hydra.capture.secrets.masker import Masker
 from flexlock_hydra.hooks.config.options import CallbackOptions, Strict
-from flexlock_hydra.hooks.job import auto_push, code_watch
+from flexlock_hydra.hooks.job import code_watch
 from flexlock_hydra.hooks.job.active_run import ActiveRun
-from flexlock_hydra.hooks.job.job_view import JobView, runs_in_output_dir
 from flexlock_hydra.hooks.job.process_exit import catch_signals, release_signals
 from flexlock_hydra.ports.hydra_internals import job_frames
 from flexlock_hydra.ports.hydra_internals.job_frames import JobOver
+from flexlock_hydra.record import layout
 from flexlock_hydra.record.codec import Json
 from flexlock_hydra.record.model import COMPLETED, FAILED, INTERRUPTED, Failure
 
-if TYPE_CHECKING:  # loaded where there is something to hash
-    from flexlock_hydra.hooks.job.outputs import OutputFolder
+# Characters of JSON above which a result is kept as the beginning of its repr, and elements of an
+# array above which it is.
+_RESULT_LIMIT, _ARRAY_LIMIT = 100_000, 1000
 
-_RESULT_LIMIT = 100_000
-"""Characters of JSON above which a result is kept as the beginning of its repr."""
-_ARRAY_LIMIT = 1000
-"""Elements of an array above which it is kept so."""
+# The push is a process of its own, for no job loads DVC. The project's folder is taken from the
+# path before anything is imported from it.
+_PUSH = "import sys; sys.path.remove(''); from flexlock_hydra.cli.main import main; main()"
 
+# Shows the first items of what is long, and all of a text: a part of a secret looks like none.
 _short = reprlib.Repr()
-"""Shows the first items of what is long, and all of a text: a part of a secret looks like none."""
 _short.maxlist = _short.maxtuple = _short.maxdict = _short.maxset = _short.maxfrozenset = 50
 _short.maxstring = _short.maxother = _short.maxlong = _RESULT_LIMIT
 
@@ -107,14 +110,16 @@ def finish_job(run: ActiveRun, end: End, options: CallbackOptions, *, closely: b
             run.stop(end.status)
             if (view := run.view) is not None:
                 if options.outputs.enabled and end.status != INTERRUPTED:
-                    run.record_outputs(_output_folder(view, options))
-                chdir = runs_in_output_dir(view.config)
-                code_watch.look_again(run, view.sources, view.choices, asked, chdir=chdir)
+                    from flexlock_hydra.hooks.job.hashed_data import OutputFolder
+
+                    folder = OutputFolder(view.output_dir, options.outputs, view.log_files())
+                    run.record_outputs(folder)
+                code_watch.look_again(run, view, asked)
     finally:
         run.finish(end.status, error=end.error, result=end.result)
     log_warnings(run, options.strict, after=warned)
     if options.push and end.status != INTERRUPTED and type(run) is ActiveRun:
-        auto_push.push_ended_run(run)
+        push_ended_run(run)
 
 
 def log_warnings(run: ActiveRun, strict: Strict, after: int = 0) -> None:
@@ -124,22 +129,55 @@ def log_warnings(run: ActiveRun, strict: Strict, after: int = 0) -> None:
             log.warning(text)
 
 
-def _output_folder(view: JobView, options: CallbackOptions) -> OutputFolder:
-    from flexlock_hydra.hooks.job.outputs import OutputFolder
+def push_ended_run(run: ActiveRun) -> None:
+    """Push a run whose end is written; a failure is logged, and becomes a warning in its lock.
 
-    return OutputFolder(view.output_dir, options.outputs, view.log_files())
+    A rerun is not pushed: whoever wants that does it by hand.
+    """
+    if run.lock.run.parent is not None:
+        return
+    wrong = _run_push(run)
+    if wrong is None:
+        run.outputs = None  # what is pushed is the record: nothing is hashed again at exit
+        return
+    text = f"{layout.NOT_PUSHED}{wrong}"
+    run.warn(text)
+    log.warning(text)
+    try:
+        run.write()
+    except OSError as error:
+        log.warning("%s cannot be written: %s", run.path, error.strerror)
+
+
+def _run_push(run: ActiveRun) -> str | None:
+    """Run ``flexlock push`` on a run; what went wrong in words, None where nothing did."""
+    cwd = Path(run.lock.job.command.cwd)
+    command = [sys.executable, "-c", _PUSH, "--quiet", "push", str(run.path.absolute())]
+    # With it Python puts no '' on the path, which the program takes away.
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONSAFEPATH"}
+    try:
+        done = subprocess.run(
+            command,
+            cwd=cwd if cwd.is_dir() else run.folder,
+            env=environment,
+            # Nobody is there to answer what git or a remote might ask.
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            check=False,
+        )
+    except OSError as error:
+        return f"{sys.executable} cannot be started: {error.strerror}"
+    if done.returncode == 0:
+        log.debug("pushed %s", run.lock.tag)
+        return None
+    said = " ".join(done.stderr.decode("utf-8", "replace").split())
+    return said.removeprefix("error: ") or f"exit code {done.returncode}"
 
 
 def _failure(error: BaseException, masker: Masker) -> Failure:
-    return Failure(
-        type=type(error).__name__,
-        message=masker.text(_safely(str, error)),
-        traceback=masker.text(_safely(_format_traceback, error)),
-    )
-
-
-def _format_traceback(error: BaseException) -> str:
-    return "".join(traceback.format_exception(type(error), error, error.__traceback__))
+    lines = _safely(lambda each: "".join(traceback.format_exception(each)), error)
+    message = masker.text(_safely(str, error))
+    return Failure(type=type(error).__name__, message=message, traceback=masker.text(lines))
 
 
 def _safely(render: Callable[[Any], str], value: Any) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -26,8 +26,7 @@ class WrittenLock:
     folder: Path
     lock: RunLock
     masker: Masker
-    saved: RunLock | None = None
-    """The lock as it was last written."""
+    saved: RunLock | None = None  # the lock as it was last written
     mutex: threading.RLock = field(default_factory=threading.RLock)
 
     @property
@@ -43,15 +42,16 @@ class WrittenLock:
                 self.lock, warnings=tuple(dict.fromkeys((*self.lock.warnings, *masked)))
             )
 
-    def code_differs(
-        self, name: str, reasons: Iterable[str], completeness: str = PARTIAL
-    ) -> None:
+    def record_repos(self, states: Mapping[str, CodeState]) -> None:
+        """Add repositories to the lock, without secrets; known ones get their new state."""
+        masked = {name: masked_code(state, self.masker) for name, state in states.items()}
+        self.lock = replace(self.lock, repos={**self.lock.repos, **masked})
+
+    def code_differs(self, name: str, reasons: Iterable[str], completeness: str = PARTIAL) -> None:
         """Add reasons why the recorded code of a repository is not all that the job read."""
         with self.mutex:
-            state = self.lock.repos.get(name)
-            if state is not None:
-                state = masked_code(state.with_reasons(reasons, completeness), self.masker)
-                self.lock = replace(self.lock, repos={**self.lock.repos, name: state})
+            if (state := self.lock.repos.get(name)) is not None:
+                self.record_repos({name: state.with_reasons(reasons, completeness)})
 
     def write(self) -> None:
         """Write the lock; under another name, where a later run has taken the folder.

@@ -7,6 +7,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable
+from functools import cache
 from types import FrameType
 
 from flexlock_hydra.hooks.config import tracking
@@ -14,12 +15,10 @@ from flexlock_hydra.hooks.job.active_run import ActiveRun, active_runs, late_wri
 from flexlock_hydra.ports.hydra_internals import job_frames
 from flexlock_hydra.record.model import INTERRUPTED
 
-_SIGNALS = ("SIGTERM", "SIGHUP")
+_CAUGHT = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
-_last: list[Callable[[], None]] = []
-_exit_registered = False
+_last: set[Callable[[], None]] = set()
 _held = threading.local()
-_forks_are_noticed = False
 
 
 def enter_run(run: ActiveRun) -> None:
@@ -31,8 +30,7 @@ def enter_run(run: ActiveRun) -> None:
 def at_exit(function: Callable[[], None]) -> None:
     """Have a function called when the process ends, after every run's own end."""
     _register_exit()
-    if function not in _last:
-        _last.append(function)
+    _last.add(function)
 
 
 def catch_signals() -> None:
@@ -40,13 +38,10 @@ def catch_signals() -> None:
 
     Only where nobody else handles them, and in the main thread: elsewhere Python refuses.
     """
-    global _forks_are_noticed
     if threading.current_thread() is not threading.main_thread():
         return
-    if not _forks_are_noticed and hasattr(os, "register_at_fork"):
-        os.register_at_fork(before=_hold, after_in_parent=_release, after_in_child=_forget_parent)
-        _forks_are_noticed = True
-    for number in _caught():
+    _notice_forks()
+    for number in _CAUGHT:
         # A handler of the user's or of a launcher decides itself what ends.
         if signal.getsignal(number) is signal.SIG_DFL:
             signal.signal(number, _on_signal)
@@ -55,7 +50,7 @@ def catch_signals() -> None:
 def release_signals() -> None:
     """Put the default handlers back, where nobody put another in the place of ours since."""
     if threading.current_thread() is threading.main_thread():
-        for number in _caught():
+        for number in _CAUGHT:
             if signal.getsignal(number) is _on_signal:
                 signal.signal(number, signal.SIG_DFL)
 
@@ -72,7 +67,7 @@ def _on_signal(number: int, _: FrameType | None) -> None:
 
 def _hold() -> None:
     """Before a fork: let signals wait, for a child loses one that Python has not handled yet."""
-    _held.mask = signal.pthread_sigmask(signal.SIG_BLOCK, _caught())
+    _held.mask = signal.pthread_sigmask(signal.SIG_BLOCK, _CAUGHT)
 
 
 def _release() -> None:
@@ -86,15 +81,15 @@ def _forget_parent() -> None:
     _release()
 
 
-def _caught() -> list[signal.Signals]:
-    return [getattr(signal, name) for name in _SIGNALS if hasattr(signal, name)]
+@cache  # once a process, as the next one
+def _notice_forks() -> None:
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(before=_hold, after_in_parent=_release, after_in_child=_forget_parent)
 
 
+@cache
 def _register_exit() -> None:
-    global _exit_registered
-    if not _exit_registered:
-        atexit.register(_at_exit)
-        _exit_registered = True
+    atexit.register(_at_exit)
 
 
 def _at_exit() -> None:

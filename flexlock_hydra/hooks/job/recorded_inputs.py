@@ -16,7 +16,7 @@ from flexlock_hydra.record.model import COMPLETED, FAILED, INTERRUPTED, RUNNING,
 if TYPE_CHECKING:  # loaded where there is something to hash
     from flexlock_hydra.capture.data.digest import Digest
     from flexlock_hydra.capture.data.hash_worker import HashAnswer
-    from flexlock_hydra.hooks.job.inputs import Inputs
+    from flexlock_hydra.hooks.job.hashed_data import Inputs
 
 MISSING_DATA_HINT = "Put it there, or run with hydra.callbacks.flexlock.strict=code"
 
@@ -44,7 +44,7 @@ class RecordedInputs(WrittenLock):
     @property
     def inputs(self) -> Inputs:
         """The inputs that are hashed now or beside the job, made where the first one is named."""
-        from flexlock_hydra.hooks.job.inputs import Inputs
+        from flexlock_hydra.hooks.job.hashed_data import Inputs
 
         self.looked = self.looked or Inputs()
         return self.looked
@@ -76,7 +76,7 @@ class RecordedInputs(WrittenLock):
         """
         from flexlock_hydra.capture.data.entry import describe
         from flexlock_hydra.capture.data.hash_worker import HashAnswer
-        from flexlock_hydra.hooks.job.inputs import lies_inside
+        from flexlock_hydra.hooks.job.hashed_data import lies_inside
 
         with self.mutex:
             self.drop_data(key)
@@ -173,7 +173,7 @@ class RecordedInputs(WrittenLock):
         """
         if self.looked is None:
             return
-        from flexlock_hydra.hooks.job.inputs import FAILED_PATIENCE
+        from flexlock_hydra.hooks.job.hashed_data import FAILED_PATIENCE
 
         patience = {COMPLETED: None, FAILED: FAILED_PATIENCE}.get(status, 0.0)
         try:

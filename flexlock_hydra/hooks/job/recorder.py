@@ -37,8 +37,7 @@ from flexlock_hydra.ports.hydra_internals.job_frames import config_of_task, retu
 from flexlock_hydra.record import layout
 from flexlock_hydra.record.model import COMPLETED, EXACT, FAILED, INTERRUPTED, MAIN, Sweep
 
-_NOT_THE_TASKS = ("hydra",)
-"""Keys of the config that the task gets it without."""
+_NOT_THE_TASKS = ("hydra",)  # keys of the config that the task gets it without
 
 
 class Recorder:
@@ -68,10 +67,12 @@ class Recorder:
         rerun = Rerun.of(folder)
         if rerun.resolved is None:
             config_check.require(rerun, config, _NOT_THE_TASKS)
-        self.start = self._observe(config, folder, rerun, ahead)
-        self._refuse_inexact_code()
+        self.start = start = self._observe(config, folder, rerun, ahead)
+        self._refuse_inexact_code(start)
         if rerun.resolved is not None:
-            self._fix(rerun, config)
+            masked = config_check.fix(rerun, config, _NOT_THE_TASKS)
+            gaps = f", but for secrets: {', '.join(masked)}" if masked else ""
+            self.start = start.warned(f"run from the resolved config of {rerun.parent}{gaps}")
 
     def multirun_start(self, config: DictConfig, ahead: Ahead | None) -> None:
         """Observe the code of a sweep, in the main process, and write the sweep's lock.
@@ -88,7 +89,7 @@ class Recorder:
         # This and `start` reach every worker with the callback; changes to the config do not.
         self.sweep = Sweep(id=layout.new_run_id(), dir=str(folder))
         self.start = self._observe(config, folder, Rerun(), ahead)
-        self._refuse_inexact_code()
+        self._refuse_inexact_code(self.start)
         try:
             sweep.begin_sweep(self.sweep, config, self.masker)
         except OSError as error:
@@ -108,9 +109,8 @@ class Recorder:
             code = self.start.code if self.start else {}
             folder, chdir = Path(self.sweep.dir), job_view.runs_in_output_dir(config)
             strays = code_watch.strays_of_sweep(code, folder, chdir=chdir)
-            sweep.end_sweep(
-                self.sweep, failed if error else COMPLETED, map(self.masker.text, strays)
-            )
+            status = failed if error else COMPLETED
+            sweep.end_sweep(self.sweep.dir, status, map(self.masker.text, strays))
 
     def job_start(self, config: DictConfig, task_function: Any) -> None:
         """Write a job's lock with status ``running``, in the process of the job.
@@ -125,7 +125,9 @@ class Recorder:
             self._begin(job, bystander_start(), Bystander)
             return
         run = self._begin(job, self._start_of(job), ActiveRun)
-        _hand_on_draws(config)
+        # The task sees what was recorded: it gets the values of cached resolvers.
+        if isinstance(to_task := config_of_task(), DictConfig):
+            OmegaConf.copy_cache(config, to_task)
         self._publish(run)
         self._refuse_missing_data(run)
         log_warnings(run, self.options.strict)
@@ -150,13 +152,6 @@ class Recorder:
 
     def _finish(self, run: ActiveRun, end: End) -> None:
         finish_job(run, end, self.options, closely=self.sweep is None)
-
-    def _fix(self, rerun: Rerun, config: DictConfig) -> None:
-        """Put the recorded values into the config of a rerun that was asked to run from them."""
-        masked = config_check.fix(rerun, config, _NOT_THE_TASKS)
-        gaps = f", but for secrets: {', '.join(masked)}" if masked else ""
-        if self.start is not None:
-            self.start = self.start.warned(f"run from the resolved config of {rerun.parent}{gaps}")
 
     def _start_of(self, job: JobView) -> Start:
         """What the main process saw; where no hook ran there, what is here now."""
@@ -221,14 +216,14 @@ class Recorder:
             return replace(self.sweep, dir=folder.relative_to(start.root).as_posix())
         return self.sweep
 
-    def _refuse_inexact_code(self) -> None:
-        if self.options.strict not in (Strict.code, Strict.all) or self.start is None:
+    def _refuse_inexact_code(self, start: Start) -> None:
+        if self.options.strict not in (Strict.code, Strict.all):
             return
-        states = self.start.repos_read
+        states = start.repos_read
         gaps = [reason for each in states.values() for reason in each.reasons]
-        reasons = [*self.start.warnings, *gaps]
+        reasons = [*start.warnings, *gaps]
         exact = all(each.completeness == EXACT for each in states.values())
-        if self.start.warnings or MAIN not in states or not exact:
+        if start.warnings or MAIN not in states or not exact:
             _stop_process(
                 f"the code cannot be recorded exactly: {'; '.join(reasons)}",
                 "Commit or remove what is named, or run with hydra.callbacks.flexlock.strict=off",
@@ -255,13 +250,6 @@ def _with_gaps(start: Start, sources: Iterable[Mapping[str, Any]], task: Path | 
         return start
     reasons = code_watch.foreign_code(Path(start.root), sources, task)
     return replace(start, repos={**start.repos, MAIN: main.with_reasons(reasons)})
-
-
-def _hand_on_draws(config: DictConfig) -> None:
-    """Give the task's config the values of cached resolvers, so that it sees what was recorded."""
-    to_task = config_of_task()
-    if isinstance(to_task, DictConfig):
-        OmegaConf.copy_cache(config, to_task)
 
 
 def _stop_process(reason: str, hint: str) -> NoReturn:

@@ -57,8 +57,7 @@ class Start:
     repos: Mapping[str, CodeState]
     warnings: tuple[str, ...] = ()
     code: Mapping[str, Snapshot] = field(default_factory=dict)
-    installed: frozenset[str] = frozenset()
-    """Names of repositories that count where something was imported from them."""
+    installed: frozenset[str] = frozenset()  # repositories that count if anything imports from them
 
     def warned(self, reason: str) -> Start:
         """The start with one more warning for each lock."""
@@ -156,7 +155,7 @@ def observe_task(start: Start, source: Path, scope: Scope) -> Start:
         return start  # what is wrong with git is among the warnings already
     if repo is None:
         return start
-    taken, failed = code_watch.take_snapshots({MAIN: repo}, Path(start.cwd), scope)
+    taken, failed = code_watch.take_snapshots({MAIN: repo}, Path(start.cwd), scope, {})
     snapshots = {**taken, **start.code}
     return replace(
         start,
@@ -178,21 +177,19 @@ def begin_run(
     masker: Masker,
     view: JobView | None = None,
     raise_on_data: bool = False,
-    status: str = RUNNING,
     kind: type[ActiveRun] = ActiveRun,
 ) -> ActiveRun:
     """Build the active run and record the data that the config names; write nothing yet.
 
     Args:
         without: keys of the config that are not the task's: Hydra's own.
-        view: the job's, where Hydra runs one.
-        status: ``completed`` for a record that nobody ends.
+        view: the job's; without one the record is ``completed``, for nobody ends it.
     """
     rerun = view.rerun if view else Rerun()
     found = survey(config, without)
     variables = env_names([each.text for each in found.interpolations])
     lock = RunLock(
-        run=_run_section(status, rerun.parent),
+        run=_run_section(view),
         job=job,
         repos=start.repos_read,
         environment=capture_environment(
@@ -224,45 +221,31 @@ def begin_run(
     return run
 
 
-def _run_section(status: str, parent: str | None) -> Run:
-    """A new run's section of the lock; one that is recorded as completed ends when it starts."""
-    now, over = layout.utc_now().isoformat(), status == COMPLETED
-    return Run(
-        id=layout.new_run_id(),
-        status=status,
-        started=now,
-        ended=now if over else None,
-        duration=0.0 if over else None,
-        process=process.this_process(),
-        parent=parent,
-    )
+def _run_section(view: JobView | None) -> Run:
+    """A new run's section of the lock; one that no job ends is over when it starts."""
+    now, this_process = layout.utc_now().isoformat(), process.this_process()
+    run = Run(id=layout.new_run_id(), status=RUNNING, started=now, process=this_process)
+    if view is None:
+        return replace(run, status=COMPLETED, ended=now, duration=0.0)
+    return replace(run, parent=view.rerun.parent)
 
 
-def _record_config(
-    run: ActiveRun, found: Survey, save_config: SaveConfig, rerun: Rerun
-) -> Json:
+def _record_config(run: ActiveRun, found: Survey, save_config: SaveConfig, rerun: Rerun) -> Json:
     """Record the data that the config names, and the config; return the config as resolved."""
     run.scanning = True
     try:
         for name, (given, key) in rerun.data.items():
             run.see(given, name, key or "")
         with undisturbed():
-            return _resolve_config(run, found, save_config)
+            run.warn(*found.resolve_snapshots())
+            if save_config is SaveConfig.none:
+                return None
+            resolved, failed = found.resolve()
     finally:
         run.scanning = False
-
-
-def _resolve_config(run: ActiveRun, found: Survey, save_config: SaveConfig) -> Json:
-    run.warn(*found.resolve_snapshots())
-    if save_config is SaveConfig.none:
-        return None
-    resolved, failed = found.resolve()
     run.warn(*failed)
-    run.lock = replace(
-        run.lock,
-        config=resolved,
-        unresolved=found.unresolved if save_config is SaveConfig.unresolved else None,
-    )
+    unresolved = found.unresolved if save_config is SaveConfig.unresolved else None
+    run.lock = replace(run.lock, config=resolved, unresolved=unresolved)
     return resolved
 
 

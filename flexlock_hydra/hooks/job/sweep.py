@@ -19,13 +19,12 @@ from flexlock_hydra.hooks.config.survey import to_plain
 from flexlock_hydra.hooks.job.lock_writer import move_aside
 from flexlock_hydra.hooks.job.process_exit import at_exit
 from flexlock_hydra.record import layout, lockfile
-from flexlock_hydra.record.model import COMPLETED, INTERRUPTED, RUNNING, Sweep
+from flexlock_hydra.record.model import INTERRUPTED, RUNNING, Sweep
 from flexlock_hydra.record.sweep import SweepLock, read_sweep_lock
 
 log = logging.getLogger("flexlock_hydra")
 
-_open: dict[str, SweepLock] = {}
-"""Sweeps of this process that have not ended, by their folders."""
+_open: dict[str, SweepLock] = {}  # sweeps of this process that have not ended, by their folders
 
 
 def begin_sweep(identity: Sweep, config: DictConfig, masker: Masker) -> None:
@@ -59,17 +58,17 @@ def begin_sweep(identity: Sweep, config: DictConfig, masker: Masker) -> None:
     at_exit(_cut_off)
 
 
-def end_sweep(identity: Sweep, status: str = COMPLETED, warnings: Iterable[str] = ()) -> None:
+def end_sweep(sweep_dir: str, status: str, warnings: Iterable[str] = ()) -> None:
     """Write the lock of a sweep that ended, built from its jobs' locks.
 
     Args:
         status: what it is where no job failed or was interrupted.
         warnings: what else is to be told of it.
     """
-    lock = _open.pop(identity.dir, None)
+    lock = _open.pop(sweep_dir, None)
     if lock is None:
         return
-    folder = Path(identity.dir)
+    folder = Path(sweep_dir)
     seen = sweep_jobs.observe(lock, folder)
     seen = replace(
         seen,
@@ -89,7 +88,7 @@ def _cut_off() -> None:
     for folder, lock in list(_open.items()):
         # A forked child inherits the sweeps of its parent.
         if lock.process.pid == os.getpid():
-            end_sweep(Sweep(id=lock.id, dir=folder), INTERRUPTED)
+            end_sweep(folder, INTERRUPTED)
 
 
 def _choice(choices: Mapping[str, Any], name: str) -> str | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
@@ -19,34 +19,28 @@ from flexlock_hydra.capture.code.scope import Scope
 from flexlock_hydra.capture.code.snapshot import Snapshot
 from flexlock_hydra.capture.data.walk import Few
 from flexlock_hydra.errors import GitError
-from flexlock_hydra.hooks.config.survey import Survey
+from flexlock_hydra.hooks.config.survey import Survey, strings_passing
 from flexlock_hydra.hooks.job.active_run import ActiveRun
 from flexlock_hydra.ports.git.ignored import ignored_paths
 from flexlock_hydra.record.codec import Json
 from flexlock_hydra.record.model import MAIN
 
-_LONGEST = 1000
-"""Characters above which a text is no path."""
+_LONGEST = 1000  # characters above which a text is no path
 _REFERENCE = re.compile(r"\$\{[\w.]+\}")
-_BARE = re.compile(r"[\w./${}:~-]+")
-"""What the resolver takes without quotes."""
+_BARE = re.compile(r"[\w./${}:~-]+")  # what the resolver takes without quotes
+# What is in the key of a path that is but a word, and in that of a folder that a job writes to.
 _FOR_A_PATH = re.compile(r"dir|path|file|folder|root|data|ckpt|checkpoint|weights")
-"""What is in the key of a path that is but a word."""
 _TO_WRITE = re.compile(r"out|save|log|result|cache|temp|tmp|work|uri")
-"""What is in the key of a folder that a job writes to."""
+# Folders that jobs and trackers write to; a file in one may be read.
 _WRITTEN = re.compile(
     r"(?:^|/)(?:outputs|multirun|wandb|mlruns|lightning_logs|logs|runs|checkpoints)(?:/|$)"
 )
-"""Folders that jobs and trackers write to; a file in one may be read."""
 _OF_TOOLS = re.compile(
     r"(?:^|/)(?:\.|[^/]*cache|(?:site-packages|node_modules|[^/]*\.egg-info)(?:/|$))", re.I
 )
-_FILES = 10
-"""Files in a folder that git is asked about: ``data/**`` ignores them and not the folder."""
-_MOST = 1000
-"""Names in a folder that are looked at."""
-_FOLDERS = 20
-"""Folders that are read for them."""
+_FILES = 10  # in a folder that git is asked about: `data/**` ignores them and not the folder
+_MOST = 1000  # names in a folder that are looked at
+_FOLDERS = 20  # that are read for them
 
 Test = Callable[[str], bool]
 
@@ -99,7 +93,7 @@ def _candidates(
     root, named = main.repo.root, dict[str, NamedPath]()
     is_known = _recorded_test(run, main)
     config = resolved if isinstance(resolved, (dict, list)) else {}
-    for key, value in _strings_passing(config, "", _path_test(root, run.places.original_cwd)):
+    for key, value in strings_passing(config, _path_test(root, run.places.original_cwd)):
         path = os.path.relpath(run.places.locate(value), root).replace(os.sep, "/")
         if not _may_be_read(key, value, path, root) or is_known(path):
             continue
@@ -122,21 +116,6 @@ def _path_test(root: Path, cwd: Path) -> Test:
         return (head in heads or text.startswith(prefix)) and len(text) < _LONGEST
 
     return test
-
-
-def _strings_passing(value: Json, key: str, test: Test) -> Iterator[tuple[str, str]]:
-    """The strings of a config that pass a test, with their full keys."""
-    is_list = isinstance(value, list)
-    for name, each in enumerate(value) if is_list else value.items():
-        if type(each) is str:
-            if test(each):
-                yield _inside(key, name, is_list), each
-        elif isinstance(each, (dict, list)):
-            yield from _strings_passing(each, _inside(key, name, is_list), test)
-
-
-def _inside(key: str, name: str | int, is_list: bool) -> str:
-    return f"{key}[{name}]" if is_list else f"{key}.{name}" if key else f"{name}"
 
 
 def _may_be_read(key: str, value: str, path: str, root: Path) -> bool:

@@ -18,8 +18,7 @@ from flexlock_hydra.hooks.rerun.notes import Rerun, covers
 from flexlock_hydra.ports.hydra_internals.config_nodes import ABSENT, child, key_path
 from flexlock_hydra.record.codec import Json, same
 
-_NAMED = 20
-"""Differences that are printed with both values."""
+_NAMED = 20  # differences that are printed with both values
 
 
 class OtherConfigError(SystemExit):
@@ -120,16 +119,13 @@ def _unasked_differences(
     if rerun.unresolved is None or any(key.partition("@")[0] in groups for key in rerun.given):
         return []
     found = differences(rerun.unresolved, survey(config, without).unresolved)
+    here = rerun.relocation.in_text  # a folder of the original machine is the same one here
     return [
         each
         for each in found
-        if not (covers(rerun.given, each.key) or _moved_alone(rerun, each))
+        if not covers(rerun.given, each.key)
+        and not (isinstance(each.old, str) and here(each.old) == each.new)
     ]
-
-
-def _moved_alone(rerun: Rerun, each: ConfigDifference) -> bool:
-    """Whether a value names a folder of the original machine, and now the same one here."""
-    return isinstance(each.old, str) and rerun.relocation.in_text(each.old) == each.new
 
 
 def _other_choices(rerun: Rerun, config: DictConfig) -> list[ConfigDifference]:
@@ -183,8 +179,7 @@ def _shown_value(value: Any) -> str:
 
 def _choices_of_app(choices: Mapping[str, Any]) -> dict[str, Any]:
     """The choices of the app's own groups; Hydra's own are another in a sweep."""
-    hydras = {key for key in choices if key.partition("@")[0].split("/")[0] == "hydra"}
-    return {key: value for key, value in choices.items() if key not in hydras}
+    return {key: value for key, value in choices.items() if not re.match("hydra([@/]|$)", key)}
 
 
 def _value_here(rerun: Rerun, value: Json) -> Json:

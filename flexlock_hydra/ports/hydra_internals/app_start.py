@@ -6,12 +6,10 @@ Every Hydra app imports this module, and pays for what it imports.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from types import FrameType
 from typing import Any
-
-from flexlock_hydra.ports.hydra_internals.frames import call_in_progress
 
 _LAUNCH = "hydra_zen._launch"
 
@@ -66,6 +64,22 @@ class SearchPathCall:
             config_name=started.f_locals["config_name"],
             overrides=tuple(started.f_locals["args"].overrides),
         )
+
+
+def call_in_progress(
+    module: str, functions: Collection[str], *, above: FrameType | None = None
+) -> FrameType | None:
+    """The nearest call in this thread of one of a module's functions; None where there is none.
+
+    Args:
+        above: where the look begins, instead of at the caller.
+    """
+    frame: FrameType | None = above or sys._getframe(1)
+    while frame is not None:
+        if frame.f_code.co_name in functions and frame.f_globals.get("__name__") == module:
+            return frame
+        frame = frame.f_back
+    return None
 
 
 def config_repository(folder: str | None) -> Any:

@@ -17,12 +17,11 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.utils import JobReturn
 
-from flexlock_hydra.ports.hydra_internals.frames import call_in_progress
+from flexlock_hydra.ports.hydra_internals.app_start import call_in_progress
 
 JobOver = Callable[["BaseException | None"], None]
 
-_waiting: dict[FrameType, JobOver] = {}
-"""Frames of jobs that run, and who is called when each is over."""
+_waiting: dict[FrameType, JobOver] = {}  # frames of jobs that run, and who is called at the end
 _mutex = threading.Lock()
 
 

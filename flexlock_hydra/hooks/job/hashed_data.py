@@ -1,25 +1,31 @@
-"""The inputs of one run: hashed at once where they are small, else beside the job."""
+"""The data of one run: inputs, hashed at once or beside the job, and outputs, at its end."""
 
 from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from flexlock_hydra.capture.data.digest import DataSummary, fingerprint, summarize
 from flexlock_hydra.capture.data.hash_worker import HashAnswer, HashTask, HashWorker, identify
 from flexlock_hydra.capture.data.read_data import Limits
 from flexlock_hydra.capture.data.walk import TooLargeError
 from flexlock_hydra.errors import DataError
+from flexlock_hydra.hooks.config.options import OutputSelection
+from flexlock_hydra.record.model import Outputs, is_left_out
+
+if TYPE_CHECKING:  # SQLite is loaded where something is large
+    from flexlock_hydra.capture.data.hash_index import HashIndex
 
 URL_PATIENCE = 10.0
 """Seconds that a job's end waits for servers at most."""
 FAILED_PATIENCE = 30.0
 """Seconds that the end of a failed job waits for hashes: its user waits for the error."""
-_CHEAP = 64 * 1024**2
-"""Bytes that are read again to tell a changed file from a changed stat."""
+_CHEAP = 64 * 1024**2  # bytes that are read again to tell a changed file from a changed stat
+_AT_ONCE = Limits(files=256, size=4 * 1024**2)  # what is hashed without the index, and read again
 
 
 @dataclass(frozen=True)
@@ -43,12 +49,11 @@ class Inputs:
     a run share them, so that a thousand small ones do not add up.
     """
 
-    files: int = 256
-    size: int = 4 * 1024**2
+    files: int = _AT_ONCE.files
+    size: int = _AT_ONCE.size
     looks: dict[str, InputLook] = field(default_factory=dict)
     workers: dict[bool, HashWorker] = field(default_factory=dict)
-    number: int = 0
-    """Of the last look."""
+    number: int = 0  # of the last look
 
     def look(self, key: str, task: HashTask, *, wait: bool) -> HashAnswer | None:
         """Hash an input; None where that goes on beside the job.
@@ -124,13 +129,9 @@ class Inputs:
                 yield key, late or "files are gone"
 
     def _hash_at_once(self, task: HashTask) -> HashAnswer | None:
+        limits = Limits(self.files, self.size)
         try:
-            found = summarize(
-                Path(task.path),
-                task.leave_out,
-                since=task.since,
-                limits=Limits(self.files, self.size),
-            )
+            found = summarize(Path(task.path), task.leave_out, since=task.since, limits=limits)
         except TooLargeError:
             return None
         # All inputs draw on one budget, so that a thousand small ones do not add up.
@@ -140,7 +141,9 @@ class Inputs:
 
     def _worker_for(self, with_packages: bool) -> HashWorker:
         if with_packages not in self.workers:
-            self.workers[with_packages] = HashWorker(str(_index_path()), with_packages)
+            from flexlock_hydra.capture.data.hash_index import index_path
+
+            self.workers[with_packages] = HashWorker(str(index_path()), with_packages)
         return self.workers[with_packages]
 
     def _wait_for_workers(self, patience: float | None) -> None:
@@ -166,6 +169,68 @@ class Inputs:
         return again is not None and again.md5 == found.md5
 
 
+@dataclass
+class OutputFolder:
+    """An output directory and what was found in it.
+
+    Args:
+        folder: the directory.
+        selection: which of its files are hashed.
+        left_out: files below it that others write to after the job, logs.
+    """
+
+    folder: Path
+    selection: OutputSelection
+    left_out: Iterable[str] = ()
+    found: DataSummary | None = None
+
+    def observe(self) -> tuple[Outputs, tuple[str, ...]]:
+        """Hash the files; the lock's section of outputs, and warnings of what is not in it.
+
+        Raises:
+            DataError: something there cannot be read.
+        """
+        self.left_out = frozenset(self.left_out)
+        self.found = found = self._summarize()
+        return (
+            Outputs(
+                path=".",
+                hash={"md5": found.md5},
+                size=found.size,
+                nfiles=found.nfiles,
+                left_out=tuple(sorted(self.left_out)),
+                only=self.selection.only,
+                unhashed=found.unhashed or None,
+                executable=found.executable or None,
+                links=found.links or None,
+                empty=found.empty or None,
+            ),
+            found.warnings,
+        )
+
+    def has_changed(self) -> bool:
+        """Whether something wrote to the files since they were hashed.
+
+        Raises:
+            DataError: something there cannot be read.
+        """
+        if self.found is None:
+            return False
+        now, _ = fingerprint(self.folder, self._leaves_out, since=0, largest=self.selection.largest)
+        return now != self.found.fingerprint
+
+    def _summarize(self) -> DataSummary:
+        where, largest = (self.folder, self._leaves_out), self.selection.largest
+        try:
+            return summarize(*where, largest=largest, limits=_AT_ONCE)
+        except TooLargeError:
+            with _hash_index() as index:
+                return summarize(*where, largest=largest, index=index)
+
+    def _leaves_out(self, name: str) -> bool:
+        return is_left_out(name, frozenset(self.left_out), self.selection.only)
+
+
 def lies_inside(folder: Path, task: HashTask) -> bool:
     """Whether a folder lies inside of an input."""
     path = os.path.realpath(task.path)
@@ -175,14 +240,12 @@ def lies_inside(folder: Path, task: HashTask) -> bool:
     return task.leave_out is None or not task.leave_out(name)
 
 
-def _index_path() -> Path:
-    from flexlock_hydra.capture.data.hash_index import index_path
+def _hash_index() -> HashIndex:
+    from flexlock_hydra.capture.data import hash_index
 
-    return index_path()
+    return hash_index.HashIndex.open(hash_index.index_path())
 
 
 def _identify_with_index(task: HashTask) -> HashAnswer:
-    from flexlock_hydra.capture.data.hash_index import HashIndex
-
-    with HashIndex.open(_index_path()) as index:
+    with _hash_index() as index:
         return identify(task, index)
