@@ -29,11 +29,11 @@ _KEY_OWNERS = frozenset(
     "api access private secret auth encryption signing account ssh shared master license "
     "application deploy consumer hmac gpg".split()
 )
+# Whose ``<vendor>_key`` is an API key
 _VENDORS = frozenset(
     "wandb comet neptune kaggle openai anthropic cohere mistral gemini groq pinecone stripe "
     "supabase sendgrid datadog azure gcp aws".split()
 )
-"""Whose ``<vendor>_key`` is an API key."""
 
 _TOKENS = frozenset("token bearer jwt otp".split())
 _TOKEN_OWNERS = _KEY_OWNERS | frozenset("bearer refresh github gitlab hf".split())
@@ -42,20 +42,19 @@ _TEXT_TOKENS = frozenset(
     "audio video prefix suffix next first last new num max min per label eot sot blank oov "
     "patch time lang language newline fim placeholder speaker register vocab".split()
 )
+# Last words of a name that is about a secret and not its value
 _ABOUT = frozenset(
     "length len size file path dir folder field name env var envvar policy type format expiry "
     "expires ttl min max count required enabled regex prefix suffix column label prompt "
     "endpoint uri dim manager provider at rotation retries timeout".split()
 )
-"""Last words of a name that is about a secret and not its value."""
 
+# Last words of names that stand beside a secret: hidden there, and not looked for elsewhere
 _SETTINGS = frozenset("region zone type profile project backend port bucket".split())
-"""Last words of names that stand beside a secret: hidden there, and not looked for elsewhere."""
-
 _AMOUNTS = frozenset("num n max min total count".split())
 _WORDS = re.compile(r"[a-z]+|[A-Z]+(?![a-z])|[A-Z][a-z]*")
+# As ``<|assistant|>`` and ``[SEP]``, the values of an ``assistant_token``
 _SPECIAL_TOKEN = re.compile(r"<[^<>]{0,40}>|\[[A-Z_]{0,20}\]")
-"""As ``<|assistant|>`` and ``[SEP]``, the values of an ``assistant_token``."""
 
 KeyJudge = Callable[[Any], int]
 """Says PLAIN, SECRET or GROUP of a key."""

@@ -14,13 +14,12 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
+from flexlock_hydra.capture.secrets import config_values
 from flexlock_hydra.capture.secrets.config_values import (
-    ENV_DEFAULT,
     NO_FALLBACKS,
     SCALARS,
     is_interpolation,
-    literal_fallback,
-    plain_container,
+    known_pattern,
 )
 from flexlock_hydra.capture.secrets.key_names import (
     GROUP,
@@ -29,20 +28,11 @@ from flexlock_hydra.capture.secrets.key_names import (
     is_about_a_secret,
     judge_keys,
 )
-from flexlock_hydra.capture.secrets.known_values import (
-    gather_secrets,
-    hide_known,
-    is_telling,
-    known_pattern,
-)
-from flexlock_hydra.capture.secrets.shapes import MASK
-from flexlock_hydra.capture.secrets.text_secrets import AssignmentRule, hide_secrets, may_show
+from flexlock_hydra.capture.secrets.shapes import MASK, AssignmentRule, hide_secrets, may_show
 
-_MEMORABLE = 1000
-"""Characters: longer texts, as tracebacks, do not come by twice."""
+_MEMORABLE = 1000  # Characters: longer texts, as tracebacks, do not come by twice
 _KnownSecrets = re.Pattern[str] | None
-_Masked = dict[tuple[int, Any], Any]
-"""Containers by identity and key, as they were masked."""
+_Masked = dict[tuple[int, Any], Any]  # Containers by identity and key, as they were masked
 
 
 @dataclass(frozen=True)
@@ -56,12 +46,8 @@ class Masker:
         """Know also the secrets that these configs hold or read, and the environment's."""
         judge = judge_keys(self.patterns)
         found = {os.environ[name] for name in [*os.environ] if judge(name)}
-        gather_secrets(configs, "", judge, found, set())
-        return replace(self, known=self.known | set(filter(is_telling, found)))
-
-    def is_secret_key(self, key: str) -> bool:
-        """Whether a key's name says that its value is a secret."""
-        return bool(judge_keys(self.patterns)(key))
+        config_values.gather_secrets(configs, "", judge, found, set())
+        return replace(self, known=self.known | set(filter(config_values.is_telling, found)))
 
     def mask(self, value: Any, key: str = "") -> Any:
         """The value, lists and mappings gone through, with secrets as ``***``.
@@ -102,7 +88,7 @@ class Masker:
                 if item is None or kind is bool or not judge(name):
                     continue
                 new = MASK
-            elif (container := plain_container(item)) is not None:
+            elif (container := config_values.plain_container(item)) is not None:
                 new = self._mask_items(judge, known, {}, container, name)
             else:
                 new = MASK if judge(name) else item
@@ -149,19 +135,20 @@ class Masker:
 
     def _without_defaults(self, text: str, key: str) -> str:
         """A text without the literal fallbacks of variables that are secrets, or the key is."""
+        judge = judge_keys(self.patterns)
 
         def masked(match: re.Match[str]) -> str:
-            secret = self.is_secret_key(key) or self.is_secret_key(match[2])
-            return f"{match[1]}{MASK}{match[4]}" if secret and literal_fallback(match) else match[0]
+            is_secret = (judge(key) or judge(match[2])) and config_values.literal_fallback(match)
+            return f"{match[1]}{MASK}{match[4]}" if is_secret else match[0]
 
-        return ENV_DEFAULT.sub(masked, text) if "oc.env" in text else text
+        return config_values.ENV_DEFAULT.sub(masked, text) if "oc.env" in text else text
 
 
 @lru_cache(maxsize=1 << 12)
 def _masked_text(text: str, patterns: tuple[str, ...], known: frozenset[str], typed: bool) -> str:
     """A text masked; remembered, for a config comes by twice, and again in a sweep's next job."""
     if pattern := known_pattern(known):
-        text = pattern.sub(hide_known, text)
+        text = pattern.sub(config_values.hide_known, text)
     if not may_show(text):
         return text
     return hide_secrets(
