@@ -17,10 +17,10 @@ from flexlock_hydra.record.model import MAIN
 
 CLOCK_SLACK = 20_000_000
 """Nanoseconds by which a file's times may lag behind the clock."""
+# Bytes of git's index, some 40,000 files, from which a look at untracked files is left out
 _LARGE_INDEX = 4_000_000
-"""Bytes of git's index, some 40,000 files, from which a look at untracked files is left out."""
+# Logs, and tables of results
 _APPENDED_TO = (".log", ".out", ".err", ".csv", ".tsv", ".jsonl", ".ndjson")
-"""Logs, and tables of results."""
 
 Drift = dict[str, list[str]]
 """Name of a repository -> what changed in it, in words."""

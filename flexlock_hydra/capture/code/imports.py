@@ -11,15 +11,14 @@ from pathlib import Path
 from flexlock_hydra.capture.environment.packages import finder_homes
 
 _OWN_PACKAGES = frozenset({"flexlock_hydra", "hydra_plugins"})
+# The script's module; multiprocessing gives it the second name wherever it is imported
 _SCRIPT = frozenset({"__main__", "__mp_main__"})
-"""The script's module; multiprocessing gives it the second name wherever it is imported."""
 
+# Where the standard library lies: ``lib``, with its extension modules and its zip file
 _PYTHONS_OWN = f"{Path(os.__file__).parents[1]}{os.sep}"
-"""Where the standard library lies: ``lib``, with its extension modules and its zip file."""
-
 _looked_at: set[str] = set()
+# Name -> file of the imported modules that no installation brought, of those looked at
 _own_modules: dict[str, str] = {}
-"""Name -> file of the imported modules that no installation brought, of those looked at."""
 
 
 def imported(roots: Iterable[str]) -> list[str]:

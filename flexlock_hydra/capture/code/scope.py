@@ -17,8 +17,7 @@ DEFAULT_SIZE_LIMIT = 50 * 1024**2
 """Bytes. An untracked file above it is taken for data, left out and named."""
 
 _HYDRA_FOLDERS = ("outputs", "multirun")
-_MAY_BE_READ = (".py", ".so", ".pyd", ".yaml", ".yml")
-"""Files that Python or Hydra reads as code."""
+_MAY_BE_READ = (".py", ".so", ".pyd", ".yaml", ".yml")  # Files that Python or Hydra reads as code
 _RUN_MARKS = (layout.LOCK, "multirun.yaml")
 
 

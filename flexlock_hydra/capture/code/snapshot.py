@@ -19,10 +19,9 @@ from flexlock_hydra.ports.git.status import GitIndex, WorkingTree
 from flexlock_hydra.record import layout
 from flexlock_hydra.record.model import EXACT, MAIN, PARTIAL, CodeState
 
+# Of a commit without a parent: with the present time, equal trees had different commits
 _FIRST_DATE = "0 +0000"
-"""Of a commit without a parent: with the present time, equal trees had different commits."""
-_MOST_NAMED = 10
-"""Files of one kind that are named one by one."""
+_MOST_NAMED = 10  # Files of one kind that are named one by one
 
 
 @dataclass(frozen=True)

@@ -23,15 +23,14 @@ from flexlock_hydra.capture.data.walk import Few
 from flexlock_hydra.ports.git.status import Status
 from flexlock_hydra.record import layout
 
+# Names in untracked folders that are looked at, all together: the look must cost little
 _MOST_NAMES = 2000
-"""Names in untracked folders that are looked at, all together: the look must cost little."""
+# Folders, to which no name was added, that are read for files that were written again
 _MOST_UNCHANGED = 40
-"""Folders, to which no name was added, that are read for files that were written again."""
+# Names of what lies in a folder that another run or a tool writes to
 _MARKS_OF_OTHERS = frozenset({".git", ".hydra", layout.LOCK, "multirun.yaml", "pyvenv.cfg"})
-"""Names of what lies in a folder that another run or a tool writes to."""
 _TOOL_FOLDERS = frozenset({"node_modules", "site-packages"})
-_LARGE_BYTES = 1e6
-"""Bytes above which a size is told."""
+_LARGE_BYTES = 1e6  # Bytes above which a size is told
 
 
 @dataclass(frozen=True)

@@ -20,10 +20,9 @@ from pathlib import Path
 from flexlock_hydra.ports.cache_folder import database_file
 from flexlock_hydra.ports.sqlite_index import WAIT, SqliteIndex
 
+# Seconds after which the rows of a folder that nobody hashed again are dropped
 _UNUSED = 90 * 24 * 3600
-"""Seconds after which the rows of a folder that nobody hashed again are dropped."""
-_MOST_GONE = 100_000
-"""Rows of vanished files that are dropped at once."""
+_MOST_GONE = 100_000  # Rows of vanished files that are dropped at once
 _MD5 = slice(40, 56)
 _SUM = slice(56, 60)
 _SCHEMA = """

@@ -34,8 +34,7 @@ sys.modules["flexlock_hydra"] = package
 from flexlock_hydra.capture.data import hash_worker
 hash_worker.serve_tasks(sys.argv[2], int(sys.argv[3]))
 """
-_POLL = 1.0
-"""Seconds between two looks at whether the job's process is still there."""
+_POLL = 1.0  # Seconds between two looks at whether the job's process is still there
 
 
 @dataclass(frozen=True)

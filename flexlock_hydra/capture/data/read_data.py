@@ -29,10 +29,8 @@ if TYPE_CHECKING:  # a job with little to hash loads no SQLite
     from flexlock_hydra.capture.data.hash_index import HashedFolder, HashIndex
 
 _BLOCK = 1024 * 1024
-_CHUNK = 64
-"""Small files that one thread hashes at once."""
-_ALONE = 1024 * 1024
-"""Bytes below which no thread is worth its start."""
+_CHUNK = 64  # Small files that one thread hashes at once
+_ALONE = 1024 * 1024  # Bytes below which no thread is worth its start
 # A pipe that took a file's place a moment ago is opened without waiting for its writer.
 _FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 

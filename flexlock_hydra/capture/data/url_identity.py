@@ -12,8 +12,7 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 
 from flexlock_hydra.errors import DataError
 
-_TIMEOUT = 5.0
-"""Seconds that a server has to answer."""
+_TIMEOUT = 5.0  # Seconds that a server has to answer
 _MASK = "***"
 _SIGNED = re.compile(
     r"(?<=[?&;])([^=&;#]*(?:sig|signature|token|key|credential|secret|password|auth)[^=&;#]*)"

@@ -22,11 +22,9 @@ from flexlock_hydra.record.wording import some_of
 NEVER_DATA = frozenset({".git", ".hg", ".dvc"})
 """Names that DVC's own ignore rules leave out of any data (dvc.ignore)."""
 
-_SPILL = 100_000
-"""Names of one folder that are held and sorted in memory; more go through files."""
+_SPILL = 100_000  # Names of one folder that are held and sorted in memory; more go through files
 _BATCH = 4096
-_GRAIN_NS = 2_000_000_000
-"""The coarsest clock of a file system that is in use (FAT, 2 s)."""
+_GRAIN_NS = 2_000_000_000  # The coarsest clock of a file system that is in use (FAT, 2 s)
 _NEVER = 1 << 100
 _64_BITS = (1 << 64) - 1
 _stamp = struct.Struct("<5Q")

@@ -14,6 +14,7 @@ from flexlock_hydra.capture.environment import machine, packages
 from flexlock_hydra.capture.secrets.masker import Masker
 from flexlock_hydra.record.model import Environment
 
+# Variables that change results: threads, determinism, devices, libraries, locale
 _VARIABLES = re.compile(
     r"""
     (?: OMP | GOMP | KMP | MKL | OPENBLAS | GOTO | BLIS | NUMEXPR | VECLIB | DNNL | ONEDNN
@@ -26,15 +27,13 @@ _VARIABLES = re.compile(
     """,
     re.VERBOSE,
 )
-"""Variables that change results: threads, determinism, devices, libraries, locale."""
 
 _LOCKFILES = re.compile(
     r"(?:uv|poetry|pdm|Pipfile|pixi)\.lock|pylock(?:\.[^.]+)?\.toml|conda-lock\.ya?ml"
     r"|environment\.ya?ml|requirements[^/]*\.txt"
 )
 
-_LARGEST = 256 << 20
-"""Bytes of a lock file that is read again; no tool writes a larger one."""
+_LARGEST = 256 << 20  # Bytes of a lock file that is read again; no tool writes a larger one
 
 
 def capture_environment(

@@ -25,8 +25,7 @@ _CHANNEL_URL = re.compile(r"(?:/t/[^/]+)?/?(?P<name>.*?)(?:/(?:noarch|[a-z]+-[\w
 EDITABLE = " (editable: "
 OWN = "flexlock-hydra"
 """The recorder is not what is recorded."""
-_HEAD = 8192
-"""Bytes of a conda record that its channel is looked for in: after them come its files."""
+_HEAD = 8192  # Bytes of a conda record that its channel is looked for in: after them come its files
 
 
 def packages(path: Iterable[str] | None = None) -> Mapping[str, str]:

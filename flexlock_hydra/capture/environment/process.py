@@ -12,6 +12,8 @@ from pathlib import Path
 from flexlock_hydra.ports.scheduler.scheduler import is_queued
 from flexlock_hydra.record.model import INTERRUPTED, RUNNING, Process, RunLock
 
+# Slurm, PBS, LSF, SGE, Cobalt, OAR, Flux, Ray, Kubernetes (the downward API's usual names), AWS
+# Batch, SageMaker, Vertex AI, Azure ML, torchrun
 _SCHEDULER_VARIABLES = (
     *("SLURM_CLUSTER_NAME", "SLURM_JOB_ID", "SLURM_ARRAY_JOB_ID", "SLURM_ARRAY_TASK_ID"),
     *("SLURM_RESTART_COUNT", "SLURM_PROCID", "PBS_JOBID", "PBS_ARRAY_INDEX", "PBS_ARRAYID"),
@@ -20,14 +22,11 @@ _SCHEDULER_VARIABLES = (
     *("JOB_COMPLETION_INDEX", "AWS_BATCH_JOB_ID", "AWS_BATCH_JOB_ARRAY_INDEX"),
     *("TRAINING_JOB_NAME", "CLOUD_ML_JOB_ID", "AZUREML_RUN_ID", "TORCHELASTIC_RUN_ID"),
 )
-"""Slurm, PBS, LSF, SGE, Cobalt, OAR, Flux, Ray, Kubernetes (the downward API's usual names),
-AWS Batch, SageMaker, Vertex AI, Azure ML, torchrun."""
 
-_EXITING = 0x4
-"""PF_EXITING, of the flags in proc(5)."""
+_EXITING = 0x4  # PF_EXITING, of the flags in proc(5)
 
+# What SGE says of a job that is in no array, and Ray of a worker that it started in advance
 _NO_IDS = ("", "undefined", "f" * 8)
-"""What SGE says of a job that is in no array, and Ray of a worker that it started in advance."""
 
 UNKNOWN = "unknown"
 """The status that a reader gives to a run that cannot be judged; no lock has it."""

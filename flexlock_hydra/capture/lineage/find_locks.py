@@ -11,8 +11,7 @@ from pathlib import Path, PurePosixPath
 from flexlock_hydra.capture.data.digest import Digest, walk_files
 from flexlock_hydra.record import layout
 
-_SEARCHED = 10_000
-"""Files that a search for locks looks at where the folder was not hashed anyway."""
+_SEARCHED = 10_000  # Files that a search for locks looks at where the folder was not hashed anyway
 
 
 @dataclass(frozen=True)

@@ -20,8 +20,7 @@ from flexlock_hydra.record import layout, summary
 from flexlock_hydra.record.model import COMPLETED, INTERRUPTED, RUNNING, CodeRef, Predecessor
 from flexlock_hydra.record.wording import some_of
 
-_MOST_NAMED = 5
-"""Runs that one warning names; it counts the rest."""
+_MOST_NAMED = 5  # Runs that one warning names; it counts the rest
 
 
 @dataclass(frozen=True)

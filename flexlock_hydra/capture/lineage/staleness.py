@@ -26,8 +26,8 @@ from flexlock_hydra.record import layout
 from flexlock_hydra.record.model import DataEntry, Outputs, is_left_out
 from flexlock_hydra.record.summary import LockSummary
 
+# Bytes. More are not hashed again for a suspicion alone: 12 ms at 700 MB/s.
 _MOST_HASHED = 8 * 1024**2
-"""Bytes. More are not hashed again for a suspicion alone: 12 ms at 700 MB/s."""
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,7 @@ from flexlock_hydra.record.codec import Json
 from flexlock_hydra.record.model import FAILED, INTERRUPTED, RUNNING
 from flexlock_hydra.record.sweep import SweepJob, SweepLock
 
-_RESULT_LIMIT = 1000
-"""Characters of JSON above which a result stands in the job's lock alone."""
+_RESULT_LIMIT = 1000  # Characters of JSON above which a result stands in the job's lock alone
 
 
 def observe(lock: SweepLock, folder: Path) -> SweepLock:

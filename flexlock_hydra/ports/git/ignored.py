@@ -10,8 +10,8 @@ from pathlib import Path
 from flexlock_hydra.ports.git.command import git, run_git
 from flexlock_hydra.ports.git.repo import SCRATCH, GitRepo
 
+# Path -> whether git ignores it, of all that this process asked about
 _answers: dict[str, bool] = {}
-"""Path -> whether git ignores it, of all that this process asked about."""
 
 
 def ignored_paths(repo: GitRepo, paths: Collection[str]) -> set[str]:

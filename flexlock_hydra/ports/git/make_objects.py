@@ -18,6 +18,7 @@ _IDENTITY = {
     "GIT_COMMITTER_NAME": "flexlock-hydra",
     "GIT_COMMITTER_EMAIL": "flexlock-hydra@localhost",
 }
+# What a repository's own configuration may say of how to sign
 _SIGNING = (
     "gpg.format",
     "gpg.program",
@@ -26,7 +27,6 @@ _SIGNING = (
     "gpg.ssh.defaultKeyCommand",
     "gpg.x509.program",
 )
-"""What a repository's own configuration may say of how to sign."""
 
 
 def commit_tree(

@@ -13,11 +13,9 @@ from pathlib import Path
 
 from flexlock_hydra.ports.git.command import git, git_text, run_git, start_git
 
-_BATCH = 64 << 20
-"""Bytes of objects that are read at once."""
+_BATCH = 64 << 20  # Bytes of objects that are read at once
 _BLOCK = 1 << 20
-_ALONE = {"GIT_NO_LAZY_FETCH": "1"}
-"""A partial clone would fetch what it lacks."""
+_ALONE = {"GIT_NO_LAZY_FETCH": "1"}  # A partial clone would fetch what it lacks
 _MISSING, _DAMAGED = "missing from the repository", "damaged in the repository"
 
 

@@ -15,8 +15,7 @@ from flexlock_hydra.ports.git.command import Started, git, git_text, run_git
 from flexlock_hydra.ports.git.objects import batched, look_up, oid_lines, parse_contents
 from flexlock_hydra.ports.git.status import WorkingTree, has_line_ends, read_working_tree
 
-_LOCK_PATIENCE = 10.0
-"""Seconds to wait for another process to be done with a ref."""
+_LOCK_PATIENCE = 10.0  # Seconds to wait for another process to be done with a ref
 
 SCRATCH = "flexlock-"
 """How the names of our temporary folders begin; one that a killed process left is known by it."""

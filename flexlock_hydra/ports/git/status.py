@@ -14,8 +14,8 @@ from flexlock_hydra.ports.git.command import Started, git
 GITLINK = "160000"
 """The mode of a submodule in a tree."""
 
+# How a line of ``ls-files -v -s`` begins for a file or link that git looks at
 _PLAIN_ENTRY = rb"H 1[02]0"
-"""How a line of ``ls-files -v -s`` begins for a file or link that git looks at."""
 
 
 @dataclass(frozen=True)
