@@ -20,10 +20,15 @@ from flexlock_hydra.errors import FlexlockError, TargetError
 
 _CAN = os.name == "posix" and {os.open, os.mkdir, os.rename, os.symlink} <= os.supports_dir_fd
 _FOLDER = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_NOFOLLOW", 0)
-_NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0)
 _OLD = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
-_MODE = 0o666
+_NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0)
+_NEW |= getattr(os, "O_BINARY", 0)
 _FICLONE = 0x40049409
+_NO_LINKS = (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.EOPNOTSUPP)
+
+
+class _CannotLinkError(Exception):
+    """A file of this file system cannot be linked to from there."""
 
 
 @dataclass
@@ -38,28 +43,23 @@ class SafeFolder:
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._close()
+        while self._open:
+            os.close(self._open.popitem()[1])
 
     def look(self, path: str) -> os.stat_result | None:
         """The stat of what lies there, links not followed; None where nothing does."""
-        with self._named(path):
-            try:
-                parent, name = self._parent(path, make=False)
-            except FileNotFoundError:
-                return None
-            try:
-                return os.lstat(self._full(path)) if not _CAN else os.stat(
-                    name, dir_fd=parent, follow_symlinks=False
-                )
-            except (FileNotFoundError, NotADirectoryError):
-                return None
+        with self._named(path), contextlib.suppress(FileNotFoundError):
+            parent, place = self._lead_to(path, make=False)
+            with contextlib.suppress(NotADirectoryError):
+                return os.stat(place, dir_fd=parent, follow_symlinks=False)
+        return None
 
     @contextmanager
     def reading(self, path: str) -> Iterator[int]:
         """A descriptor of a file that lies there, no link."""
         with self._named(path):
-            parent, name = self._parent(path, make=False)
-            fd = os.open(name, _OLD, dir_fd=parent) if _CAN else os.open(self._full(path), _OLD)
+            parent, place = self._lead_to(path, make=False)
+            fd = os.open(place, _OLD, dir_fd=parent)
         try:
             yield fd
         finally:
@@ -70,69 +70,71 @@ class SafeFolder:
 
         What was there before, a link included, is replaced.
         """
-        with self._named(path):
-            parent, name = self._parent(path)
-            beside = f".{os.urandom(6).hex()}.flexlock"
-            fd = self._new(parent, path, beside)
+        with self._beside(path) as (parent, new):
+            fd = os.open(new, _NEW, 0o666, dir_fd=parent)
             try:
-                try:
-                    fill(fd)
-                    if executable and os.name != "nt":
-                        mode = os.fstat(fd).st_mode
-                        os.fchmod(fd, mode | (mode & 0o444) >> 2)
-                finally:
-                    os.close(fd)
-                self._rename(parent, path, beside, name)
-            except BaseException:
-                with contextlib.suppress(OSError):
-                    self._unlink(parent, path, beside)
-                raise
+                fill(fd)
+                if executable and os.name != "nt":
+                    mode = os.fstat(fd).st_mode
+                    os.fchmod(fd, mode | (mode & 0o444) >> 2)
+            finally:
+                os.close(fd)
 
     def link(self, path: str, source: str, kind: str) -> bool:
         """A hard link or a symbolic link to a file elsewhere; whether it could be made."""
-        with self._named(path):
-            parent, name = self._parent(path)
-            beside = f".{os.urandom(6).hex()}.flexlock"
-            where = beside if _CAN else self._full(path).replace(name, beside)
-            try:
-                if kind == "symlink":
-                    os.symlink(source, where, dir_fd=parent if _CAN else None)
-                elif _CAN:
-                    os.link(source, where, dst_dir_fd=parent, follow_symlinks=False)
-                else:
-                    os.link(source, where)
-            except OSError as error:
-                if error.errno in (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.EOPNOTSUPP):
-                    return False
-                raise
-            try:
-                if kind != "symlink" and not self._is_file(parent, where):
-                    self._unlink(parent, path, beside)
-                    return False
-                self._rename(parent, path, beside, name)
-            except BaseException:
-                with contextlib.suppress(OSError):
-                    self._unlink(parent, path, beside)
-                raise
+        try:
+            with self._beside(path) as (parent, new):
+                self._link_new(parent, new, source, kind)
+        except _CannotLinkError:
+            return False
         return True
 
     def remove(self, path: str) -> None:
         """Take a file or a link away."""
         with self._named(path):
-            parent, name = self._parent(path, make=False)
-            self._unlink(parent, path, name)
+            parent, place = self._lead_to(path, make=False)
+            os.unlink(place, dir_fd=parent)
 
     def make_folder(self, path: str) -> None:
         """A folder, and those above it."""
         with self._named(path):
-            self._parent(f"{path}/x")
+            self._lead_to(f"{path}/x")
 
-    def _parent(self, path: str, *, make: bool = True) -> tuple[int | None, str]:
-        """An open folder and the last name of a path in it."""
+    @contextmanager
+    def _beside(self, path: str) -> Iterator[tuple[int | None, str]]:
+        """A new name beside a path: what is made there takes the path's place at the end."""
+        with self._named(path):
+            parent, place = self._lead_to(path)
+            new = os.path.join(os.path.dirname(place), f".{os.urandom(6).hex()}.flexlock")
+            try:
+                yield parent, new
+                os.replace(new, place, src_dir_fd=parent, dst_dir_fd=parent)
+            except BaseException:
+                with contextlib.suppress(OSError):
+                    os.unlink(new, dir_fd=parent)
+                raise
+
+    def _link_new(self, parent: int | None, new: str, source: str, kind: str) -> None:
+        try:
+            if kind == "symlink":
+                os.symlink(source, new, dir_fd=parent)
+                return
+            # Not every platform takes False, see os.supports_follow_symlinks.
+            os.link(source, new, dst_dir_fd=parent, follow_symlinks=not _CAN)
+        except OSError as error:
+            if error.errno in _NO_LINKS:
+                raise _CannotLinkError from error
+            raise
+        # The hard link of a link would lead away.
+        if not stat.S_ISREG(os.stat(new, dir_fd=parent, follow_symlinks=False).st_mode):
+            raise _CannotLinkError
+
+    def _lead_to(self, path: str, *, make: bool = True) -> tuple[int | None, str]:
+        """An open folder and the last name of a path in it; else no folder and the whole path."""
         folder, _, name = path.rpartition("/")
         if not _CAN:
             self._check(folder, make)
-            return None, name
+            return None, self._full(path)
         if folder not in self._open:
             self._enter(folder, make)
         return self._open[folder], name
@@ -160,33 +162,6 @@ class SafeFolder:
     def _full(self, path: str) -> str:
         return os.path.join(self.root, *path.split("/"))
 
-    def _new(self, parent: int | None, path: str, beside: str) -> int:
-        if _CAN:
-            return os.open(beside, _NEW, _MODE, dir_fd=parent)
-        place = os.path.join(os.path.dirname(self._full(path)), beside)
-        return os.open(place, _NEW | getattr(os, "O_BINARY", 0), _MODE)
-
-    def _rename(self, parent: int | None, path: str, beside: str, name: str) -> None:
-        if _CAN:
-            os.rename(beside, name, src_dir_fd=parent, dst_dir_fd=parent)
-        else:
-            os.replace(os.path.join(os.path.dirname(self._full(path)), beside), self._full(path))
-
-    def _unlink(self, parent: int | None, path: str, beside: str) -> None:
-        if _CAN:
-            os.unlink(beside, dir_fd=parent)
-        else:
-            os.unlink(os.path.join(os.path.dirname(self._full(path)), beside))
-
-    def _is_file(self, parent: int | None, where: str) -> bool:
-        """Whether what was linked is a file: the hard link of a link would lead away."""
-        dir_fd = parent if _CAN else None
-        return stat.S_ISREG(os.stat(where, dir_fd=dir_fd, follow_symlinks=False).st_mode)
-
-    def _close(self) -> None:
-        while self._open:
-            os.close(self._open.popitem()[1])
-
     @contextmanager
     def _named(self, path: str) -> Iterator[None]:
         """What the system refuses, as an error that names the path."""
@@ -195,20 +170,14 @@ class SafeFolder:
         except FlexlockError:
             raise
         except OSError as error:
+            problem, hint = "cannot be written", "Choose another folder: --into DIR"
             if error.errno in (errno.ELOOP, errno.ENOTDIR, errno.EISDIR):
-                raise TargetError(
-                    f"{self.root / path} is not what it should be: {error.strerror}",
-                    hint="A link or a file is in the way; look who put it there, and pull again.",
-                ) from error
-            if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-                raise TargetError(
-                    f"{self.root / path} cannot be written: {error.strerror}",
-                    hint="Make room there, then pull again: what is there already stays.",
-                ) from error
-            raise TargetError(
-                f"{self.root / path} cannot be written: {error.strerror or error}",
-                hint="Choose another folder: --into DIR",
-            ) from error
+                problem = "is not what it should be"
+                hint = "A link or a file is in the way; look who put it there, and pull again."
+            elif error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+                hint = "Make room there, then pull again: what is there already stays."
+            reason = error.strerror or error
+            raise TargetError(f"{self.root / path} {problem}: {reason}", hint=hint) from error
 
 
 def clone_file(source: str, fd: int) -> bool:

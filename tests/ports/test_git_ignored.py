@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from flexlock_hydra.ports.git import ignored
-from flexlock_hydra.ports.git.repo import GitRepo
+from flexlock_hydra.ports.git.repo import GitRepo, ignored_paths
 from tests.conftest import Project
 
 
@@ -22,7 +21,7 @@ def test_git_is_asked_about_a_file_once(
         return ask(self, paths)
 
     monkeypatch.setattr(GitRepo, "ignored", noted)
-    assert ignored.ignored_paths(repo, ["a.log", "b"]) == {"a.log"}
-    assert ignored.ignored_paths(repo, ["b", "c.log"]) == {"c.log"}
-    assert ignored.ignored_paths(repo, ["b", "a.log"]) == {"a.log"}
+    assert ignored_paths(repo, ["a.log", "b"]) == {"a.log"}
+    assert ignored_paths(repo, ["b", "c.log"]) == {"c.log"}
+    assert ignored_paths(repo, ["b", "a.log"]) == {"a.log"}
     assert asked == [["a.log", "b"], ["c.log"]]

@@ -13,10 +13,10 @@ from flexlock_hydra.archive.tag.manifest import SHARED
 from flexlock_hydra.archive.tag.payload import Payload
 from flexlock_hydra.archive.tag.subject import Subject
 from flexlock_hydra.errors import GitError, RemoteError
-from flexlock_hydra.ports.git.ignored import would_ignore
 from flexlock_hydra.ports.git.make_objects import commit_tree, edit_tree
 from flexlock_hydra.ports.git.remote import push_refs, remote_refs
 from flexlock_hydra.ports.git.repo import GitRepo
+from flexlock_hydra.ports.git.worktrees import would_ignore
 from flexlock_hydra.ports.store.store import Store
 from flexlock_hydra.record import layout
 from flexlock_hydra.record.relative_path import with_parents

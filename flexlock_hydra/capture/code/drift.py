@@ -10,7 +10,7 @@ from flexlock_hydra.capture.code.scope import is_bytecode
 from flexlock_hydra.capture.code.snapshot import Snapshot, keep_bytes, name_each, write_tree
 from flexlock_hydra.ports.git.ask import ask_status
 from flexlock_hydra.ports.git.command import Started
-from flexlock_hydra.ports.git.own_index import own_index
+from flexlock_hydra.ports.git.make_objects import own_index
 from flexlock_hydra.ports.git.repo import GitRepo, TreeDiff
 from flexlock_hydra.ports.git.status import Status
 from flexlock_hydra.record.model import MAIN

@@ -12,8 +12,7 @@ from flexlock_hydra.capture.code.scope import Scope, is_bytecode, pick
 from flexlock_hydra.errors import GitError
 from flexlock_hydra.ports.git.ask import WorkingTreeRequest, ask_working_tree
 from flexlock_hydra.ports.git.command import redact_url
-from flexlock_hydra.ports.git.make_objects import commit_tree, hash_raw
-from flexlock_hydra.ports.git.own_index import OwnIndex, own_index
+from flexlock_hydra.ports.git.make_objects import OwnIndex, commit_tree, hash_raw, own_index
 from flexlock_hydra.ports.git.repo import GitRepo, TreeEntry
 from flexlock_hydra.ports.git.status import GitIndex, WorkingTree
 from flexlock_hydra.record import layout

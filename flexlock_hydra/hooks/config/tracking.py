@@ -7,6 +7,7 @@ import threading
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+
 class Sink(Protocol):
     """Something that takes note of the paths that the resolver is asked for."""
 

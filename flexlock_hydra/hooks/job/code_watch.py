@@ -20,8 +20,7 @@ from flexlock_hydra.hooks.job.active_run import ActiveRun
 from flexlock_hydra.hooks.job.job_view import JobView, runs_in_output_dir
 from flexlock_hydra.ports.git.ask import WorkingTreeRequest
 from flexlock_hydra.ports.git.command import Started
-from flexlock_hydra.ports.git.ignored import ignored_paths
-from flexlock_hydra.ports.git.repo import GitRepo
+from flexlock_hydra.ports.git.repo import GitRepo, ignored_paths
 from flexlock_hydra.ports.git.status import read_status
 from flexlock_hydra.record.model import DRIFTED, MAIN, CodeState
 

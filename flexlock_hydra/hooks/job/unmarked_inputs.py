@@ -21,7 +21,7 @@ from flexlock_hydra.capture.data.walk import Few
 from flexlock_hydra.errors import GitError
 from flexlock_hydra.hooks.config.survey import Survey, strings_passing
 from flexlock_hydra.hooks.job.active_run import ActiveRun
-from flexlock_hydra.ports.git.ignored import ignored_paths
+from flexlock_hydra.ports.git.repo import ignored_paths
 from flexlock_hydra.record.codec import Json
 from flexlock_hydra.record.model import MAIN
 

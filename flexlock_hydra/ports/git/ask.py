@@ -39,17 +39,14 @@ def ask_working_tree(folder: Path) -> Iterator[WorkingTreeRequest]:
     Raises:
         GitError: git cannot be started.
     """
-    with ExitStack() as begun:
-        # The status comes last: its threads take every processor.
-        yield WorkingTreeRequest(
-            at=time.time_ns(),
-            config=begun.enter_context(start_git(folder, "config", "--list", "-z")),
-            head=begun.enter_context(start_git(folder, "cat-file", "--batch", reads=True)),
-            index=begun.enter_context(
-                start_git(folder, "ls-files", "-v", "-s", "-z", "--full-name", "--", ":/")
-            ),
-            status=begun.enter_context(ask_status(folder)),
-        )
+    at, files = time.time_ns(), ("ls-files", "-v", "-s", "-z", "--full-name", "--", ":/")
+    with (
+        start_git(folder, "config", "--list", "-z") as config,
+        start_git(folder, "cat-file", "--batch", reads=True) as head,
+        start_git(folder, *files) as index,
+        ask_status(folder) as status,  # the last: its threads take every processor
+    ):
+        yield WorkingTreeRequest(at, config, head, index, status)
 
 
 @contextmanager
@@ -81,14 +78,5 @@ def ask_status(
     """
     which = ("normal" if folded else "all") if untracked else "no"
     also = ("matching" if folded else "traditional") if ignored else "no"
-    return start_git(
-        folder,
-        "status",
-        "--porcelain=v2",
-        "-z",
-        "--branch",
-        f"--untracked-files={which}",
-        f"--ignored={also}",
-        "--ignore-submodules=all",
-        "--no-renames",
-    )
+    kinds = (f"--untracked-files={which}", f"--ignored={also}", "--ignore-submodules=all")
+    return start_git(folder, "status", "--porcelain=v2", "-z", "--branch", *kinds, "--no-renames")

@@ -19,38 +19,21 @@ MINIMUM_VERSION = (2, 30)
 
 # What a user's or a system's configuration must not change: output that is parsed,
 # programs that a command would start, files beside the ones that were asked for.
-_CONFIG = {
-    "core.hooksPath": os.devnull,
-    "core.fsmonitor": "false",
-    "core.safecrlf": "false",
-    "core.quotePath": "false",
-    "core.splitIndex": "false",
-    "i18n.commitEncoding": "UTF-8",
-    "i18n.logOutputEncoding": "UTF-8",
-    "status.relativePaths": "false",
-    "advice.detachedHead": "false",
-    "submodule.recurse": "false",
-    "tag.gpgSign": "false",
-    "gc.auto": "0",
-    "maintenance.auto": "false",
-}
-_CONFIG_ARGS = [word for key, value in _CONFIG.items() for word in ("-c", f"{key}={value}")]
+_CONFIG = (
+    *(f"core.hooksPath={os.devnull}", "core.fsmonitor=false", "core.safecrlf=false"),
+    *("core.quotePath=false", "core.splitIndex=false", "i18n.commitEncoding=UTF-8"),
+    *("i18n.logOutputEncoding=UTF-8", "status.relativePaths=false", "advice.detachedHead=false"),
+    *("submodule.recurse=false", "tag.gpgSign=false", "gc.auto=0", "maintenance.auto=false"),
+)
+_CONFIG_ARGS = [word for setting in _CONFIG for word in ("-c", setting)]
 
 # GIT_DIR, GIT_INDEX_FILE and the like are set inside hooks and would point git
 # elsewhere; these few choose transport and trust, and are the user's to set.
-_KEPT = {
-    "GIT_SSH",
-    "GIT_SSH_COMMAND",
-    "GIT_ASKPASS",
-    "GIT_SSL_NO_VERIFY",
-    "GIT_SSL_CAINFO",
-    "GIT_EXEC_PATH",
-    "GIT_PROXY_COMMAND",
-    "GIT_ALLOW_PROTOCOL",
-    "GIT_CONFIG_GLOBAL",
-    "GIT_CONFIG_SYSTEM",
-    "GIT_CONFIG_NOSYSTEM",
-}
+_KEPT = frozenset(
+    "GIT_SSH GIT_SSH_COMMAND GIT_ASKPASS GIT_SSL_NO_VERIFY GIT_SSL_CAINFO GIT_EXEC_PATH "
+    "GIT_PROXY_COMMAND GIT_ALLOW_PROTOCOL GIT_CONFIG_GLOBAL GIT_CONFIG_SYSTEM "
+    "GIT_CONFIG_NOSYSTEM".split()
+)
 
 
 def clean_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -174,11 +157,10 @@ def require_version() -> None:
     Raises:
         GitError: no git, or older than :data:`MINIMUM_VERSION`.
     """
-    said = git(Path.cwd(), "version").decode().split()
-    version = tuple(int(part) for part in said[2].split(".")[:2] if part.isdigit())
-    if version < MINIMUM_VERSION:
+    version = git(Path.cwd(), "version").decode().split()[2]
+    if tuple(int(part) for part in version.split(".")[:2] if part.isdigit()) < MINIMUM_VERSION:
         raise GitError(
-            f"git {said[2]} is older than needed ({_dotted(MINIMUM_VERSION)})",
+            f"git {version} is older than needed ({_dotted(MINIMUM_VERSION)})",
             hint="Install a newer git: https://git-scm.com",
         )
 
@@ -196,6 +178,11 @@ def redact_url(url: str) -> str:
 def git_text(output: bytes) -> str:
     """One line of git's output; names that are not UTF-8 survive as surrogates."""
     return os.fsdecode(output).rstrip("\r\n")
+
+
+def git_records(output: bytes) -> list[str]:
+    """The records that git ends with a zero byte, names as in :func:`git_text`."""
+    return os.fsdecode(output).split("\0")[:-1]
 
 
 def _dotted(version: tuple[int, ...]) -> str:

@@ -1,16 +1,23 @@
-"""Make git objects: commits, trees, blobs, tags. No ref, no file, no index of the user's moves."""
+"""Make git objects: commits, trees, blobs, tags. No ref, no file, no index of the user's moves.
+
+Trees are made in an index of our own beside the user's.
+"""
 
 from __future__ import annotations
 
+import filecmp
 import os
+import shutil
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
 
 from flexlock_hydra.errors import GitError
 from flexlock_hydra.ports.git.command import git, git_text
-from flexlock_hydra.ports.git.own_index import own_index
-from flexlock_hydra.ports.git.repo import SCRATCH, GitRepo
+from flexlock_hydra.ports.git.repo import SCRATCH, GitRepo, TreeEntry
+from flexlock_hydra.ports.git.status import GITLINK
 
 _IDENTITY = {
     "GIT_AUTHOR_NAME": "flexlock-hydra",
@@ -20,13 +27,10 @@ _IDENTITY = {
 }
 # What a repository's own configuration may say of how to sign
 _SIGNING = (
-    "gpg.format",
-    "gpg.program",
-    "gpg.openpgp.program",
-    "gpg.ssh.program",
-    "gpg.ssh.defaultKeyCommand",
-    "gpg.x509.program",
+    *("gpg.format", "gpg.program", "gpg.openpgp.program", "gpg.ssh.program"),
+    *("gpg.ssh.defaultKeyCommand", "gpg.x509.program"),
 )
+_DEFAULT_LINE_ENDS = ("-c", "core.autocrlf=false", "-c", "core.eol=native")
 
 
 def commit_tree(
@@ -36,23 +40,22 @@ def commit_tree(
     raw = f"@{date}"  # without the sign git reads small numbers as something else
     dates = {"GIT_AUTHOR_DATE": raw, "GIT_COMMITTER_DATE": raw}
     words = [word for parent in parents for word in ("-p", parent)]
-    return repo.git(
-        "commit-tree", tree, *words, stdin=message.encode(), env=_IDENTITY | dates
-    )
+    return repo.git("commit-tree", tree, *words, stdin=message.encode(), env=_IDENTITY | dates)
 
 
 def hash_raw(repo: GitRepo, paths: Sequence[str]) -> list[str]:
     """Store files byte for byte, whatever git's filters say; their ids."""
-    names = b"".join(os.fsencode(path) + b"\n" for path in paths)
-    return repo.git(
-        "hash-object", "-w", "--no-filters", "--stdin-paths", stdin=names
-    ).splitlines()
+    return _hash_objects(repo, paths, "-w")
 
 
 def hash_files(repo: GitRepo, root: Path, paths: Sequence[str]) -> list[str]:
     """The blob ids of files anywhere, byte for byte; nothing is stored."""
-    names = b"".join(os.fsencode(root / path) + b"\n" for path in paths)
-    how = ("hash-object", "--no-filters", "--stdin-paths")
+    return _hash_objects(repo, [root / path for path in paths])
+
+
+def _hash_objects(repo: GitRepo, paths: Sequence[str | Path], *how: str) -> list[str]:
+    names = b"".join(os.fsencode(path) + b"\n" for path in paths)
+    how = ("hash-object", *how, "--no-filters", "--stdin-paths")
     return repo.git(*how, stdin=names).splitlines() if paths else []
 
 
@@ -68,13 +71,12 @@ def edit_tree(
     repo: GitRepo, tree: str, put: Mapping[str, bytes], remove: Iterable[str] = ()
 ) -> str:
     """A tree with files put in and leaves removed."""
-    null = "0" * len(tree)
-    lines = [b"0 %s\t%s\0" % (null.encode(), os.fsencode(path)) for path in remove]
-    for path, oid in zip(put, write_blobs(repo, [*put.values()]), strict=True):
-        lines.append(b"100644 %s 0\t%s\0" % (oid.encode(), os.fsencode(path)))
+    blobs = zip(put, write_blobs(repo, [*put.values()]), strict=True)
+    nothing = TreeEntry("0", "0" * len(tree))  # which takes a path out
     with own_index(repo, copy=False) as index:
         index.git("read-tree", tree)
-        index.git("update-index", "-z", "--index-info", stdin=b"".join(lines))
+        entries = {path: TreeEntry("100644", oid) for path, oid in blobs}
+        index.put(dict.fromkeys(remove, nothing) | entries)
         return index.git("write-tree")
 
 
@@ -109,13 +111,10 @@ def sign_tag(repo: GitRepo, tag: str, commit: str, message: str, date: str) -> s
     config = [w for name, value in kept.items() if value for w in ("-c", f"{name}={value}")]
     dates = {"GIT_AUTHOR_DATE": f"@{date}", "GIT_COMMITTER_DATE": f"@{date}"}
     with tempfile.TemporaryDirectory(prefix=SCRATCH) as folder:
-        git(repo.root, "init", "--quiet", "--bare", _object_format(repo), "--", folder)
-        env = {
-            **_IDENTITY,
-            **dates,
-            "GIT_DIR": folder,
-            "GIT_OBJECT_DIRECTORY": str(repo.common_dir / "objects"),
-        }
+        kind = repo.git("rev-parse", "--show-object-format")
+        git(repo.root, "init", "--quiet", "--bare", f"--object-format={kind}", "--", folder)
+        objects = str(repo.common_dir / "objects")
+        env = _IDENTITY | dates | {"GIT_DIR": folder, "GIT_OBJECT_DIRECTORY": objects}
         how = ("tag", "--sign", f"--local-user={key}", "--cleanup=verbatim", "--file=-")
         try:
             if not key:
@@ -130,6 +129,87 @@ def sign_tag(repo: GitRepo, tag: str, commit: str, message: str, date: str) -> s
         return git_text(git(repo.root, "rev-parse", f"refs/tags/{tag}", env=env))
 
 
-def _object_format(repo: GitRepo) -> str:
-    said = repo.git("rev-parse", "--show-object-format")
-    return f"--object-format={said}"
+@contextmanager
+def own_index(repo: GitRepo, *, copy: bool = True) -> Iterator[OwnIndex]:
+    """A temporary index, a copy of the user's or empty.
+
+    The copy keeps the modification time: git trusts an entry only when it is
+    older than the index.
+    """
+    with tempfile.TemporaryDirectory(prefix="flexlock-index-") as folder:
+        index = Path(folder, "index")
+        source = repo.git_dir / "index"
+        if copy and source.exists():
+            shutil.copy2(source, index)
+        yield OwnIndex(repo, index)
+
+
+@dataclass(frozen=True)
+class OwnIndex:
+    """A temporary index of a repository, in the file ``path``."""
+
+    repo: GitRepo
+    path: Path
+
+    def git(self, *args: str, stdin: bytes | None = None) -> str:
+        """Run a git command that reads or writes this index; its output."""
+        return self.repo.git(*args, stdin=stdin, env={"GIT_INDEX_FILE": str(self.path)})
+
+    def stage(self, paths: Iterable[str]) -> None:
+        """Take files from the working tree; those that are gone leave the index."""
+        wanted = sorted(set(paths))
+        gone = [path for path in wanted if _is_gone(self.repo.root, path)]
+        there = sorted(set(wanted).difference(gone))
+        for how, names in ((("--force-remove",), gone), (("--add", "--remove"), there)):
+            if names:
+                self.git("update-index", "-z", *how, "--stdin", stdin=_nul(names))
+
+    def unhide(self, paths: Sequence[str]) -> None:
+        """Make git look at files again that the user told it not to look at."""
+        for flag in ("--no-assume-unchanged", "--no-skip-worktree") if paths else ():
+            self.git("update-index", "-z", flag, "--stdin", stdin=_nul(paths))
+
+    def put(self, entries: Mapping[str, TreeEntry]) -> None:
+        """Put entries in as they are."""
+        lines = [f"{entry.mode} {entry.oid}\t{path}" for path, entry in entries.items()]
+        if lines:
+            self.git("update-index", "-z", "--index-info", stdin=_nul(lines))
+
+    def put_links(self, links: Mapping[str, str]) -> None:
+        """Put the commits of submodules in."""
+        self.put({path: TreeEntry(GITLINK, oid) for path, oid in links.items()})
+
+    def not_checked_out_alike(self, paths: Iterable[str]) -> list[str]:
+        """Those of the index's files that a checkout gives other bytes than they have.
+
+        It is tried with the user's configuration of line ends and without.
+        """
+        files = [path for path in dict.fromkeys(paths) if _is_file(self.repo.root / path)]
+        unlike: set[str] = set()
+        for config in ((), _DEFAULT_LINE_ENDS) if files else ():
+            with tempfile.TemporaryDirectory(prefix=SCRATCH) as folder:
+                self.git(*config, "checkout-index", "-q", "-f", "-z", "--stdin",
+                         f"--prefix={folder}/", stdin=_nul(files))
+                unlike |= {
+                    path for path in files if not _same(Path(folder, path), self.repo.root / path)
+                }
+        return sorted(unlike)
+
+
+def _nul(names: Iterable[str]) -> bytes:
+    return b"".join(os.fsencode(name) + b"\0" for name in names)
+
+
+def _same(one: Path, other: Path) -> bool:
+    """Whether a file has the bytes of another; one that is gone by now counts as the same."""
+    return not _is_file(other) or one.is_file() and filecmp.cmp(one, other, shallow=False)
+
+
+def _is_file(path: Path) -> bool:
+    return path.is_file() and not path.is_symlink()
+
+
+def _is_gone(root: Path, path: str) -> bool:
+    """Whether a tracked file is no more: deleted, or a folder above it is a link now."""
+    ups = [root / up for up in PurePosixPath(path).parents]
+    return not os.path.lexists(root / path) or any(up.is_symlink() for up in ups[:-1])

@@ -36,19 +36,13 @@ def wrong_in(root: Path, commit: str, tree: str) -> dict[str, str]:
     listed = run_git(root, "ls-tree", "-r", "-t", "-l", "-z", "--full-tree", tree, env=_ALONE)
     if listed.returncode:
         return {"": f"tree {tree} of commit {commit}: {git_text(listed.stderr)}"}
-    wrong = {}
-    for path, kind, oid, why in _wrong_of(root, tree, listed.stdout):
-        wrong[path] = f"{kind} {oid} is {why} {root}"
-    return wrong
+    return dict(_wrong_of(root, tree, listed.stdout))
 
 
-def _wrong_of(
-    root: Path, tree: str, listing: bytes
-) -> Iterator[tuple[str, str, str, str]]:
-    """``(path, type, id, why)`` of each object of a listed tree that is not as it should be."""
+def _wrong_of(root: Path, tree: str, listing: bytes) -> Iterator[tuple[str, str]]:
+    """``(path, reason)`` of each object of a listed tree that is not as it should be."""
     paths: dict[str, list[str]] = {tree: [""]}
-    kinds, sizes = {tree: "tree"}, {tree: 0}
-    bad: set[str] = set()
+    kinds, sizes, found = {tree: "tree"}, {tree: 0}, dict[str, str]()
     for record in listing.split(b"\0")[:-1]:
         meta, path = record.split(b"\t", 1)
         _, kind, oid, size = meta.decode().split()
@@ -58,11 +52,10 @@ def _wrong_of(
         kinds[oid] = kind
         sizes[oid] = int(size) if size.isdigit() else 0
         if size == "BAD":
-            bad.add(oid)
-    found = {oid: _MISSING for oid in bad}
-    found |= _damaged(root, kinds, {oid: size for oid, size in sizes.items() if oid not in bad})
-    for oid, why in found.items():
-        yield from ((path, kinds[oid], oid, why) for path in paths[oid])
+            found[oid] = _MISSING
+    here = {oid: size for oid, size in sizes.items() if oid not in found}
+    for oid, why in (found | _damaged(root, kinds, here)).items():
+        yield from ((path, f"{kinds[oid]} {oid} is {why} {root}") for path in paths[oid])
 
 
 def _damaged(root: Path, kinds: Mapping[str, str], sizes: Mapping[str, int]) -> dict[str, str]:
@@ -71,13 +64,10 @@ def _damaged(root: Path, kinds: Mapping[str, str], sizes: Mapping[str, int]) -> 
         left = batch
         while left:
             contents = _contents(root, left)
-            for oid, content in contents.items():
-                if _id_of(kinds[oid], content, oid) != oid:
-                    wrong[oid] = _DAMAGED
-            left = left[len(contents):]
-            if left:  # git ended at an object that it cannot read
-                wrong[left[0]] = _DAMAGED
-                left = left[1:]
+            bad = [oid for oid, what in contents.items() if _id_of(kinds[oid], what, oid) != oid]
+            # Git ends at the first object that it cannot read.
+            wrong |= dict.fromkeys([*bad, *left[len(contents):][:1]], _DAMAGED)
+            left = left[len(contents) + 1:]
     return wrong
 
 
@@ -89,7 +79,7 @@ def _contents(root: Path, oids: list[str]) -> dict[str, bytes]:
 
 def _id_of(kind: str, content: bytes, oid: str) -> str:
     """The id of an object with this content, in the form of ``oid``."""
-    made = hashlib.sha1(usedforsecurity=False) if len(oid) == 40 else hashlib.sha256()
+    made = hashlib.new("sha1" if len(oid) == 40 else "sha256", usedforsecurity=False)
     made.update(f"{kind} {len(content)}\0".encode())
     made.update(content)
     return made.hexdigest()

@@ -9,29 +9,17 @@ from pathlib import Path
 
 from flexlock_hydra.errors import GitError
 from flexlock_hydra.ports.git.command import git, redact_url
-from flexlock_hydra.ports.git.objects import look_up
+from flexlock_hydra.ports.git.objects import look_up, oid_lines
 
 # A fetched object is looked at before it is kept: names like .git in any spelling, URLs of
 # submodules that would run a command. What old programs wrote and nothing suffers from passes.
 _HARMLESS = (
-    "badTimezone",
-    "missingSpaceBeforeDate",
-    "zeroPaddedDate",
-    "zeroPaddedFilemode",
-    "missingEmail",
-    "missingSpaceBeforeEmail",
-    "badName",
-    "badEmail",
-    "missingNameBeforeEmail",
-    "missingTaggerEntry",
-    "nullSha1",
-    "badFilemode",
+    "badTimezone missingSpaceBeforeDate zeroPaddedDate zeroPaddedFilemode missingEmail "
+    "missingSpaceBeforeEmail badName badEmail missingNameBeforeEmail missingTaggerEntry "
+    "nullSha1 badFilemode".split()
 )
-_CHECKED = (
-    "-c",
-    "fetch.fsckObjects=true",
-    *(word for name in _HARMLESS for word in ("-c", f"fetch.fsck.{name}=ignore")),
-)
+_CHECKED = ["-c", "fetch.fsckObjects=true"]
+_CHECKED += [word for name in _HARMLESS for word in ("-c", f"fetch.fsck.{name}=ignore")]
 _RUNS_PROGRAMS = re.compile(r"\s*[\w+.-]*::|\s*-")
 _UNSAFE = re.compile(r"error: object [0-9a-f]+: (.*)")
 _REFUSED = re.compile(
@@ -95,9 +83,7 @@ def new_blobs(
     """
     here = [oid for oid, kind, _ in look_up(root, known) if kind in ("commit", "tag")]
     words = [*commits, *(f"^{oid}" for oid in here)]
-    listed = git(
-        root, "rev-list", "--objects", "--stdin", stdin="".join(f"{w}\n" for w in words).encode()
-    )
+    listed = git(root, "rev-list", "--objects", "--stdin", stdin=oid_lines(words))
     named = [line.split(" ", 1) for line in listed.decode("utf-8", "surrogateescape").splitlines()]
     paths = {words[0]: words[1] for words in named if len(words) == 2 and words[1]}
     for oid, kind, _ in look_up(root, paths):

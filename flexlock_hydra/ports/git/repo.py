@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import stat
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from flexlock_hydra.errors import GitError
 from flexlock_hydra.ports.git.ask import WorkingTreeRequest, ask_place
-from flexlock_hydra.ports.git.command import Started, git, git_text, run_git
+from flexlock_hydra.ports.git.command import Started, git, git_records, git_text, run_git
 from flexlock_hydra.ports.git.objects import batched, look_up, oid_lines, parse_contents
 from flexlock_hydra.ports.git.status import WorkingTree, has_line_ends, read_working_tree
 
@@ -19,6 +20,8 @@ _LOCK_PATIENCE = 10.0  # Seconds to wait for another process to be done with a r
 
 SCRATCH = "flexlock-"
 """How the names of our temporary folders begin; one that a killed process left is known by it."""
+# Path -> whether git ignores it, of all that this process asked about
+_ignored: dict[str, bool] = {}
 
 
 @dataclass(frozen=True)
@@ -103,32 +106,31 @@ class GitRepo:
 
     def rev_parse(self, name: str) -> str | None:
         """The id that a revision stands for, or None."""
-        done = run_git(self.root, "rev-parse", "-q", "--verify", "--end-of-options", name)
-        return git_text(done.stdout) if done.returncode == 0 else None
+        return self._answer("rev-parse", "-q", "--verify", "--end-of-options", name)
 
     def symbolic_ref(self, name: str) -> str | None:
         """The ref that a symbolic one stands for, or None where it is none."""
-        done = run_git(self.root, "symbolic-ref", "-q", name)
-        return git_text(done.stdout) or None
+        return self._answer("symbolic-ref", "-q", name)
 
     def remote_url(self, name: str) -> str | None:
         """The URL of a remote by its name, credentials included."""
-        done = run_git(self.root, "config", "--get", f"remote.{name}.url")
-        return git_text(done.stdout) or None
+        return self.config(f"remote.{name}.url")
 
     def config(self, key: str) -> str | None:
         """A value of git's configuration, or None."""
-        done = run_git(self.root, "config", "--get", key)
-        return git_text(done.stdout) or None
+        return self._answer("config", "--get", key)
+
+    def _answer(self, *args: str) -> str | None:
+        done = run_git(self.root, *args)
+        return git_text(done.stdout) or None if done.returncode == 0 else None
 
     def ls_tree(self, treeish: str) -> dict[str, TreeEntry]:
         """Every leaf of a tree: path -> entry."""
-        raw = git(self.root, "ls-tree", "-r", "-z", "--full-tree", treeish)
         tree = {}
-        for record in raw.split(b"\0")[:-1]:
-            meta, path = record.split(b"\t", 1)
-            mode, _, oid = meta.decode().split(" ")
-            tree[os.fsdecode(path)] = TreeEntry(mode, oid)
+        for record in git_records(git(self.root, "ls-tree", "-r", "-z", "--full-tree", treeish)):
+            meta, path = record.split("\t", 1)
+            mode, _, oid = meta.split(" ")
+            tree[path] = TreeEntry(mode, oid)
         return tree
 
     def read_file(self, commit: str, path: str) -> bytes | None:
@@ -157,14 +159,11 @@ class GitRepo:
     def diff(self, old: str, new: str) -> TreeDiff:
         """The paths in which two commits differ."""
         how = ("-r", "-z", "--no-renames", "--ignore-submodules=none", "--name-status")
-        raw = git(self.root, "diff-tree", *how, old, new)
-        words = [os.fsdecode(word) for word in raw.split(b"\0")[:-1]]
-        pairs = list(zip(words[0::2], words[1::2], strict=True))
-        return TreeDiff(
-            added=tuple(path for letter, path in pairs if letter == "A"),
-            removed=tuple(path for letter, path in pairs if letter == "D"),
-            changed=tuple(path for letter, path in pairs if letter not in "AD"),
-        )
+        words = git_records(git(self.root, "diff-tree", *how, old, new))
+        found: dict[str, list[str]] = {"A": [], "D": [], "M": []}
+        for letter, path in zip(words[0::2], words[1::2], strict=True):
+            found[letter if letter in "AD" else "M"].append(path)
+        return TreeDiff(*map(tuple, found.values()))
 
     def has_grown(self, tree: str, path: str) -> bool:
         """Whether a file in the working tree is that of a tree, with more at its end."""
@@ -179,7 +178,7 @@ class GitRepo:
     def having_trees(self, commits: Iterable[str]) -> set[str]:
         """Those of the commits that are here with their trees."""
         asked = list(dict.fromkeys(commits))
-        words = "".join(f"{commit}^{{tree}}\n" for commit in asked).encode()
+        words = oid_lines(f"{commit}^{{tree}}" for commit in asked)
         said = self.git("cat-file", "--batch-check", stdin=words).splitlines() if asked else []
         return {oid for oid, line in zip(asked, said, strict=True) if " tree " in line}
 
@@ -194,20 +193,19 @@ class GitRepo:
             GitError: git refused.
         """
         names = b"".join(os.fsencode(path) + b"\0" for path in paths)
-        found = git(self.root, "check-ignore", "-z", "--stdin", stdin=names, fine=(0, 1))
-        return [os.fsdecode(name) for name in found.split(b"\0")[:-1]]
+        how = ("check-ignore", "-z", "--stdin")
+        return git_records(git(self.root, *how, stdin=names, fine=(0, 1)))
 
     def tags(self, pattern: str) -> dict[str, str]:
         """Local tags that match: name -> id of the tag object."""
-        lines = self.git(
-            "for-each-ref", "--format=%(objectname) %(refname:strip=2)", f"refs/tags/{pattern}"
-        ).splitlines()
+        form = "--format=%(objectname) %(refname:strip=2)"
+        lines = self.git("for-each-ref", form, f"refs/tags/{pattern}").splitlines()
         return {name: oid for oid, name in (line.split(" ", 1) for line in lines)}
 
     def other_line_ends(self, config: Mapping[str, str]) -> list[str]:
         """Tracked files with line ends that a checkout would not give them."""
-        raw = git(self.root, "ls-files", "--eol", "-z")
-        records = [os.fsdecode(record).partition("\t") for record in raw.split(b"\0")[:-1]]
+        files = git_records(git(self.root, "ls-files", "--eol", "-z"))
+        records = (record.partition("\t") for record in files)
         return [path for facts, _, path in records if not has_line_ends(facts, config)]
 
     def update_ref(self, ref: str, oid: str) -> None:
@@ -227,11 +225,27 @@ class GitRepo:
 
     def _has_ref(self, ref: str, oid: str) -> bool:
         """Whether a ref is known to point at an object already, without asking git."""
-        try:
+        with suppress(OSError):
             return (self.common_dir / ref).read_bytes().strip() == oid.encode()
-        except OSError:
-            pass
-        try:
+        with suppress(OSError):
             return f"\n{oid} {ref}\n".encode() in (self.common_dir / "packed-refs").read_bytes()
-        except OSError:
-            return False
+        return False
+
+
+def ignored_paths(repo: GitRepo, paths: Collection[str]) -> set[str]:
+    """Those of the paths that git ignores and does not track.
+
+    The jobs of a sweep share a process and ask about the same files at their ends: git is
+    asked about each file once in the life of a process, whatever changes meanwhile.
+
+    Args:
+        paths: relative to the repository's root.
+
+    Raises:
+        GitError: git refused.
+    """
+    prefix = f"{repo.root}{os.sep}"
+    if new := [path for path in paths if prefix + path not in _ignored]:
+        ignored = set(repo.ignored(new))
+        _ignored.update((prefix + path, path in ignored) for path in new)
+    return {path for path in paths if _ignored[prefix + path]}

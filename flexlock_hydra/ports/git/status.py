@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from flexlock_hydra.ports.git.ask import WorkingTreeRequest, ask_status
-from flexlock_hydra.ports.git.command import Started, git
+from flexlock_hydra.ports.git.command import Started, git, git_records
 
 GITLINK = "160000"
 """The mode of a submodule in a tree."""
@@ -62,7 +62,6 @@ class WorkingTree:
     head_tree: str | None
     head_date: str
     """HEAD's committer date, as git's raw ``<seconds> <offset>``."""
-
     converts: bool
     """Whether git may give files other bytes than it stores: line ends, filters."""
 
@@ -74,27 +73,23 @@ def read_working_tree(root: Path, common_dir: Path, asked: WorkingTreeRequest) -
         GitError: git refused.
     """
     index = _parse_index(root, asked.index.output())
-    config = _parse_config(asked.config.output())
+    settings = (setting.partition("\n") for setting in git_records(asked.config.output()))
+    config = {key: value if newline else "true" for key, newline, value in settings}
     commit = asked.head.output(b"HEAD\n")
     status = read_status(asked.status)
     if status.head and not commit.startswith(status.head.encode()):  # it moved meanwhile
         commit = git(root, "cat-file", "--batch", stdin=f"{status.head}\n".encode())
     tree, date = _parse_commit(commit) if status.head else (None, "")
+    user_config = os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")
     converts = (
         config.get("core.autocrlf", "false") != "false"
         or "core.attributesfile" in config
         or index.has_attributes
         or any(path.endswith(".gitattributes") for path in status.untracked)
         or (common_dir / "info/attributes").exists()
-        or _user_attributes().exists()
+        or Path(user_config, "git", "attributes").exists()
     )
     return WorkingTree(asked.at, status, index, config, tree, date, converts)
-
-
-def _user_attributes() -> Path:
-    """Where git looks for the user's own attributes."""
-    home = os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")
-    return Path(home, "git", "attributes")
 
 
 def has_line_ends(facts: str, config: Mapping[str, str]) -> bool:
@@ -143,12 +138,6 @@ def _parse_index(root: Path, raw: bytes) -> GitIndex:
     return GitIndex(tuple(overlooked), links, attributes)
 
 
-def _parse_config(raw: bytes) -> dict[str, str]:
-    """``config --list -z``: later lines win; a key without a value is true."""
-    pairs = [os.fsdecode(entry).partition("\n") for entry in raw.split(b"\0")[:-1]]
-    return {key: value if newline else "true" for key, newline, value in pairs}
-
-
 def written_files(root: Path) -> Iterator[str]:
     """What is in a working tree and not in its HEAD, ignored files too; bytecode apart."""
     with ask_status(root, ignored=True) as asked:
@@ -172,11 +161,10 @@ def read_status(asked: Started) -> Status:
     Raises:
         GitError: git refused.
     """
-    lines = os.fsdecode(asked.output()).split("\0")[:-1]
+    lines = git_records(asked.output())
     headers = dict(line[2:].split(" ", 1) for line in lines if line.startswith("# "))
-    tracked = [
-        line.split(" ", 8 if line[0] == "1" else 10) for line in lines if line[:2] in ("1 ", "u ")
-    ]
+    changed = (line for line in lines if line[:2] in ("1 ", "u "))
+    tracked = [line.split(" ", 8 if line[0] == "1" else 10) for line in changed]
     head, branch = headers["branch.oid"], headers["branch.head"]
     return Status(
         head=None if head == "(initial)" else head,

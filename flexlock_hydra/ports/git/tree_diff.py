@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from flexlock_hydra.ports.git.command import git, run_git
+from flexlock_hydra.ports.git.command import git, git_records, run_git
 from flexlock_hydra.ports.git.repo import GitRepo
 
 _RAW = ("-r", "-z", "--raw", "--no-abbrev", "--no-renames", "--ignore-submodules=none")
@@ -45,7 +45,7 @@ class TreePair:
             GitError: git cannot read one of them.
         """
         raw = git(self.repo.root, "diff-tree", *_RAW, self.old, self.new, env=self._env)
-        return dict(_parse(raw.split(b"\0")[:-1]))
+        return dict(_parse(git_records(raw)))
 
     def patch(self, below: str = "") -> bytes:
         """The unified diff; ``below`` stands before each path in it.
@@ -54,9 +54,8 @@ class TreePair:
             GitError: git cannot read one of them.
         """
         prefixes = (f"--src-prefix=a/{below}", f"--dst-prefix=b/{below}")
-        return git(
-            self.repo.root, "diff-tree", *_PATCH, *prefixes, self.old, self.new, env=self._env
-        )
+        how = (*_PATCH, *prefixes)
+        return git(self.repo.root, "diff-tree", *how, self.old, self.new, env=self._env)
 
     def missing(self) -> list[str]:
         """Those of the trees that are in none of the repositories."""
@@ -86,10 +85,10 @@ def trees_of(repos: Sequence[GitRepo | None], old: str, new: str) -> TreePair | 
     return None if found.missing() else found
 
 
-def _parse(words: Sequence[bytes]) -> Iterator[tuple[str, Leaf]]:
+def _parse(words: Sequence[str]) -> Iterator[tuple[str, Leaf]]:
     for head, path in zip(words[0::2], words[1::2], strict=True):
-        mode, new_mode, oid, new_oid, _ = head.decode()[1:].split(" ")
-        yield os.fsdecode(path), Leaf(_entry(mode, oid), _entry(new_mode, new_oid))
+        mode, new_mode, oid, new_oid, _ = head[1:].split(" ")
+        yield path, Leaf(_entry(mode, oid), _entry(new_mode, new_oid))
 
 
 def _entry(mode: str, oid: str) -> tuple[str, str] | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,7 +26,12 @@ def init_with_remote(url: str, into: Path) -> GitRepo:
             repo.create_remote("origin", url)
     except gitpython.exc.UnsafeProtocolError as error:
         raise GitError(f"{redact_url(url)}: this kind of URL can run programs") from error
-    found = GitRepo.find(into)
+    return _at_root(into)
+
+
+def _at_root(folder: Path) -> GitRepo:
+    """The repository or working tree that was made at a folder."""
+    found = GitRepo.find(folder)
     assert found is not None
     return found
 
@@ -47,12 +54,21 @@ def fetch_snapshot(repo: GitRepo, source: GitRepo, commit: str) -> None:
 def unpack_commit(repo: GitRepo, commit: str, place: Path) -> None:
     """A repository of its own at a new or empty place, checked out at a commit of ours."""
     git(repo.root, "init", "--quiet", "--", str(place))
-    inner = GitRepo.find(place)
-    assert inner is not None
+    inner = _at_root(place)
     if inner.rev_parse("HEAD") == commit and (inner.git_dir / "index").exists():
         return
     fetch_snapshot(inner, repo, commit)
     inner.git("checkout", "--quiet", "--force", "--detach", commit)
+
+
+def would_ignore(gitignore: bytes, path: str) -> bool:
+    """Whether a root's ``.gitignore`` hides an untracked file, whoever's machine it is."""
+    # In a repository of its own: the user's excludes and what is tracked here do not count.
+    with tempfile.TemporaryDirectory(prefix=SCRATCH) as folder:
+        git(Path(folder), "init", "--quiet", "--template=")
+        Path(folder, ".gitignore").write_bytes(gitignore)
+        how = ("-c", f"core.excludesFile={os.devnull}", "check-ignore", "-q", "--no-index")
+        return run_git(Path(folder), *how, "--", path).returncode == 0
 
 
 @contextmanager
@@ -61,9 +77,7 @@ def temporary_worktree(repo: GitRepo, commit: str, place: Path) -> Iterator[GitR
     _forget_lost_worktrees(repo)
     add_worktree(repo, place, commit)
     try:
-        found = GitRepo.find(place)
-        assert found is not None
-        yield found
+        yield _at_root(place)
     finally:
         repo.git("worktree", "remove", "--force", "--force", str(place))
 
