@@ -11,7 +11,7 @@ from flexlock_hydra.capture.code.snapshot import Snapshot, keep_bytes, name_each
 from flexlock_hydra.ports.git.ask import ask_status
 from flexlock_hydra.ports.git.command import Started
 from flexlock_hydra.ports.git.make_objects import own_index
-from flexlock_hydra.ports.git.repo import GitRepo, TreeDiff
+from flexlock_hydra.ports.git.repo import GitRepo
 from flexlock_hydra.ports.git.status import Status
 from flexlock_hydra.record.model import MAIN
 
@@ -67,7 +67,7 @@ def compare(
     for name, kept in snapshots.items():
         status = seen[name]
         paths = [*status.changed, *kept.again, *touched(kept, files[name])]
-        found[name] = _changes_in_words(kept, _tree_now(kept, status, paths), files[name])
+        found[name] = [*_changes_in_words(kept, _tree_now(kept, status, paths), files[name])]
     return {name: changes for name, changes in found.items() if changes}
 
 
@@ -91,7 +91,8 @@ def glance(snapshots: Mapping[str, Snapshot], read: Iterable[str]) -> Drift:
     found = {}
     for name, kept in snapshots.items():
         again = touched(kept, {*kept.state.dirty, *files[name]})
-        found[name] = _changes_in_words(kept, _retake(kept, again), files[name]) if again else []
+        tree = _retake(kept, again) if again else kept.state.tree
+        found[name] = [*_changes_in_words(kept, tree, files[name])]
     return {name: changes for name, changes in found.items() if changes}
 
 
@@ -136,14 +137,10 @@ def _retake(kept: Snapshot, paths: list[str]) -> str:
         return index.git("write-tree")
 
 
-def _changes_in_words(kept: Snapshot, tree: str, read: set[str]) -> list[str]:
+def _changes_in_words(kept: Snapshot, tree: str, read: set[str]) -> Iterator[str]:
     if tree == kept.state.tree:
-        return []
-    return list(_in_words(kept, kept.repo.diff(kept.state.tree, tree), read))
-
-
-def _in_words(kept: Snapshot, found: TreeDiff, read: set[str]) -> Iterator[str]:
-    is_written = kept.scope.writes(kept.repo.root)
+        return
+    found, is_written = kept.repo.diff(kept.state.tree, tree), kept.scope.writes(kept.repo.root)
     new = [path for path in found.added if path in read]
     ignored = set(kept.repo.ignored(new))
     changed = [path for path in found.changed if path in read or not _only_grew(kept, path)]

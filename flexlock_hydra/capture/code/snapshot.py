@@ -183,7 +183,10 @@ def _take_one(repo: GitRepo, asked: WorkingTreeRequest, cwd: Path, scope: Scope)
     commit = _snapshot_commit(repo, look, tree)
     repo.update_ref(layout.shadow_ref(commit), commit)
     reasons = [*picked.reasons, *unread, *name_each(lost, "would be checked out with other bytes")]
-    dirty = _dirty_paths(repo, look, tree)
+    if look.head_tree is None:  # before the first commit all of them
+        dirty = tuple(sorted(repo.ls_tree(tree)))
+    else:
+        dirty = repo.diff(look.head_tree, tree).paths if look.head_tree != tree else ()
     return Snapshot(
         repo=repo,
         state=CodeState(
@@ -247,13 +250,6 @@ def _snapshot_commit(repo: GitRepo, look: WorkingTree, tree: str) -> str:
     if look.head_tree == tree:
         return head
     return commit_tree(repo, tree, [head], f"flexlock snapshot of {head}\n", look.head_date)
-
-
-def _dirty_paths(repo: GitRepo, look: WorkingTree, tree: str) -> tuple[str, ...]:
-    """The paths in which a tree differs from HEAD's; all of them before the first commit."""
-    if look.head_tree is None:
-        return tuple(sorted(repo.ls_tree(tree)))
-    return repo.diff(look.head_tree, tree).paths if look.head_tree != tree else ()
 
 
 def _remote_url(config: Mapping[str, str], branch: str | None) -> str | None:

@@ -198,10 +198,12 @@ def of_files(files: Mapping[str, FileDigest], skipped: tuple[str, ...] = ()) -> 
 
 def tree_object(files: Mapping[str, FileDigest]) -> bytes:
     """The bytes that DVC stores for a folder: its ``.dir`` object."""
-    entries = (
-        f'{{"md5": "{files[name].md5}", "relpath": {_quoted(name)}}}' for name in sorted(files)
-    )
-    return f"[{', '.join(entries)}]".encode()
+    return f"[{', '.join(_listed(files[name].md5, name) for name in sorted(files))}]".encode()
+
+
+def _listed(md5: str, name: str) -> str:
+    """A file as DVC lists it."""
+    return f'{{"md5": "{md5}", "relpath": {_quoted(name)}}}'
 
 
 def parse_tree_object(content: bytes) -> dict[str, str]:
@@ -233,12 +235,8 @@ class _Tally:
     def add(self, batch: Batch, md5s: Sequence[str]) -> None:
         """Count hashed files."""
         self.stat(batch)
-        entries = ", ".join(
-            [
-                f'{{"md5": "{md5}", "relpath": {_quoted(name)}}}'
-                for md5, name in zip(md5s, batch.names, strict=True)
-            ]
-        )
+        pairs = zip(md5s, batch.names, strict=True)
+        entries = ", ".join([_listed(md5, name) for md5, name in pairs])
         self.listing.update(f", {entries}".encode() if self.nfiles else entries.encode())
         self.nfiles += len(batch.names)
         self.size += sum(batch.sizes)

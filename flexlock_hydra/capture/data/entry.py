@@ -20,9 +20,10 @@ def describe(
         return DataEntry(path=masked(given), config_key=config_key), HashTask(given, is_url=True)
     path = places.locate(given)
     pattern = Pattern.parse(path)
+    is_short = given.startswith("~") or "$" in given or is_url(given)
     entry = DataEntry(
         path=places.written(given),
-        given=given if _is_short_for(given) else None,
+        given=given if is_short else None,
         base=places.record(pattern.base) if pattern else None,
         config_key=config_key,
     )
@@ -48,7 +49,3 @@ def filled(entry: DataEntry, answer: HashAnswer) -> DataEntry:
         empty=found.empty or None,
         error=None,
     )
-
-
-def _is_short_for(given: str) -> bool:
-    return given.startswith("~") or "$" in given or is_url(given)

@@ -96,15 +96,11 @@ class HashedFolder:
 
     def keep(self, rows: Iterable[tuple[str, bytes]], gone: Iterable[str]) -> None:
         """Write rows and drop those of vanished files."""
+        put = [(self.id, name, value) for name, value in rows]
+        drop = [(self.id, name) for name in gone]
         self.index.write(
-            (
-                "INSERT OR REPLACE INTO files VALUES (?, ?, ?)",
-                [(self.id, name, value) for name, value in rows],
-            ),
-            (
-                "DELETE FROM files WHERE root = ? AND name = ?",
-                [(self.id, name) for name in gone],
-            ),
+            ("INSERT OR REPLACE INTO files VALUES (?, ?, ?)", put),
+            ("DELETE FROM files WHERE root = ? AND name = ?", drop),
         )
 
     def drop_after(self, name: str) -> None:
@@ -134,18 +130,15 @@ def look_through(path: Path) -> tuple[str, int]:
 
 def _root_id(db: sqlite3.Connection, path: bytes) -> int:
     now = int(time.time())
-    row = db.execute("SELECT id, used FROM roots WHERE path = ?", (path,)).fetchone()
+    look = "SELECT id, used FROM roots WHERE path = ?"
+    row = db.execute(look, (path,)).fetchone()
     if row is None:
         db.execute("INSERT OR IGNORE INTO roots (path, used) VALUES (?, ?)", (path, now))
-        _forget_unused(db, now - _UNUSED)
-        row = db.execute("SELECT id, used FROM roots WHERE path = ?", (path,)).fetchone()
+        old, before = "SELECT id FROM roots WHERE used < ?", (now - _UNUSED,)
+        db.execute(f"DELETE FROM files WHERE root IN ({old})", before)
+        db.execute("DELETE FROM roots WHERE used < ?", before)
+        row = db.execute(look, (path,)).fetchone()
     elif row[1] < now - 24 * 3600:
         with contextlib.suppress(sqlite3.OperationalError):
             db.execute("UPDATE roots SET used = ? WHERE id = ?", (now, row[0]))
     return int(row[0])
-
-
-def _forget_unused(db: sqlite3.Connection, before: int) -> None:
-    old = "SELECT id FROM roots WHERE used < ?"
-    db.execute(f"DELETE FROM files WHERE root IN ({old})", (before,))
-    db.execute("DELETE FROM roots WHERE used < ?", (before,))

@@ -17,7 +17,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -81,6 +81,10 @@ def identify(task: HashTask, index: Any = None) -> HashAnswer:
         return HashAnswer(error=str(error))
 
 
+Answered = Callable[[list[tuple[int, HashAnswer]]], None]
+"""Is called with the answers that have come, each with the number of its task."""
+
+
 @dataclass
 class HashWorker:
     """The other process, from the job's side.
@@ -107,13 +111,13 @@ class HashWorker:
             self.waiting[number] = task
         if self.process is None and not self.gone:
             self._start()
-        line = json.dumps({"number": number, **asdict(task)}).encode() + b"\n"
-        with contextlib.suppress(OSError):  # its end is told by the pipe from it
-            self._send(line)
+        if self.process is not None and self.process.stdin is not None:
+            with contextlib.suppress(OSError):  # its end is told by the pipe from it
+                _write_line(self.process.stdin.fileno(), number, task)
         if self.gone:
             self.idle.set()
 
-    def listen(self, answered: Callable[[list[tuple[int, HashAnswer]]], None]) -> None:
+    def listen(self, answered: Answered) -> None:
         """Call back with answers as they come, from a thread that waits for them."""
         if self.thread is None and self.process is not None:
             self.thread = threading.Thread(
@@ -133,7 +137,10 @@ class HashWorker:
             self.process.kill()
             if self.thread is not None:
                 self.thread.join()
-            self._reap(self.process)
+            self.process.wait()
+            for pipe in (self.process.stdin, self.process.stdout):
+                if pipe is not None:
+                    pipe.close()
 
     def _start(self) -> None:
         """Frozen programs have no interpreter to start: what would start is themselves."""
@@ -141,17 +148,11 @@ class HashWorker:
             self.gone = True
             return
         package = Path(__file__).parents[2]
+        alone = [] if self.with_packages else ["-I", "-S"]
+        arguments = [str(package), self.index, str(os.getpid())]
         try:
             self.process = subprocess.Popen(
-                [
-                    sys.executable,
-                    *([] if self.with_packages else ["-I", "-S"]),
-                    "-c",
-                    _START,
-                    str(package),
-                    self.index,
-                    str(os.getpid()),
-                ],
+                [sys.executable, *alone, "-c", _START, *arguments],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
@@ -163,23 +164,10 @@ class HashWorker:
         except (OSError, ValueError):
             self.gone = True
 
-    def _send(self, line: bytes) -> None:
-        if self.process is not None and self.process.stdin is not None:
-            view = memoryview(line)
-            while view:
-                view = view[os.write(self.process.stdin.fileno(), view):]
-
-    def _read(
-        self,
-        process: subprocess.Popen[bytes],
-        answered: Callable[[list[tuple[int, HashAnswer]]], None],
-    ) -> None:
-        """Plain reads: a buffered one could not be left when the interpreter ends."""
+    def _read(self, process: subprocess.Popen[bytes], answered: Answered) -> None:
         assert process.stdout is not None
-        rest = b""
         try:
-            while block := os.read(process.stdout.fileno(), 1 << 16):
-                *lines, rest = (rest + block).split(b"\n")
+            for lines in _read_lines(process.stdout.fileno()):
                 answers = [_parse(line) for line in lines]
                 answered(answers)
                 self._done(number for number, _ in answers)
@@ -195,11 +183,20 @@ class HashWorker:
             if not self.waiting:
                 self.idle.set()
 
-    def _reap(self, process: subprocess.Popen[bytes]) -> None:
-        process.wait()
-        for pipe in (process.stdin, process.stdout):
-            if pipe is not None:
-                pipe.close()
+
+def _write_line(fd: int, number: int, what: HashTask | HashAnswer) -> None:
+    """A task or an answer as a line of JSON, whole: a pipe may take a part of it at a time."""
+    view = memoryview(json.dumps({"number": number, **asdict(what)}).encode() + b"\n")
+    while view:
+        view = view[os.write(fd, view):]
+
+
+def _read_lines(fd: int) -> Iterator[list[bytes]]:
+    """Lines as they come. A buffered read could not be left when the interpreter ends."""
+    rest = b""
+    while block := os.read(fd, 1 << 16):
+        *lines, rest = (rest + block).split(b"\n")
+        yield lines
 
 
 def _parse(line: bytes) -> tuple[int, HashAnswer]:
@@ -240,22 +237,17 @@ def _answer(replies: int, number: int, task: HashTask, index: Any = None) -> Non
         answer = identify(task, index)
     except Exception as error:  # a border: whatever it is, the job's side has to hear of it
         answer = HashAnswer(error=f"{task.path}: {type(error).__name__}: {error}")
-    view = memoryview(json.dumps({"number": number, **asdict(answer)}).encode() + b"\n")
     with _replying:
-        while view:
-            view = view[os.write(replies, view):]
+        _write_line(replies, number, answer)
 
 
 _replying = threading.Lock()
 
 
 def _receive(tasks: queue.SimpleQueue[dict[str, Any]]) -> None:
-    with open(0, "rb", buffering=0) as lines:
-        rest = b""
-        while block := lines.read(1 << 16):
-            *whole, rest = (rest + block).split(b"\n")
-            for line in whole:
-                tasks.put(json.loads(line))
+    for lines in _read_lines(0):
+        for line in lines:
+            tasks.put(json.loads(line))
     os._exit(0)
 
 

@@ -42,10 +42,6 @@ class Limits:
     files: int
     size: int
 
-    def are_below(self, batch: Batch) -> bool:
-        """Whether a batch is more than that."""
-        return len(batch.names) > self.files or sum(batch.sizes) > self.size
-
 
 class DataReading:
     """A file or folder that is being hashed; the errors of its read become DataError."""
@@ -95,7 +91,7 @@ class DataReading:
         whole = isinstance(walk, Walk) and walk.leave_out is None
         first = prefix
         for batch in walk.batches():
-            if limits is not None and limits.are_below(batch):
+            if limits and (len(batch.names) > limits.files or sum(batch.sizes) > limits.size):
                 raise TooLargeError
             keys = [prefix] if prefix else batch.names
             known = _Known(folder, keys, batch, first)
@@ -108,8 +104,7 @@ class DataReading:
 
     def _read_all(self, root: str, known: _Known) -> list[str]:
         """Read what is not known, by several threads where that helps."""
-        missing = known.missing()
-        parts = list(_parts(missing, known.stamps))
+        parts = list(_parts(known.read, known.stamps))
 
         def read(part: list[int]) -> list[tuple[int, str, int, bytes]]:
             return [(i, *hash_file(root + known.names[i], known.stamps[i])) for i in part]
@@ -177,12 +172,7 @@ class _Known:
                 md5(name, stamped, row(name))
                 for name, stamped in zip(names, self.stamps, strict=True)
             ]
-        self.read: list[int] = []
-
-    def missing(self) -> list[int]:
-        """The numbers of the files to read."""
         self.read = [i for i, md5 in enumerate(self.md5s) if not md5]
-        return self.read
 
     def keep(self, *, prune: bool) -> None:
         """Write what was read and is sure to be known again; drop what is gone."""

@@ -207,39 +207,26 @@ class Walk:
                     if entry.name not in NEVER_DATA
                 ]
                 names.sort()
-                self._count(len(names))
+                self.most_names -= len(names)
+                if self.most_names < 0:
+                    raise TooLargeError
         _encode(folder, names)
-        if not names and not spilled and name and not self._passes_over(name[:-1]):
-            self.met.empty.add(name[:-1])
+        if not names and not spilled and name:
+            if self.leave_out is None or not self.leave_out(name[:-1]):
+                self.met.empty.add(name[:-1])
         return heapq.merge(names, *map(_read_back, spilled)) if spilled else names
-
-    def _passes_over(self, name: str) -> bool:
-        return self.leave_out is not None and self.leave_out(name)
-
-    def _count(self, names: int) -> None:
-        self.most_names -= names
-        if self.most_names < 0:
-            raise TooLargeError
 
 
 def _encode(folder: str, names: list[str]) -> bytes:
     try:
         return "\0".join(names).encode()
     except UnicodeEncodeError:
-        culprit = next(name for name in names if not name.isascii() and not _is_utf8(name))
+        culprit = next(name for name in names if name.encode("utf-8", "ignore").decode() != name)
     path = os.fsencode(os.path.join(folder, culprit.rstrip("/")))
     raise DataError(
         f"{path!r} has a name that is not UTF-8",
         hint="Rename it: such a name cannot be restored elsewhere.",
     )
-
-
-def _is_utf8(name: str) -> bool:
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _spill(encoded: bytes) -> IO[bytes]:

@@ -104,18 +104,15 @@ def _changes_results(name: str) -> bool:
 
 def _lockfiles(root: Path, folders: Iterable[Path]) -> Iterator[tuple[str, str]]:
     """Path, relative to the root below it, and hash of each lock file."""
-    around = [up for folder in folders for up in _folders_up_to(root, folder)]
+    # Outside of the root each folder alone, below it those above it too.
+    places = [(folder, up) for folder in folders for up in (folder, *folder.parents)]
+    around = [up for folder, up in places if up == folder or up.is_relative_to(root)]
     for folder in dict.fromkeys((root, *around)):
         for path in _lockfiles_in(str(folder), _file_version(folder)):
             if hashed := _hash_of_file(path, _file_version(Path(path))):
                 place = Path(path)
                 name = place.relative_to(root) if place.is_relative_to(root) else place
                 yield name.as_posix(), hashed
-
-
-def _folders_up_to(root: Path, folder: Path) -> list[Path]:
-    """A folder and those above it, as far as the root; outside of the root it alone."""
-    return [up for up in (folder, *folder.parents) if up == folder or up.is_relative_to(root)]
 
 
 def _file_version(path: Path) -> tuple[int, ...]:

@@ -22,11 +22,8 @@ SYS = Path("/sys")
 ROOT = Path("/")
 _AMD = "0x1002"
 _IMAGES = (
-    "APPTAINER_CONTAINER",
-    "SINGULARITY_CONTAINER",
-    "SLURM_CONTAINER",
-    "CONTAINER_IMAGE",
-    "DOCKER_IMAGE",
+    *("APPTAINER_CONTAINER", "SINGULARITY_CONTAINER", "SLURM_CONTAINER"),
+    *("CONTAINER_IMAGE", "DOCKER_IMAGE"),
 )
 _ENGINES = {
     "APPTAINER_NAME": "apptainer",
@@ -39,9 +36,7 @@ _ENGINES = {
 def cpu() -> Mapping[str, Any] | None:
     """Model, logical processors, and how many of them this process may use."""
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
-    return _present(
-        model=_cpu_model(), count=os.cpu_count(), affinity=usable, quota=_cpu_quota()
-    )
+    return _present(model=_cpu_model(), count=os.cpu_count(), affinity=usable, quota=_cpu_quota())
 
 
 @lru_cache(maxsize=1)

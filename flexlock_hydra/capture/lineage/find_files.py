@@ -68,7 +68,9 @@ def look_below(
                 if not name.startswith(".") and name not in _NOT_SEARCHED:
                     below.append(entry.path)
                 elif name == layout.ARCHIVE_DIR:
-                    below += _restored(folder)
+                    # Where a pull puts what lay outside of the project.
+                    place = os.path.join(folder, *layout.FSROOT.split("/"))
+                    below += [place] if os.path.isdir(place) else []
             elif wanted(name) and _is_file(entry):
                 files.append(entry)
             if name == ".git":
@@ -79,12 +81,6 @@ def look_below(
             yield Looked(folder, tuple(files), is_repo)
             below.sort(reverse=not last_first)
             folders += below
-
-
-def _restored(root: str) -> list[str]:
-    """Where a pull puts what lay outside of the project."""
-    place = os.path.join(root, *layout.FSROOT.split("/"))
-    return [place] if os.path.isdir(place) else []
 
 
 def _is_file(entry: os.DirEntry[str]) -> bool:

@@ -29,7 +29,10 @@ def find_locks(path: Path, reader: Reader, found: Digest | None) -> tuple[list[P
     Args:
         found: the digest of what lies there, where it was hashed.
     """
-    names = _names_below(path, found)
+    if found is not None:
+        names = list(found.files) if found.is_folder else []
+    else:  # as many as let the search end soon
+        names = list(islice(walk_files(path), _SEARCHED)) if path.is_dir() else []
     locks = [path / name for name in _outermost(names)] if names else []
     above = find_lock(path, reader.root)
     if above is not None and above not in locks:
@@ -55,13 +58,6 @@ def find_lock(path: Path, root: Path) -> Path | None:
         if folder == root or os.path.exists(os.path.join(folder, ".git")):
             return None
     return None
-
-
-def _names_below(path: Path, found: Digest | None) -> list[str]:
-    """Files below a folder; without its digest so many that a search ends soon."""
-    if found is not None:
-        return list(found.files) if found.is_folder else []
-    return list(islice(walk_files(path), _SEARCHED)) if path.is_dir() else []
 
 
 def _outermost(names: Iterable[str]) -> list[str]:

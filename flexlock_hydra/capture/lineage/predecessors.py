@@ -59,7 +59,10 @@ def trace(
     origins = []
     for lock in locks:
         try:
-            origins.append(_of_another(read_found(lock), reader))
+            origin = read_found(lock)
+            if origin.lock.run.id == reader.id:
+                raise LockError(f"{origin.folder / layout.LOCK} is a copy of this run's own")
+            origins.append(origin)
         except LockError as error:
             warnings.append(f"predecessor not recorded: {error}")
     files = _files_by_folder(path, found, [origin.folder for origin in origins])
@@ -117,22 +120,7 @@ def without_via(prevs: Mapping[str, Predecessor], via: str) -> dict[str, Predece
     }
     roots = [key for key, prev in kept.items() if prev.direct and prev.via]
     reachable = _reachable(kept, roots)
-    return {
-        key: replace(prev, direct=key in roots)
-        for key, prev in kept.items()
-        if key in reachable
-    }
-
-
-def _of_another(found: Found, reader: Reader) -> Found:
-    """The lock, unless it is a copy of the reader's own.
-
-    Raises:
-        LockError: it is.
-    """
-    if found.lock.run.id == reader.id:
-        raise LockError(f"{found.folder / layout.LOCK} is a copy of this run's own")
-    return found
+    return {key: replace(kept[key], direct=key in roots) for key in kept if key in reachable}
 
 
 def _files_by_folder(
@@ -144,11 +132,8 @@ def _files_by_folder(
     """
     if found is None or not found.is_folder:
         return dict.fromkeys(folders, found.files) if found else {}
-    heads = {
-        folder.relative_to(path).as_posix(): folder
-        for folder in folders
-        if folder.is_relative_to(path)
-    }
+    inside = [folder for folder in folders if folder.is_relative_to(path)]
+    heads = {folder.relative_to(path).as_posix(): folder for folder in inside}
     below: dict[Path, dict[str, FileDigest]] = {folder: {} for folder in heads.values()}
     for name, file in found.files.items() if heads else ():
         head = _folder_of(name, heads)
@@ -183,12 +168,8 @@ def _put_predecessor(
         inherited = replace(own[key], direct=False, via=())
         there = graph.setdefault(key, inherited)
         if not there.direct and there != inherited:
-            graph[key] = max(there, inherited, key=_settled)
-
-
-def _settled(prev: Predecessor) -> tuple[bool, str, tuple[str, ...]]:
-    """Orders what several runs saw of one: its end counts more than its beginning."""
-    return (prev.status != RUNNING, prev.lock, prev.stale)
+            # Of what several runs saw of one, its end counts more than its beginning.
+            graph[key] = max(there, inherited, key=lambda p: (p.status != RUNNING, p.lock, p.stale))
 
 
 def _uncircled(graph: dict[str, Predecessor], start: str, own: str) -> list[str]:

@@ -57,18 +57,14 @@ def stale(
     reasons = list(_changed_inputs(place.lock, root, ended)) if is_inside else []
     if files and place.lock.outputs is not None:
         if place.folder.is_relative_to(path):
-            reasons += _changed_outputs(place.lock.outputs, files)
+            recorded = place.lock.outputs
+            kept = {name: file for name, file in files.items() if not recorded.leaves_out(name)}
+            if (now := of_files(kept).md5) != recorded.md5:
+                reasons.append(f"its outputs changed: recorded {recorded.md5}, now {now}")
         else:
             late_ns = max(ended, place.written_ns)  # loggers write after a job's end
             reasons += _changed_part(place.folder, place.lock.outputs, path, files, late_ns)
     return tuple(reasons)
-
-
-def _changed_outputs(recorded: Outputs, files: Mapping[str, FileDigest]) -> Iterator[str]:
-    """Why the whole of a run's outputs is not as recorded: its hash is another."""
-    kept = {name: file for name, file in files.items() if not recorded.leaves_out(name)}
-    if (now := of_files(kept).md5) != recorded.md5:
-        yield f"its outputs changed: recorded {recorded.md5}, now {now}"
 
 
 def _changed_part(

@@ -12,7 +12,6 @@ from flexlock_hydra.capture.lineage.find_files import find_files
 from flexlock_hydra.capture.lineage.predecessors import Found, read_found
 from flexlock_hydra.errors import LockError
 from flexlock_hydra.record import layout
-from flexlock_hydra.record.codec import Json
 from flexlock_hydra.record.model import FAILED, INTERRUPTED, RUNNING
 from flexlock_hydra.record.sweep import SweepJob, SweepLock
 
@@ -35,10 +34,16 @@ def observe(lock: SweepLock, folder: Path) -> SweepLock:
             continue
         if found.lock.job.sweep is not None and found.lock.job.sweep.id == lock.id:
             by_run[found.lock.run.id] = _sweep_job(found, folder)
-    jobs = tuple(sorted(by_run.values(), key=_job_order))
+    jobs = tuple(
+        sorted(by_run.values(), key=lambda job: (job.num is None, job.num or 0, job.run))
+    )
     all_warnings = tuple(dict.fromkeys((*lock.warnings, *sorted(warnings))))
     seen = replace(lock, njobs=len(jobs), jobs=jobs, warnings=all_warnings)
-    return replace(seen, status=_sweep_status(seen))
+    if seen.status == RUNNING:
+        status = INTERRUPTED if is_alive(seen.process) is False else RUNNING
+    else:
+        status = outcome(jobs, seen.status)
+    return replace(seen, status=status)
 
 
 def outcome(jobs: Iterable[SweepJob], otherwise: str) -> str:
@@ -47,16 +52,10 @@ def outcome(jobs: Iterable[SweepJob], otherwise: str) -> str:
     return next((s for s in (FAILED, INTERRUPTED) if s in statuses), otherwise)
 
 
-def _sweep_status(lock: SweepLock) -> str:
-    """The status of a sweep as its process and its jobs make it."""
-    if lock.status == RUNNING:
-        return INTERRUPTED if is_alive(lock.process) is False else RUNNING
-    return outcome(lock.jobs, lock.status)
-
-
 def _sweep_job(found: Found, folder: Path) -> SweepJob:
     """A job as the lock of its sweep, in ``folder``, has it."""
     run, job = found.lock.run, found.lock.job
+    is_short = len(json.dumps(run.result, default=str)) <= _RESULT_LIMIT
     return SweepJob(
         num=job.num,
         overrides=job.overrides.task,
@@ -64,14 +63,6 @@ def _sweep_job(found: Found, folder: Path) -> SweepJob:
         path=found.folder.relative_to(folder).as_posix(),
         status=run.status,
         duration=run.duration,
-        result=_short_result(run.result),
+        result=run.result if is_short else None,
         lock=found.sha256,
     )
-
-
-def _short_result(result: Json) -> Json:
-    return result if len(json.dumps(result, default=str)) <= _RESULT_LIMIT else None
-
-
-def _job_order(job: SweepJob) -> tuple[bool, int, str]:
-    return (job.num is None, job.num or 0, job.run)
