@@ -99,18 +99,12 @@ def _plain_run(
         return known
     data = named_data(container) if container is not None else ()
     start = observe_start(Scope(folders=(folder,), data=data))
-    name = Path(start.command.file or "notebook").stem
+    job = Job(name=Path(start.command.file or "notebook").stem, command=start.command)
     if container is not None and kept is SaveConfig.unresolved:
         folder.mkdir(parents=True, exist_ok=True)
         write_bytes(folder / "config.yaml", OmegaConf.to_yaml(container).encode())
     run = begin_run(
-        start,
-        Job(name=name, command=start.command),
-        folder,
-        container,
-        save_config=kept,
-        masker=Masker(),
-        raise_on_data=True,
+        start, job, folder, container, save_config=kept, masker=Masker(), raise_on_data=True
     )
     # It has no end: what the program resolves later must not be taken for its data.
     tracking.leave_sink(run)
@@ -175,9 +169,7 @@ def _drop_section(run: ActiveRun, section: str) -> None:
 
 
 def _parse_save_config(text: str) -> SaveConfig:
-    try:
-        return SaveConfig[text]
-    except KeyError as error:
-        raise FlexlockError(
-            f"save_config is {text!r}", hint=f"One of: {', '.join(SaveConfig.__members__)}"
-        ) from error
+    if text not in SaveConfig.__members__:
+        names = ", ".join(SaveConfig.__members__)
+        raise FlexlockError(f"save_config is {text!r}", hint=f"One of: {names}")
+    return SaveConfig[text]

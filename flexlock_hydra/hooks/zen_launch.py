@@ -26,11 +26,11 @@ from flexlock_hydra.ports.hydra_internals.app_start import launch_module
 from flexlock_hydra.record import layout
 
 _EVERY_CALL = "--every-call"
+# What launch takes beside overrides; `multirun` is off in a rerun.
 _NOT_OVERRIDES = (
     *("version_base", "to_dictconfig", "config_name", "job_name", "with_log_configuration"),
     "execution_whitelist",
 )
-"""What launch takes beside overrides; ``multirun`` is off in a rerun."""
 
 
 class Launch:

@@ -102,6 +102,11 @@ class CallbackOptions:
         """
         typed = OmegaConf.merge(OmegaConf.structured(FlexlockConf), dict(given))
         conf = cast(FlexlockConf, OmegaConf.to_object(typed))
+        if volatile := tuple(conf.volatile):
+            # Hardly any config has patterns; the others do not pay for the module.
+            from flexlock_hydra.record.volatile import check_patterns
+
+            check_patterns(volatile)
         return cls(
             enabled=conf.enabled,
             strict=Strict.parse(conf.strict),
@@ -113,18 +118,8 @@ class CallbackOptions:
             repos=named_paths(conf.repos),
             editable=conf.editable,
             push=conf.push,
-            volatile=_checked_patterns(conf.volatile),
+            volatile=volatile,
         )
-
-
-def _checked_patterns(given: Iterable[str]) -> tuple[str, ...]:
-    patterns = tuple(given)
-    if patterns:
-        # Hardly any config has patterns; the others do not pay for the module.
-        from flexlock_hydra.record import volatile
-
-        volatile.check_patterns(patterns)
-    return patterns
 
 
 def named_paths(paths: Paths | None) -> dict[str, str]:

@@ -121,8 +121,7 @@ def named_data(config: Container, without: Collection[str] = ()) -> tuple[Path, 
     collector = tracking.PathCollector()
     tracking.enter_sink(collector)
     try:
-        for _ in _resolve_calls(_strings_with_calls(config, without)):
-            pass
+        list(_resolve_calls(_strings_with_calls(config, without)))
     finally:
         tracking.leave_sink(collector)
     cwd = Path.cwd()

@@ -20,16 +20,11 @@ from omegaconf import DictConfig, OmegaConf
 from flexlock_hydra.archive.runs import run_url
 from flexlock_hydra.errors import FlexlockError
 from flexlock_hydra.hooks.config_source.run_as_configs import (
-    AppSettings,
-    ServedConfig,
-    masked_keys,
-    serve,
+    AppSettings, ServedConfig, masked_keys, serve
 )
 from flexlock_hydra.hooks.config_source.run_path import is_run_url
 from flexlock_hydra.ports.hydra_internals.app_start import (
-    AppRequest,
-    SearchPathCall,
-    config_repository,
+    AppRequest, SearchPathCall, config_repository
 )
 from flexlock_hydra.ports.hydra_internals.config_nodes import node_at
 

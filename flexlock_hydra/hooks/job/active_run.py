@@ -39,13 +39,11 @@ class ActiveRun(RecordedInputs):
     """
 
     view: JobView | None = None
-    code: Mapping[str, Snapshot] = field(default_factory=dict)
-    """The snapshots of its repositories, for a look at its end."""
+    code: Mapping[str, Snapshot] = field(default_factory=dict)  # looked at again at its end
     idle: Mapping[str, CodeState] = field(default_factory=dict)
     """Repositories of editable installs that nothing was imported from so far."""
     outputs: OutputFolder | None = None
-    ended: tuple[str, float] | None = None
-    """When the task was over, and how long it took in seconds."""
+    ended: tuple[str, float] | None = None  # when the task was over, and how many seconds it took
     started: float = field(default_factory=time.monotonic)
     owner: Owner = field(default_factory=Owner)
 

@@ -31,10 +31,7 @@ _BOOT_NS = 20_000_000
 
 
 def take_snapshots(
-    repos: Mapping[str, GitRepo],
-    cwd: Path,
-    scope: Scope,
-    begun: Mapping[Path, WorkingTreeRequest],
+    repos: Mapping[str, GitRepo], cwd: Path, scope: Scope, begun: Mapping[Path, WorkingTreeRequest]
 ) -> tuple[dict[str, Snapshot], dict[str, str]]:
     """Snapshots of repositories and of those inside them, by name; in words, of which none is.
 

@@ -199,11 +199,7 @@ def _result(value: Any, masker: Masker) -> Json:
 
 
 def _as_json(value: Any) -> Json:
-    """A path as its text; a number or a small array, of NumPy or a tensor, as Python's own.
-
-    Raises:
-        TypeError: it is none of these.
-    """
+    """A path as its text; a number or a small array, of NumPy or a tensor, as Python's own."""
     if isinstance(value, PurePath):
         return str(value)
     shape, kind = getattr(value, "shape", None), getattr(value, "dtype", None)

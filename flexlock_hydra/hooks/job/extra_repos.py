@@ -7,8 +7,9 @@ looked at when it starts, for it may import from them later, and are not recorde
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import chain, count
 from pathlib import Path
 
 from flexlock_hydra.capture.code import imports
@@ -25,8 +26,7 @@ class ExtraRepos:
     """Repositories beside the main one by name, and warnings of those that are not recorded."""
 
     repos: dict[str, GitRepo] = field(default_factory=dict)
-    installed: set[str] = field(default_factory=set)
-    """Names of those that editable installs alone bring."""
+    installed: set[str] = field(default_factory=set)  # those that editable installs alone bring
     warnings: list[str] = field(default_factory=list)
     main: Path | None = None
 
@@ -63,14 +63,14 @@ def find_extra_repos(
         if repo is not None and repo.root not in roots:
             roots.add(repo.root)
             key = repo.root.name if name == asked.get(name) else name
-            key = _free_name(key, found.repos)
+            numbered = (f"{key}#{number}" for number in count(2))
+            key = next(each for each in chain([key], numbered) if each not in {MAIN, *found.repos})
             found.repos[key] = repo
             if not must:
                 found.installed.add(key)
         elif repo is None and must:
-            found.warnings.append(
-                f"repository {name} not recorded: {folder} is in no git repository"
-            )
+            reason = f"{folder} is in no git repository"
+            found.warnings.append(f"repository {name} not recorded: {reason}")
     return found
 
 
@@ -97,9 +97,3 @@ def with_imports(state: CodeState, kept: Snapshot) -> CodeState:
     if state.import_paths is None:
         return state
     return replace(state, import_paths=tuple(imports.import_paths(kept.repo.root)))
-
-
-def _free_name(name: str, taken: Iterable[str]) -> str:
-    names = {MAIN, *taken}
-    numbered = (f"{name}#{number}" for number in range(2, 1 << 30))
-    return name if name not in names else next(other for other in numbered if other not in names)

@@ -52,7 +52,7 @@ class Inputs:
     files: int = _AT_ONCE.files
     size: int = _AT_ONCE.size
     looks: dict[str, InputLook] = field(default_factory=dict)
-    workers: dict[bool, HashWorker] = field(default_factory=dict)
+    workers: dict[bool, HashWorker] = field(default_factory=dict)  # one for files, one for URLs
     number: int = 0  # of the last look
 
     def look(self, key: str, task: HashTask, *, wait: bool) -> HashAnswer | None:
@@ -70,14 +70,14 @@ class Inputs:
             answer = _identify_with_index(task)
         self.looks[key] = InputLook(self.number, key, task, answer)
         if answer is None:
-            self._worker_for(task.is_url).ask(self.number, task)
+            if task.is_url not in self.workers:
+                from flexlock_hydra.capture.data.hash_index import index_path
+
+                self.workers[task.is_url] = HashWorker(str(index_path()), task.is_url)
+            self.workers[task.is_url].ask(self.number, task)
         elif answer.error:
             raise DataError(answer.error)
         return answer
-
-    def forget(self, key: str) -> None:
-        """Drop an input; a hash of it that comes later is ignored."""
-        self.looks.pop(key, None)
 
     def listen(self, found: Callable[[list[tuple[int, HashAnswer]]], None]) -> None:
         """Have a function called, from another thread, with each hash that the workers find."""
@@ -105,27 +105,27 @@ class Inputs:
         finally:
             for worker in self.workers.values():
                 worker.stop()
-        return [
-            # Where nobody was impatient, the worker must have died.
-            (key, None if patience is not None or task.is_url else self._hash_here(key, task))
-            for key, task in [(look.key, look.task) for look in self.looks.values()]
-            if self.looks[key].answer is None
-        ]
+        missing = [look for look in self.looks.values() if look.answer is None]
+        if patience is None:
+            # Nobody was impatient: the worker must have died.
+            for look in missing:
+                if not look.task.is_url:
+                    answer = _identify_with_index(look.task)
+                    self.looks[look.key] = replace(look, answer=answer)
+        return [(look.key, self.looks[look.key].answer) for look in missing]
 
     def changed(self) -> Iterator[tuple[str, str]]:
         """Yield the inputs that are not what was hashed any more, each with names of files."""
         for key, look in self.looks.items():
-            found = look.answer and look.answer.summary
+            task, found = look.task, look.answer and look.answer.summary
             if not found:
                 continue
             try:
-                now, late = fingerprint(
-                    Path(look.task.path), look.task.leave_out, since=look.task.since
-                )
+                now, late = fingerprint(Path(task.path), task.leave_out, since=task.since)
             except DataError as error:
                 yield key, str(error)
                 continue
-            if now != found.fingerprint and not self._is_same(look.task, found):
+            if now != found.fingerprint and not self._is_same(task, found):
                 yield key, late or "files are gone"
 
     def _hash_at_once(self, task: HashTask) -> HashAnswer | None:
@@ -139,13 +139,6 @@ class Inputs:
         self.size -= found.size
         return HashAnswer(found)
 
-    def _worker_for(self, with_packages: bool) -> HashWorker:
-        if with_packages not in self.workers:
-            from flexlock_hydra.capture.data.hash_index import index_path
-
-            self.workers[with_packages] = HashWorker(str(index_path()), with_packages)
-        return self.workers[with_packages]
-
     def _wait_for_workers(self, patience: float | None) -> None:
         # The time that files take counts: servers answer meanwhile.
         end = time.monotonic() + URL_PATIENCE
@@ -154,11 +147,6 @@ class Inputs:
         if True in self.workers:
             left = max(0.0, end - time.monotonic())
             self.workers[True].wait(left if patience is None else min(left, patience))
-
-    def _hash_here(self, key: str, task: HashTask) -> HashAnswer:
-        answer = _identify_with_index(task)
-        self.looks[key] = replace(self.looks[key], answer=answer)
-        return answer
 
     def _is_same(self, task: HashTask, found: DataSummary) -> bool:
         """Whether only stats changed (a new link to a file, its mode), as far as is cheap."""
@@ -191,22 +179,26 @@ class OutputFolder:
             DataError: something there cannot be read.
         """
         self.left_out = frozenset(self.left_out)
-        self.found = found = self._summarize()
-        return (
-            Outputs(
-                path=".",
-                hash={"md5": found.md5},
-                size=found.size,
-                nfiles=found.nfiles,
-                left_out=tuple(sorted(self.left_out)),
-                only=self.selection.only,
-                unhashed=found.unhashed or None,
-                executable=found.executable or None,
-                links=found.links or None,
-                empty=found.empty or None,
-            ),
-            found.warnings,
+        where, largest = (self.folder, self._leaves_out), self.selection.largest
+        try:
+            found = summarize(*where, largest=largest, limits=_AT_ONCE)
+        except TooLargeError:
+            with _hash_index() as index:
+                found = summarize(*where, largest=largest, index=index)
+        self.found = found
+        section = Outputs(
+            path=".",
+            hash={"md5": found.md5},
+            size=found.size,
+            nfiles=found.nfiles,
+            left_out=tuple(sorted(self.left_out)),
+            only=self.selection.only,
+            unhashed=found.unhashed or None,
+            executable=found.executable or None,
+            links=found.links or None,
+            empty=found.empty or None,
         )
+        return section, found.warnings
 
     def has_changed(self) -> bool:
         """Whether something wrote to the files since they were hashed.
@@ -218,14 +210,6 @@ class OutputFolder:
             return False
         now, _ = fingerprint(self.folder, self._leaves_out, since=0, largest=self.selection.largest)
         return now != self.found.fingerprint
-
-    def _summarize(self) -> DataSummary:
-        where, largest = (self.folder, self._leaves_out), self.selection.largest
-        try:
-            return summarize(*where, largest=largest, limits=_AT_ONCE)
-        except TooLargeError:
-            with _hash_index() as index:
-                return summarize(*where, largest=largest, index=index)
 
     def _leaves_out(self, name: str) -> bool:
         return is_left_out(name, frozenset(self.left_out), self.selection.only)

@@ -38,9 +38,8 @@ class WrittenLock:
         """Add warnings to the lock, each text once, without secrets."""
         masked = [self.masker.text(text) for text in texts]
         with self.mutex:
-            self.lock = replace(
-                self.lock, warnings=tuple(dict.fromkeys((*self.lock.warnings, *masked)))
-            )
+            warnings = tuple(dict.fromkeys((*self.lock.warnings, *masked)))
+            self.lock = replace(self.lock, warnings=warnings)
 
     def record_repos(self, states: Mapping[str, CodeState]) -> None:
         """Add repositories to the lock, without secrets; known ones get their new state."""
@@ -139,14 +138,11 @@ def masked_entry(entry: DataEntry, masker: Masker) -> DataEntry:
 
 def _masked_job(job: Job, masker: Masker) -> Job:
     """A job without secrets in its overrides, choices, config sources, arguments and patterns."""
-    overrides, command = job.overrides, job.command
+    given, command = job.overrides, job.command
+    task, hydra = (tuple(map(masker.assignment, each)) for each in (given.task, given.hydra))
     return replace(
         job,
-        overrides=replace(
-            overrides,
-            task=tuple(map(masker.assignment, overrides.task)),
-            hydra=tuple(map(masker.assignment, overrides.hydra)),
-        ),
+        overrides=replace(given, task=task, hydra=hydra),
         choices=masker.mask(job.choices),
         config_sources=tuple(masker.mask(list(job.config_sources))),
         command=replace(command, argv=tuple(masker.arguments(command.argv))),

@@ -105,6 +105,5 @@ def _at_exit() -> None:
 
 
 def _interrupt() -> None:
-    """End every run in progress as interrupted."""
     for run in active_runs():
         run.finish(INTERRUPTED)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from flexlock_hydra.capture.data.paths import Places
@@ -33,13 +33,10 @@ class RecordedInputs(WrittenLock):
 
     places: Places
     raise_on_data: bool = False
-    relocate: Relocation = field(default_factory=Relocation)
-    scanning: bool = False
-    """Whether the config is being walked: then no path is computed anew."""
-    looked: Inputs | None = None
-    """:attr:`inputs`, None before the first one."""
-    cut_off: bool = False
-    """Whether Ctrl-C ended the wait for hashes."""
+    relocate: Relocation = Relocation()
+    scanning: bool = False  # whether the config is walked: then no path is computed anew
+    looked: Inputs | None = None  # `inputs`, None before the first one
+    cut_off: bool = False  # whether Ctrl-C ended the wait for hashes
 
     @property
     def inputs(self) -> Inputs:
@@ -100,7 +97,7 @@ class RecordedInputs(WrittenLock):
         """Take an input, and predecessors that no other input leads to, out of the lock."""
         with self.mutex:
             if self.looked is not None:
-                self.looked.forget(key)
+                self.looked.looks.pop(key, None)  # a hash of it that comes later is ignored
             if key in self.lock.data:
                 from flexlock_hydra.capture.lineage import predecessors
 
@@ -139,20 +136,17 @@ class RecordedInputs(WrittenLock):
                 self.looked.listen(self._on_answers)
 
     def _complete(self, key: str, answer: HashAnswer) -> None:
-        """Complete an entry with what is known of it now."""
         from flexlock_hydra.capture.data.entry import filled
 
         entry = masked_entry(filled(self.lock.data[key], answer), self.masker)
         self._set_entry(key, entry)
         if entry.error:
             self.warn(f"data {key}: {entry.error}")
-        if answer.summary:
-            self.warn(*answer.summary.warnings)
-            if answer.summary.late:
-                self.warn(
-                    f"data {key} changed after the job's start, before it was hashed: "
-                    f"{answer.summary.late}"
-                )
+        if found := answer.summary:
+            self.warn(*found.warnings)
+            if found.late:
+                when = "after the job's start, before it was hashed"
+                self.warn(f"data {key} changed {when}: {found.late}")
 
     def _set_entry(self, key: str, entry: DataEntry) -> None:
         self.lock = replace(self.lock, data={**self.lock.data, key: entry})

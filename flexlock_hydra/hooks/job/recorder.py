@@ -23,12 +23,7 @@ from flexlock_hydra.hooks.job.end import End, finish_job, log_warnings, watch
 from flexlock_hydra.hooks.job.job_view import JobView, config_sources, output_dir_of
 from flexlock_hydra.hooks.job.recorded_inputs import MISSING_DATA_HINT
 from flexlock_hydra.hooks.job.start import (
-    Start,
-    begin_run,
-    bystander_start,
-    is_bystander,
-    observe_start,
-    observe_task,
+    Start, begin_run, bystander_start, is_bystander, observe_start, observe_task
 )
 from flexlock_hydra.hooks.rerun import config_check
 from flexlock_hydra.hooks.rerun.notes import Rerun
@@ -209,12 +204,9 @@ class Recorder:
         )
 
     def _sweep_of(self, start: Start) -> Sweep | None:
-        if self.sweep is None:
-            return None
-        folder = Path(self.sweep.dir)
-        if folder.is_relative_to(start.root):
-            return replace(self.sweep, dir=folder.relative_to(start.root).as_posix())
-        return self.sweep
+        if self.sweep is None or not Path(self.sweep.dir).is_relative_to(start.root):
+            return self.sweep
+        return replace(self.sweep, dir=Path(self.sweep.dir).relative_to(start.root).as_posix())
 
     def _refuse_inexact_code(self, start: Start) -> None:
         if self.options.strict not in (Strict.code, Strict.all):

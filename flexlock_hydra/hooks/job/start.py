@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from collections.abc import Collection, Mapping
@@ -36,14 +37,7 @@ from flexlock_hydra.ports.hydra_internals.app_start import is_in_launch
 from flexlock_hydra.record import layout, lockfile
 from flexlock_hydra.record.codec import Json
 from flexlock_hydra.record.model import (
-    COMPLETED,
-    MAIN,
-    RUNNING,
-    CodeState,
-    Command,
-    Job,
-    Run,
-    RunLock,
+    COMPLETED, MAIN, RUNNING, CodeState, Command, Job, Run, RunLock
 )
 
 
@@ -133,13 +127,11 @@ def is_bystander(folder: Path) -> bool:
     """
     if is_further_rank():
         return True
-    if not (folder / layout.LOCK).exists():
-        return False
-    try:
-        found = lockfile.read_lock(folder / layout.LOCK).run
-    except LockError:
-        return False
-    return found.status == RUNNING and process.is_above(found.process)
+    if (folder / layout.LOCK).exists():
+        with contextlib.suppress(LockError):
+            found = lockfile.read_lock(folder / layout.LOCK).run
+            return found.status == RUNNING and process.is_above(found.process)
+    return False
 
 
 def observe_task(start: Start, source: Path, scope: Scope) -> Start:
@@ -149,10 +141,9 @@ def observe_task(start: Start, source: Path, scope: Scope) -> Start:
     """
     if "site-packages" in source.parts:
         return start
-    try:
+    repo = None
+    with contextlib.suppress(FlexlockError):  # what is wrong with git is among the warnings already
         repo = code.find_repo(source.parent)
-    except FlexlockError:
-        return start  # what is wrong with git is among the warnings already
     if repo is None:
         return start
     taken, failed = code_watch.take_snapshots({MAIN: repo}, Path(start.cwd), scope, {})
@@ -187,17 +178,16 @@ def begin_run(
     """
     rerun = view.rerun if view else Rerun()
     found = survey(config, without)
-    variables = env_names([each.text for each in found.interpolations])
+    named = env_names([each.text for each in found.interpolations])
+    variables = named.union(view.variables if view else ())
+    file = start.command.file
+    # A project may keep its lock files around the cwd, and around the script.
+    folders = (Path(start.cwd), *([Path(start.root, file).parent] if file else []))
     lock = RunLock(
         run=_run_section(view),
         job=job,
         repos=start.repos_read,
-        environment=capture_environment(
-            Path(start.root),
-            variables.union(view.variables if view else ()),
-            masker,
-            _lock_file_folders(start),
-        ),
+        environment=capture_environment(Path(start.root), variables, masker, folders),
         warnings=start.warnings,
     )
     run = kind(
@@ -257,12 +247,6 @@ def _mask_lock(run: ActiveRun) -> None:
         masked = run.masker.text(text)
         if masked != text:
             run.warn(f"the name of {what} shows a secret, and cannot be masked: {masked}")
-
-
-def _lock_file_folders(start: Start) -> tuple[Path, ...]:
-    """Where a project may keep its lock files: around the cwd and the script."""
-    file = start.command.file
-    return (Path(start.cwd), *([Path(start.root, file).parent] if file else []))
 
 
 def _main_command(cwd: Path, main: Path | None, root: Path) -> Command:

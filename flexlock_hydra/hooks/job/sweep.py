@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 from collections.abc import Iterable, Mapping
@@ -99,9 +100,7 @@ def _choice(choices: Mapping[str, Any], name: str) -> str | None:
 def _path_at_end(folder: Path, sweep_id: str) -> Path:
     """Where the lock of a sweep that ends goes: aside, where a later sweep has taken the folder."""
     path = folder / layout.SWEEP_LOCK
-    try:
-        if read_sweep_lock(path).id == sweep_id:
-            return path
-    except LockError:
-        return path
-    return folder / layout.superseded_sweep_lock(sweep_id)
+    with contextlib.suppress(LockError):
+        if read_sweep_lock(path).id != sweep_id:
+            return folder / layout.superseded_sweep_lock(sweep_id)
+    return path

@@ -57,13 +57,10 @@ class SearchPathCall:
             return AppRequest()
         main = call_in_progress("hydra.main", ["decorated_main"], above=started)
         own = main.f_locals["config_path"] if main else None
-        return AppRequest(
-            folder=None if is_foreign(own) else compute_search_path_dir(
-                self.frame.f_locals["calling_file"], self.frame.f_locals["calling_module"], own
-            ),
-            config_name=started.f_locals["config_name"],
-            overrides=tuple(started.f_locals["args"].overrides),
-        )
+        file, module = (self.frame.f_locals[f"calling_{kind}"] for kind in ("file", "module"))
+        folder = None if is_foreign(own) else compute_search_path_dir(file, module, own)
+        overrides = tuple(started.f_locals["args"].overrides)
+        return AppRequest(folder, started.f_locals["config_name"], overrides)
 
 
 def call_in_progress(
