@@ -67,7 +67,7 @@ class PlainValues:
         return value
 
     def _plain(self, name: str, arguments: tuple[Any, ...], state: Any) -> Plain | bytes | None:
-        """What a call makes, by its name in NumPy 1; None where it is neither of the three."""
+        """What a call makes, by its name in NumPy 1; None: no tensor, array or bytes."""
         match name.replace("numpy._core.", "numpy.core."), arguments, state:
             case (
                 "torch._utils _rebuild_tensor_v2",

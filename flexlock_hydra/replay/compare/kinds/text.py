@@ -144,8 +144,8 @@ def _decoded(line: bytes) -> str:
 def _csv_rows(path: Path) -> Iterator[Row]:
     source = text_lines(path)
     first = next(source, b"")
-    often = "\t" if path.suffix.lower() == ".tsv" else _SEPARATORS
-    separator = max(often, key=lambda each: first.count(each.encode()))
+    possible = "\t" if path.suffix.lower() == ".tsv" else _SEPARATORS
+    separator = max(possible, key=lambda each: first.count(each.encode()))
     # Bytes that are no UTF-8 stay what they are, and are compared as such.
     decoded = (line.decode("utf-8", "surrogateescape") for line in chain([first], source))
     try:
