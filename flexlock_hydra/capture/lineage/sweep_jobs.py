@@ -34,9 +34,7 @@ def observe(lock: SweepLock, folder: Path) -> SweepLock:
             continue
         if found.lock.job.sweep is not None and found.lock.job.sweep.id == lock.id:
             by_run[found.lock.run.id] = _sweep_job(found, folder)
-    jobs = tuple(
-        sorted(by_run.values(), key=lambda job: (job.num is None, job.num or 0, job.run))
-    )
+    jobs = tuple(sorted(by_run.values(), key=lambda job: (job.num is None, job.num or 0, job.run)))
     all_warnings = tuple(dict.fromkeys((*lock.warnings, *sorted(warnings))))
     seen = replace(lock, njobs=len(jobs), jobs=jobs, warnings=all_warnings)
     if seen.status == RUNNING:

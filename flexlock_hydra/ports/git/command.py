@@ -109,20 +109,14 @@ def git(
 
 
 def run_git(
-    cwd: Path,
-    *args: str,
-    stdin: bytes | None = None,
-    env: Mapping[str, str] | None = None,
+    cwd: Path, *args: str, stdin: bytes | None = None, env: Mapping[str, str] | None = None
 ) -> subprocess.CompletedProcess[bytes]:
     """Run ``git ARGS`` in ``cwd`` whatever its exit code; GitError when there is no git."""
     return start_git(cwd, *args, env=env, reads=stdin is not None).finish(stdin)
 
 
 def start_git(
-    cwd: Path,
-    *args: str,
-    env: Mapping[str, str] | None = None,
-    reads: bool = False,
+    cwd: Path, *args: str, env: Mapping[str, str] | None = None, reads: bool = False
 ) -> Started:
     """Start ``git ARGS`` in ``cwd``; ``reads``: standard input is given at the end.
 

@@ -33,9 +33,7 @@ _SIGNING = (
 _DEFAULT_LINE_ENDS = ("-c", "core.autocrlf=false", "-c", "core.eol=native")
 
 
-def commit_tree(
-    repo: GitRepo, tree: str, parents: Iterable[str], message: str, date: str
-) -> str:
+def commit_tree(repo: GitRepo, tree: str, parents: Iterable[str], message: str, date: str) -> str:
     """A commit that is a function of its arguments alone."""
     raw = f"@{date}"  # without the sign git reads small numbers as something else
     dates = {"GIT_AUTHOR_DATE": raw, "GIT_COMMITTER_DATE": raw}
