@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import click
-from click.shell_completion import (
-    BashComplete,
-    add_completion_class,
-    get_completion_class,
-)
+from click.shell_completion import BashComplete, add_completion_class, get_completion_class
 
-from flexlock_hydra.cli.main import COMPLETE_VARIABLE, PROGRAM
+from flexlock_hydra.cli.commands import COMPLETE_VARIABLE, PROGRAM
 
 
 @add_completion_class

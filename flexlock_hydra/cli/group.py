@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 from flexlock_hydra import __version__
-from flexlock_hydra.cli.main import ABOUT, COMMANDS, COMPLETE_VARIABLE, OPTIONS, PROGRAM
+from flexlock_hydra.cli.commands import ABOUT, COMMANDS, COMPLETE_VARIABLE, OPTIONS, PROGRAM
 from flexlock_hydra.errors import FlexlockError
 
 if TYPE_CHECKING:
@@ -61,19 +61,11 @@ def _change_folder(ctx: click.Context, param: click.Parameter, value: Path | Non
         os.chdir(value)
 
 
-@click.group(
-    cls=LazyGroup, help=ABOUT, context_settings={"help_option_names": ["-h", "--help"]}
-)
+@click.group(cls=LazyGroup, help=ABOUT, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name=PROGRAM)
 @click.option(
-    "-C",
-    "folder",
-    metavar="DIR",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
-    callback=_change_folder,
-    expose_value=False,
-    is_eager=True,
-    help=OPTIONS["-C DIR"],
+    "-C", "folder", metavar="DIR", type=click.Path(exists=True, file_okay=False, path_type=Path),
+    callback=_change_folder, expose_value=False, is_eager=True, help=OPTIONS["-C DIR"],
 )
 @click.option("-q", "--quiet", is_flag=True, help=OPTIONS["-q, --quiet"])
 @click.option("-v", "--verbose", is_flag=True, help=OPTIONS["-v, --verbose"])

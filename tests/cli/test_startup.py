@@ -10,8 +10,8 @@ import pytest
 
 from flexlock_hydra.archive.pull.restore_data import COPY, LINKS
 from flexlock_hydra.archive.tag.manifest import PER_TAG, SHARED
+from flexlock_hydra.cli.commands import COMMANDS, help_page
 from flexlock_hydra.cli.group import cli
-from flexlock_hydra.cli.main import COMMANDS, help_page
 from tests.conftest import Project
 
 _PROBE = """
@@ -39,10 +39,10 @@ IN_AN_EMPTY_PROJECT = {
     "ls": {*_CLICK, "flexlock_hydra.capture.lineage.find_files", "flexlock_hydra.record.layout"},
     "completion bash": _CLICK,
     "remote init --help": _CLICK,
-    "show @latest": {*_LOCKS, "configobj"},
-    "why a b": {*_LOCKS, "configobj", "flexlock_hydra.replay"},
-    "verify --all": {*_LOCKS, "configobj", "flexlock_hydra.replay.verify"},
-    "gc": {*_LOCKS, "configobj", "platformdirs"},
+    "show @latest": _LOCKS,
+    "why a b": {*_LOCKS, "flexlock_hydra.replay"},
+    "verify --all": {*_LOCKS, "flexlock_hydra.replay.verify"},
+    "gc": {*_LOCKS, "platformdirs"},
 }
 
 

@@ -7,8 +7,6 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
-from platformdirs import user_data_path
-
 from flexlock_hydra.archive.runs.recorded_run import is_pulled
 from flexlock_hydra.errors import GitError
 from flexlock_hydra.ports.git.repo import GitRepo
@@ -24,6 +22,8 @@ PREFIX = "flexlock"
 
 def embedded_store() -> Path:
     """The store that needs no set-up: a folder of this user on this machine."""
+    from platformdirs import user_data_path  # who reads locks alone does not wait for it
+
     return user_data_path("flexlock-hydra") / "store"
 
 

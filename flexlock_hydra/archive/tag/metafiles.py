@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 import yaml
-from configobj import ConfigObj, ConfigObjError
 
 from flexlock_hydra.archive.tag.plan import Out, Plan
 from flexlock_hydra.archive.tag.safe_paths import DISTRUST
@@ -153,6 +152,8 @@ def parse_dvc_config(content: bytes) -> RemoteSpec:
     Raises:
         DataError: there is none, or more than that.
     """
+    from configobj import ConfigObj, ConfigObjError  # who reads locks alone does not wait for it
+
     name = f'remote "{REMOTE_NAME}"'
     try:
         lines = content.decode("utf-8", "replace").splitlines()

@@ -6,9 +6,6 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
-
-from platformdirs import site_config_path, user_config_path
 
 from flexlock_hydra.errors import RemoteError
 from flexlock_hydra.ports.store.store import RemoteSpec
@@ -40,13 +37,12 @@ class ProjectRemotes:
         except ConfigError as error:
             raise RemoteError(f"DVC's configuration at {root} cannot be read: {error}") from error
         remotes = {
-            name: RemoteSpec(
-                str(options["url"]), {k: v for k, v in options.items() if k != "url"}
-            )
+            name: RemoteSpec(str(options["url"]), {k: v for k, v in options.items() if k != "url"})
             for name, options in config["remote"].items()
             if "url" in options
         }
-        return cls(remotes, config["core"].get("remote"), _cache_folder(config, dvc_dir))
+        cache = config["cache"].get("dir") or (dvc_dir / "cache" if dvc_dir.is_dir() else None)
+        return cls(remotes, config["core"].get("remote"), Path(cache) if cache else None)
 
     def settings_for(self, url: str) -> Mapping[str, object]:
         """The settings of the remote whose URL is the longest beginning of ``url``."""
@@ -58,13 +54,11 @@ class ProjectRemotes:
         return max(fitting, key=lambda spec: len(spec.url)).options if fitting else {}
 
 
-def _cache_folder(config: Mapping[str, Any], dvc_dir: Path) -> Path | None:
-    folder = config["cache"].get("dir") or (dvc_dir / "cache" if dvc_dir.is_dir() else None)
-    return Path(folder) if folder else None
-
-
 def _machine_has_config() -> bool:
     """Whether DVC has a configuration for this user or this machine, at the places of dvc.dirs."""
+    # who reads locks alone does not wait for it
+    from platformdirs import site_config_path, user_config_path
+
     folders = [
         os.environ.get("DVC_GLOBAL_CONFIG_DIR") or user_config_path("dvc", "iterative"),
         os.environ.get("DVC_SYSTEM_CONFIG_DIR") or site_config_path("dvc", "iterative"),
