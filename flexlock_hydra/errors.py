@@ -53,5 +53,9 @@ class RerunError(FlexlockError):
     """A run that cannot be run again faithfully."""
 
 
+class EnvironmentMakerError(FlexlockError):
+    """A program that makes environments refused a command; the message is its own."""
+
+
 class ExtraError(FlexlockError, ImportError):
     """A package that one of the extras installs is missing."""

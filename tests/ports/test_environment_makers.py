@@ -9,9 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from flexlock_hydra.errors import RerunError
-from flexlock_hydra.ports.environments.find_maker import MAKERS, find_maker
-from flexlock_hydra.ports.environments.maker import EnvironmentMaker, EnvironmentMakerError
+from flexlock_hydra.errors import EnvironmentMakerError, RerunError
+from flexlock_hydra.ports.environments.maker import MAKERS, EnvironmentMaker, find_maker
 from flexlock_hydra.replay.env.interpreter import python_of
 
 LOOK = """

@@ -1,22 +1,19 @@
-"""What ``--env`` needs of a program that makes environments."""
+"""What ``--env`` needs of a program that makes environments, and which there are."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar, Protocol
 
-from flexlock_hydra.errors import FlexlockError
-
-
-class EnvironmentMakerError(FlexlockError):
-    """A maker refused a command; the message is its own."""
+from flexlock_hydra.errors import RerunError
+from flexlock_hydra.ports.environments.uv import Uv
 
 
 class EnvironmentMaker(Protocol):
     """Makes an environment of an interpreter and fills it; it is started in a folder.
 
-    Every method that does something raises :class:`EnvironmentMakerError` where something is
+    Every method that does something raises EnvironmentMakerError where something is
     not to be had, or cannot be built. ``python`` is the interpreter of an environment.
     """
 
@@ -49,3 +46,20 @@ class EnvironmentMaker(Protocol):
 
     def cause(self, said: str) -> str:
         """The words of an error in one line, without what says nothing of the cause."""
+
+
+MAKERS: Mapping[str, Callable[[Path], EnvironmentMaker]] = {"uv": Uv.find}
+"""To add one, write a class like :class:`EnvironmentMaker` and name it here."""
+
+
+def find_maker(name: str, cwd: Path) -> EnvironmentMaker:
+    """The maker of a name, which will be started in a folder.
+
+    Raises:
+        RerunError: there is none of the name, or it is not installed or does not work.
+    """
+    if name not in MAKERS:
+        raise RerunError(
+            f"no program {name} that makes environments", hint=f"There is: {', '.join(MAKERS)}"
+        )
+    return MAKERS[name](cwd)

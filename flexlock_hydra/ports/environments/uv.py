@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
@@ -11,17 +12,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from flexlock_hydra.errors import RerunError
-from flexlock_hydra.ports.environments.maker import EnvironmentMakerError
+from flexlock_hydra.errors import EnvironmentMakerError, RerunError
 from flexlock_hydra.ports.git.command import redact_url
 
 _HINT = "Install it: pip install 'flexlock-hydra[env]', or see https://docs.astral.sh/uv"
+# Variables by which uv, or what it builds, would take another environment than ours.
 _POINTS_ELSEWHERE = ("VIRTUAL_ENV", "CONDA_PREFIX", "PYTHONPATH", "PYTHONHOME", "UV_PYTHON")
-"""Variables by which uv, or what it builds, would take another environment than ours."""
-_MOST_LINES = 12
-"""Lines of uv's words that an error repeats."""
+_MOST_LINES = 12  # Lines of uv's words that an error repeats
+# As Python and as uv calls them.
 _IMPLEMENTATIONS = {"CPython": "cpython", "PyPy": "pypy", "GraalVM": "graalpy"}
-"""As Python and as uv calls them."""
 
 
 @dataclass(frozen=True)
@@ -47,8 +46,9 @@ class Uv:
         tried = list(dict.fromkeys(_candidates()))
         for program in tried:
             found = cls(program, cwd)
-            if found._works():
-                return found
+            with contextlib.suppress(OSError):
+                if found._run("--version").returncode == 0:
+                    return found
         what = f"uv at {tried[0]} does not work" if tried else "no uv, which makes environments"
         raise RerunError(what, hint=_HINT)
 
@@ -99,12 +99,6 @@ class Uv:
             said = redact_url(_from_first_error(done.stderr))
             raise EnvironmentMakerError(said or f"exit code {done.returncode}")
 
-    def _works(self) -> bool:
-        try:
-            return self._run("--version").returncode == 0
-        except OSError:
-            return False
-
     def _run(
         self, *words: str | Path, env: Mapping[str, str] | None = None
     ) -> subprocess.CompletedProcess[str]:
@@ -123,15 +117,10 @@ class Uv:
 
 
 def _candidates() -> Iterator[str]:
-    try:
+    with contextlib.suppress(ImportError, FileNotFoundError):
         from uv import find_uv_bin
-    except ImportError:
-        pass
-    else:
-        try:
-            yield os.fspath(find_uv_bin())
-        except FileNotFoundError:
-            pass
+
+        yield os.fspath(find_uv_bin())
     if found := shutil.which("uv"):
         yield found
 

@@ -15,9 +15,8 @@ from typing import Any
 
 from flexlock_hydra.archive.runs.recorded_run import RecordedRun
 from flexlock_hydra.capture.environment import packages
-from flexlock_hydra.errors import RerunError
-from flexlock_hydra.ports.environments.find_maker import find_maker
-from flexlock_hydra.ports.environments.maker import EnvironmentMaker, EnvironmentMakerError
+from flexlock_hydra.errors import EnvironmentMakerError, RerunError
+from flexlock_hydra.ports.environments.maker import EnvironmentMaker, find_maker
 from flexlock_hydra.ports.git.worktrees import temporary_worktree
 from flexlock_hydra.replay.env.interpreter import interpreter, python_of
 from flexlock_hydra.replay.env.own_wheel import Wheel
