@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,41 +22,13 @@ from flexlock_hydra.errors import FlexlockError
 _SAFE = re.compile(r"[\w@%+=,./][\w@%+=,./-]*", re.ASCII)
 _UNSAFE = re.compile(r"[^\w .,:/@=+-]")
 _JOB = re.compile(rb"^job:\n  name: ['\"]?([^'\"\n]+)", re.MULTILINE)
-_HEAD = 4096
-"""Bytes of a lock in which the job's name is looked for."""
+_HEAD = 4096  # Bytes of a lock in which the job's name is looked for
+# Seconds that locks are looked for; the folders that sort last, the newest, come first.
 _PATIENCE = 0.1
-"""Seconds that locks are looked for; the folders that sort last, the newest, come first."""
-_MOST = 100
-"""Names of a kind that are offered."""
+_MOST = 100  # Names of a kind that are offered
 
 
-class RunName(StringParamType):
-    """A run: its folder, lock, id or tag, or ``@latest``."""
-
-    name = "run"
-
-    def shell_complete(
-        self, ctx: click.Context, param: click.Parameter, incomplete: str
-    ) -> list[CompletionItem]:
-        """``@latest``, ids, output directories and tags of this project; else folders."""
-        found = list(_offered(_latest, _runs, _tags, incomplete=incomplete))
-        return found or [CompletionItem(incomplete, type="dir")]
-
-
-class TagName(StringParamType):
-    """A tag of a run."""
-
-    name = "tag"
-
-    def shell_complete(
-        self, ctx: click.Context, param: click.Parameter, incomplete: str
-    ) -> list[CompletionItem]:
-        """The tags of this repository, the newest first; to ask a remote takes too long."""
-        return list(_offered(_tags, incomplete=incomplete))
-
-
-RUN = RunName()
-TAG = TagName()
+_Kind = Callable[[str], Iterator[tuple[str, str]]]  # what was typed -> names, each with its help
 
 
 @dataclass(frozen=True)
@@ -69,16 +42,24 @@ class _Seen:
     """From the current folder; absolute where it lies elsewhere."""
 
 
-def _offered(
-    *kinds: Callable[[str], Iterator[tuple[str, str]]], incomplete: str
-) -> Iterator[CompletionItem]:
-    for kind in kinds:
-        try:
-            for value, said in kind(incomplete):
-                if value.startswith(incomplete) and _SAFE.fullmatch(value):
-                    yield CompletionItem(value, help=said)
-        except (FlexlockError, OSError):  # a shell has no place for an error
-            continue
+class CompletedName(StringParamType):
+    """An argument whose completion offers some kinds of names, or where there are none folders."""
+
+    def __init__(self, name: str, *kinds: _Kind, or_folders: bool = False) -> None:
+        self.name, self._kinds, self._or_folders = name, kinds, or_folders
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        """The names that begin so and are safe to stand on a command line."""
+        found = []
+        for kind in self._kinds:
+            with suppress(FlexlockError, OSError):  # a shell has no place for an error
+                for value, said in kind(incomplete):
+                    if value.startswith(incomplete) and _SAFE.fullmatch(value):
+                        found.append(CompletionItem(value, help=said))
+        folders = [CompletionItem(incomplete, type="dir")] if self._or_folders else []
+        return found or folders
 
 
 def _latest(incomplete: str) -> Iterator[tuple[str, str]]:
@@ -88,7 +69,10 @@ def _latest(incomplete: str) -> Iterator[tuple[str, str]]:
 def _runs(incomplete: str) -> Iterator[tuple[str, str]]:
     """Ids, then output directories, the newest first."""
     runs = sorted(_runs_seen(), key=lambda run: (run.started, run.id), reverse=True)
-    said = {run.id: _help_of_run(run) for run in runs}
+    said = {
+        run.id: _UNSAFE.sub("?", f"{run.job} {run.started[:16].replace('T', ' ')}".strip())
+        for run in runs
+    }
     for run in [run for run in runs if run.id.startswith(incomplete)][:_MOST]:
         yield run.id, said[run.id]
     for run in [run for run in runs if run.folder.startswith(incomplete)][:_MOST]:
@@ -140,5 +124,7 @@ def _run_of_lock(
     return _Seen(*known, job=name, folder=folder.as_posix())
 
 
-def _help_of_run(run: _Seen) -> str:
-    return _UNSAFE.sub("?", f"{run.job} {run.started[:16].replace('T', ' ')}".strip())
+# A run: its folder, lock, id or tag, or @latest. Of tags, those of this repository: to ask a
+# remote takes too long.
+RUN = CompletedName("run", _latest, _runs, _tags, or_folders=True)
+TAG = CompletedName("tag", _tags)

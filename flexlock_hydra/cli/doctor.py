@@ -20,11 +20,7 @@ from flexlock_hydra.cli.views import render
 @options.json_option
 @click.pass_context
 def command(
-    ctx: click.Context,
-    remote: str | None,
-    git_remote: str | None,
-    timeout: float,
-    as_json: bool,
+    ctx: click.Context, remote: str | None, git_remote: str | None, timeout: float, as_json: bool
 ) -> None:
     """Check that everything that runs stand on works.
 

@@ -13,24 +13,18 @@ _Command = TypeVar("_Command", bound=Callable[..., Any])
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 yes_option = click.option("--yes", is_flag=True, help="Really delete.")
 
-data_remote_option = click.option(
-    "--remote", metavar="R", help="Which data remote.  [as for push]"
-)
+data_remote_option = click.option("--remote", metavar="R", help="Which data remote.  [as for push]")
 git_remote_option = click.option("--git-remote", metavar="G", help="Which git remote.  [origin]")
 
 source_option = click.option(
-    "--from",
-    "source",
-    metavar="URL",
+    "--from", "source", metavar="URL",
     help="The git repository that has TAG.  [origin, else this one]",
 )
 other_remote_option = click.option(
     "--remote", metavar="R", help="Data remote, where it is not the one that TAG names."
 )
 cache_option = click.option(
-    "--cache",
-    metavar="DIR",
-    type=click.Path(path_type=Path),
+    "--cache", metavar="DIR", type=click.Path(path_type=Path),
     help="A folder that keeps what was fetched, for this pull and others.",
 )
 resolved_option = click.option(
@@ -50,19 +44,16 @@ def environment_options(subject: str) -> Callable[[_Command], _Command]:
         # the last to be added stands first in the help
         for option in (
             click.option(
-                "--with-prevs",
-                is_flag=True,
+                "--with-prevs", is_flag=True,
                 help=f"Run what {subject} stands on again before, each step from the new output "
                 "of the one before.",
             ),
             click.option(
-                "--env",
-                is_flag=True,
+                "--env", is_flag=True,
                 help="Make the recorded environment again by uv, and run in it.",
             ),
             click.option(
-                "--python",
-                metavar="P",
+                "--python", metavar="P",
                 help="The interpreter, or the folder of its environment.  [this one]",
             ),
         ):

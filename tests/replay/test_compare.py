@@ -19,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyarrow import feather, parquet
 
-from flexlock_hydra.cli.views import comparison as cli
+from flexlock_hydra.cli.views import reruns as cli
 from flexlock_hydra.record.volatile import FILES, KEYS
 from flexlock_hydra.replay.compare.file_kinds import compare_contents
 from flexlock_hydra.replay.compare.judge import Rules

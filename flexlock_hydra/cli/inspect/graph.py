@@ -12,11 +12,7 @@ from flexlock_hydra.cli.views import drawing, render
 @click.command("graph", short_help="Draw what RUN stands on.")
 @click.argument("run", type=RUN)
 @click.option(
-    "--format",
-    "how",
-    metavar="HOW",
-    type=click.Choice(list(drawing.FORMATS)),
-    default="tree",
+    "--format", "how", metavar="HOW", type=click.Choice(list(drawing.FORMATS)), default="tree",
     help="tree, mermaid, dot or svg.  [tree]",
 )
 @options.json_option

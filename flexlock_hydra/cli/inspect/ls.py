@@ -27,16 +27,9 @@ _NEWEST = "-started"
 @options.json_option
 @click.pass_context
 def command(
-    ctx: click.Context,
-    folders: tuple[Path, ...],
-    where: str | None,
-    sort: str | None,
-    columns: str | None,
-    as_csv: bool,
-    on_remote: bool,
-    data_remote: str | None,
-    git_remote: str | None,
-    as_json: bool,
+    ctx: click.Context, folders: tuple[Path, ...], where: str | None, sort: str | None,
+    columns: str | None, as_csv: bool, on_remote: bool, data_remote: str | None,
+    git_remote: str | None, as_json: bool,
 ) -> None:
     """List the runs below DIR (the project, without any), the newest first.
 
@@ -64,11 +57,7 @@ def _refuse_mixed(ctx: click.Context, on_remote: bool) -> None:
 
 
 def _local(
-    folders: Sequence[Path],
-    where: str | None,
-    sort: str,
-    names: str | None,
-    as_csv: bool,
+    folders: Sequence[Path], where: str | None, sort: str, names: str | None, as_csv: bool,
     as_json: bool,
 ) -> None:
     from flexlock_hydra.capture.lineage.find_files import project_root

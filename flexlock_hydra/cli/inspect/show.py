@@ -32,7 +32,10 @@ def command(run: str, as_json: bool) -> None:
 
     sweep = find_sweep(run)
     if sweep is not None:
-        _save(sweep)
+        try:
+            sweep.save()
+        except OSError as error:
+            render.warn([f"{sweep.path} not written: {error.strerror}"])
         _show_sweep(sweep, as_json)
         return
     with finding() as find:
@@ -40,8 +43,7 @@ def command(run: str, as_json: bool) -> None:
 
 
 def _show_sweep(sweep: RecordedSweep, as_json: bool) -> None:
-    from flexlock_hydra.cli.views.show_sweep import show_sweep
-    from flexlock_hydra.cli.views.show_verdicts import verdict_lines
+    from flexlock_hydra.cli.views.show import show_sweep, verdict_lines
     from flexlock_hydra.ports.git.repo import GitRepo
     from flexlock_hydra.record.layout import tag_name
 
@@ -54,8 +56,7 @@ def _show_sweep(sweep: RecordedSweep, as_json: bool) -> None:
 
 def _show_run(found: RecordedRun, name: str, as_json: bool) -> None:
     from flexlock_hydra.capture.environment.process import status_now
-    from flexlock_hydra.cli.views.show import show_run
-    from flexlock_hydra.cli.views.show_verdicts import verdict_lines
+    from flexlock_hydra.cli.views.show import show_run, verdict_lines
 
     history = _history(found.repo, found.lock.tag)
     if as_json:
@@ -75,10 +76,3 @@ def _history(repo: GitRepo | None, tag: str) -> tuple[Verdict, ...]:
 def _print(plain: dict[str, object], history: tuple[Verdict, ...]) -> None:
     reproduced = {"reproduced": [verdict.to_dict() for verdict in history]} if history else {}
     render.print_json({**plain, **reproduced})
-
-
-def _save(sweep: RecordedSweep) -> None:
-    try:
-        sweep.save()
-    except OSError as error:
-        render.warn([f"{sweep.path} not written: {error.strerror}"])

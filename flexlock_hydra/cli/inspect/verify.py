@@ -43,12 +43,7 @@ def _share(ctx: click.Context, param: click.Parameter, value: str | None) -> flo
 @options.json_option
 @click.pass_context
 def command(
-    ctx: click.Context,
-    /,
-    runs: tuple[str, ...],
-    every: bool,
-    on_remote: bool,
-    as_json: bool,
+    ctx: click.Context, /, runs: tuple[str, ...], every: bool, on_remote: bool, as_json: bool,
     **settings: Any,
 ) -> None:
     """Check that RUN is still what was recorded; or each run below folders, with --all.

@@ -27,18 +27,8 @@ from flexlock_hydra.cli.views import render
 @options.json_option
 @click.pass_context
 def command(
-    ctx: click.Context,
-    /,
-    tag: str,
-    source: str | None,
-    into: Path | None,
-    remote: str | None,
-    cache: Path | None,
-    publish: bool,
-    rtol: float,
-    atol: float,
-    as_json: bool,
-    **settings: Any,
+    ctx: click.Context, /, tag: str, source: str | None, into: Path | None, remote: str | None,
+    cache: Path | None, publish: bool, rtol: float, atol: float, as_json: bool, **settings: Any,
 ) -> None:
     """Reproduce a pushed run or sweep from TAG alone, anywhere, and give a verdict.
 

@@ -24,14 +24,8 @@ from flexlock_hydra.cli.views import render
 @options.json_option
 @click.pass_context
 def command(
-    ctx: click.Context,
-    /,
-    run: str,
-    overrides: tuple[str, ...],
-    rtol: float,
-    atol: float,
-    as_json: bool,
-    **settings: Any,
+    ctx: click.Context, /, run: str, overrides: tuple[str, ...], rtol: float, atol: float,
+    as_json: bool, **settings: Any,
 ) -> None:
     """Run RUN again from its recorded code, config and data, and compare the outputs.
 

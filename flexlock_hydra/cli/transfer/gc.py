@@ -31,11 +31,7 @@ def _seconds(ctx: click.Context, param: click.Parameter, value: str) -> float:
 @options.yes_option
 @options.json_option
 def command(
-    keep: tuple[str, ...],
-    min_age: float,
-    remote: str | None,
-    git_remote: str | None,
-    yes: bool,
+    keep: tuple[str, ...], min_age: float, remote: str | None, git_remote: str | None, yes: bool,
     as_json: bool,
 ) -> None:
     """Delete the objects of the data remote that no tag needs.

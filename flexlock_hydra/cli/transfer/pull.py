@@ -16,24 +16,17 @@ _LINKS = ("copy", "reflink", "hardlink", "symlink")
 @click.command("pull")
 @click.argument("tag", type=TAG)
 @options.source_option
-@options.into_option(
-    "A new folder, a clean repository, or what an earlier pull began.  [JOB-ID]"
-)
+@options.into_option("A new folder, a clean repository, or what an earlier pull began.  [JOB-ID]")
 @click.option("--worktree", is_flag=True, help="Make DIR a linked worktree of this repository.")
 @click.option(
-    "--link",
-    metavar="HOW",
-    type=click.Choice(_LINKS),
-    default=_LINKS[0],
+    "--link", metavar="HOW", type=click.Choice(_LINKS), default=_LINKS[0],
     help="copy, reflink, hardlink or symlink: from the cache, or from a data remote that is a "
     "folder.  [copy]",
 )
 @options.cache_option
 @options.other_remote_option
 @click.option(
-    "--only",
-    metavar="NAME",
-    multiple=True,
+    "--only", metavar="NAME", multiple=True,
     help="Of the data, what has this name in the lock; again for more.",
 )
 @click.option("--no-data", is_flag=True, help="Restore the code and the locks alone.")

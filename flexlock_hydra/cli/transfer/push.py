@@ -18,9 +18,7 @@ _LAYOUTS = ("shared", "tag")
 @click.option("--remote", metavar="R", help="Data remote: a folder, a URL, or DVC's name of one.")
 @click.option("--git-remote", metavar="G", help="Git remote, or URL, that gets the tag.  [origin]")
 @click.option(
-    "--layout",
-    type=click.Choice(_LAYOUTS),
-    default=_LAYOUTS[0],
+    "--layout", type=click.Choice(_LAYOUTS), default=_LAYOUTS[0],
     help="One store for all tags, or one for each, below the URL.  [shared]",
 )
 @click.option("--branch", is_flag=True, help="Also make a branch of the tag's name.")
@@ -30,9 +28,7 @@ _LAYOUTS = ("shared", "tag")
 @click.option("--repair", is_flag=True, help="Read the data remote; replace what is damaged.")
 @click.option("--sign", is_flag=True, help="Sign the tag as git's configuration says.")
 @click.option(
-    "--allow-secret",
-    metavar="FILE",
-    multiple=True,
+    "--allow-secret", metavar="FILE", multiple=True,
     help="Let FILE go although it seems to show a secret; again for more files.",
 )
 @click.option("--dry-run", is_flag=True, help="Say what would be sent; write nothing.")

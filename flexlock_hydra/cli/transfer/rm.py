@@ -15,9 +15,7 @@ from flexlock_hydra.cli.views import render
 @options.git_remote_option
 @options.yes_option
 @options.json_option
-def command(
-    tag: str, remote: str | None, git_remote: str | None, yes: bool, as_json: bool
-) -> None:
+def command(tag: str, remote: str | None, git_remote: str | None, yes: bool, as_json: bool) -> None:
     """Delete TAG from the remotes, and the data that no other tag needs.
 
     Says what would go, and deletes with --yes alone. The run's folder here stays.

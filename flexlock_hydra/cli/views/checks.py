@@ -14,8 +14,7 @@ if TYPE_CHECKING:
     ChecksOfRun = tuple[str, list[Check]]
     """A run's folder, as it is named here, and its checks; no name where it is the only one."""
 
-_UNDER = 7
-"""Columns before what the doctor says of a thing."""
+_UNDER = 7  # Columns before what the doctor says of a thing
 
 
 def as_rows(found: Iterable[ChecksOfRun]) -> Iterator[dict[str, Any]]:

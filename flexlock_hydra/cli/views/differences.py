@@ -13,12 +13,9 @@ from flexlock_hydra.cli.views import render
 from flexlock_hydra.replay.explain.sections import Change, Detail, Section
 
 WIDTH = 80
-_MANY = 1000
-"""Files of one section above which they are counted by folder."""
-_FOLDERS = 40
-"""Lines that such a count may take; folders are opened as long as it stays below."""
-_LONG = 400
-"""Letters of a value above which what surrounds its first difference is shown."""
+_MANY = 1000  # Files of one section above which they are counted by folder
+_FOLDERS = 40  # Lines that such a count may take; folders are opened as long as it stays below
+_LONG = 400  # Letters of a value above which what surrounds its first difference is shown
 _AROUND = 60
 _COLOURS = {"~": "yellow", "-": "red", "+": "green"}
 _HASHED = frozenset({"data", "outputs"})
@@ -28,12 +25,17 @@ _FILES = frozenset({"code", "outputs"})
 def show_section(name: str, found: Section) -> None:
     """A section: how much differs, and each of it."""
     click.secho(f"{name}: {_count_in_words(found)}", bold=bool(found))
-    if name in _FILES and _count_of_names(found) > _MANY:
+    count = len(found.changed) + len(found.removed) + len(found.added)
+    if name in _FILES and count > _MANY:
         for sign, text in _folders(found):
             click.secho(f"  {sign} {text}", fg=_COLOURS[sign])
     else:
-        for line in _lines(name, found):
-            line.show()
+        # of each name its sign, the text after it, and the lines below
+        lines = _of_code if name == "code" else _of_hashes if name in _HASHED else _of_values
+        for sign, first, *rest in lines(found):
+            click.secho(f"  {sign} {first}", fg=_COLOURS[sign])
+            for text in rest:
+                click.secho(f"    {text}", fg=_COLOURS[sign])
     for move in found.moved:
         click.echo(f"  = {render.printable(f'{move.old} -> {move.new}')} (moved)")
 
@@ -82,49 +84,30 @@ def delta(found: Change) -> str:
     return f" ({found.delta:+.4g}{percent})"
 
 
-class _Line:
-    """What is said of one name."""
-
-    def __init__(self, sign: str, *texts: str) -> None:
-        self.sign, self.texts = sign, texts
-
-    def show(self) -> None:
-        """Print it."""
-        first, *rest = self.texts
-        click.secho(f"  {self.sign} {first}", fg=_COLOURS[self.sign])
-        for text in rest:
-            click.secho(f"    {text}", fg=_COLOURS[self.sign])
-
-
-def _lines(name: str, found: Section) -> Iterator[_Line]:
-    said = _of_code if name == "code" else _of_hashes if name in _HASHED else _of_values
-    yield from said(found)
-
-
-def _of_values(found: Section) -> Iterator[_Line]:
+def _of_values(found: Section) -> Iterator[tuple[str, ...]]:
     for key, each in found.changed.items():
         *lines, last = change(each.old, each.new, render.printable(key))
-        yield _Line("~", *lines, f"{last}{delta(each)}")
+        yield "~", *lines, f"{last}{delta(each)}"
     for sign, values in (("-", found.removed), ("+", found.added)):
         for key, held in values.items():
-            yield _Line(sign, f"{render.printable(key)}: {value(held)}")
+            yield sign, f"{render.printable(key)}: {value(held)}"
 
 
-def _of_code(found: Section) -> Iterator[_Line]:
+def _of_code(found: Section) -> Iterator[tuple[str, ...]]:
     for key, each in found.changed.items():
         shown = render.printable(key)
         is_mode = isinstance(each.old, str) and len(each.old) == len("100644")
         if is_mode or key.endswith("tree") and found.notes:
             shown += f": {each.old[:12]} -> {each.new[:12]}"
-        yield _Line("~", shown)
+        yield "~", shown
     for sign, values in (("-", found.removed), ("+", found.added)):
-        yield from (_Line(sign, render.printable(key)) for key in values)
+        yield from ((sign, render.printable(key)) for key in values)
 
 
-def _of_hashes(found: Section) -> Iterator[_Line]:
+def _of_hashes(found: Section) -> Iterator[tuple[str, ...]]:
     for sign, names in (("~", found.changed), ("-", found.removed), ("+", found.added)):
         for name in names:
-            yield _Line(sign, *_hashed(name, _ids(found, name), found.details.get(name)))
+            yield sign, *_hashed(name, _ids(found, name), found.details.get(name))
 
 
 def _ids(found: Section, name: str) -> tuple[Any, Any]:
@@ -171,10 +154,6 @@ def _count_in_words(found: Section) -> str:
     counts = {"changed": found.changed, "removed": found.removed, "added": found.added}
     said = [f"{len(names):,} {verb}" for verb, names in counts.items() if names]
     return ", ".join(said) or "equal"
-
-
-def _count_of_names(found: Section) -> int:
-    return len(found.changed) + len(found.removed) + len(found.added)
 
 
 def _folders(found: Section) -> Iterator[tuple[str, str]]:

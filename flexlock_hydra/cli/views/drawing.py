@@ -15,10 +15,9 @@ from flexlock_hydra.cli.views import render
 if TYPE_CHECKING:
     from flexlock_hydra.replay.explain.graph import Graph, Vertex
 
+# Pixels: a letter's width, a line's height, between vertices, inside of them.
 _LETTER, _LINE, _GAP, _PAD = 7.3, 17, 34, 10
-"""Pixels: a letter's width, a line's height, between vertices, inside of them."""
-_LONGEST = 80
-"""Letters of a line in a drawing."""
+_LONGEST = 80  # Letters of a line in a drawing
 
 
 def tree(graph: Graph) -> str:
@@ -65,7 +64,8 @@ def dot(graph: Graph) -> str:
     names = {key: f"n{number}" for number, key in enumerate(graph.vertices)}
     lines = ["digraph lineage {", "  rankdir=LR;", '  node [fontname="sans-serif"];']
     for key, vertex in graph.vertices.items():
-        label = "\\n".join(_in_dot(line) for line in _lines_of_vertex(vertex))
+        lines_of_it = (line.replace("\\", "\\\\") for line in _lines_of_vertex(vertex))
+        label = "\\n".join(lines_of_it).replace('"', '\\"')
         shape = "cylinder" if vertex.is_data else "box"
         lines.append(f'  {names[key]} [shape={shape}, label="{label}"];')
     lines += [f"  {names[old]} -> {names[new]};" for old, new in graph.edges()]
@@ -112,10 +112,6 @@ def _in_mermaid(text: str) -> str:
     """Mermaid takes HTML in labels, and ``#`` begins its own entities."""
     known = "".join(c if c.isalnum() or c in " ._-/:,()" else f"#{ord(c)};" for c in text)
     return known or " "
-
-
-def _in_dot(text: str) -> str:
-    return text.replace("\\", "\\\\").replace('"', '\\"')
 
 
 def _placed(graph: Graph) -> dict[str, tuple[float, float, float, float]]:

@@ -18,8 +18,8 @@ import click
 if TYPE_CHECKING:
     from flexlock_hydra.archive.remotes.project import Remotes
 
+# What programs write to colour or steer a terminal.
 _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\^_])")
-"""What programs write to colour or steer a terminal."""
 
 
 def print_json(document: Any) -> None:
@@ -92,9 +92,7 @@ def _wrapped(text: str, width: int, *, within: bool = False) -> list[str]:
     """The lines of a text; words stay whole unless they may be broken ``within``."""
     import textwrap
 
-    lines = textwrap.wrap(
-        text, max(width, 20), break_long_words=within, break_on_hyphens=False
-    )
+    lines = textwrap.wrap(text, max(width, 20), break_long_words=within, break_on_hyphens=False)
     return lines or [""]
 
 
@@ -145,12 +143,7 @@ def progress(title: str, *, quiet: bool, in_bytes: bool) -> Iterator[Callable[..
         return
     from rich.console import Console
     from rich.progress import (
-        BarColumn,
-        DownloadColumn,
-        MofNCompleteColumn,
-        Progress,
-        ProgressColumn,
-        TextColumn,
+        BarColumn, DownloadColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn,
         TransferSpeedColumn,
     )
 

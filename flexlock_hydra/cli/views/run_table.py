@@ -20,13 +20,11 @@ from flexlock_hydra.cli.views import render
 
 USUAL = ("id", "job", "status", "when", "took", "overrides", "result", "tag")
 _COLUMN_OF = {"when": "started", "took": "duration"}
+# Columns that may be cut, with all those that keys follow.
 _CUT = ("job", "path", "overrides", "result", "tag")
-"""Columns that may be cut, with all those that keys follow."""
-_LEAST = 3
-"""Columns of a terminal that a cell is cut to at most."""
+_LEAST = 3  # Columns of a terminal that a cell is cut to at most
 _GAP = "  "
-_TO_THE_SECOND = 16
-"""Characters of an id."""
+_TO_THE_SECOND = 16  # Characters of an id
 
 
 def named_column(name: str) -> Column:
@@ -128,16 +126,10 @@ def _padded(column: Sequence[str], width: int) -> Iterator[str]:
 def _is_narrow(column: Sequence[str]) -> bool:
     """Whether each character surely takes one column of a terminal."""
     text = "".join(column)
-    if text.isascii():
-        return True
-    try:
-        return bool(text.encode("latin-1"))
-    except UnicodeEncodeError:
-        return False
+    return text.isascii() or max(text) < "\u0100"
 
 
 def _columns_of_text(text: str) -> int:
-    """Columns of a terminal."""
     return sum(map(_char_width, text))
 
 
@@ -195,17 +187,11 @@ def _seconds_since(moment: str) -> float:
     return time.time() - (then if then.tzinfo else then.replace(tzinfo=timezone.utc)).timestamp()
 
 
+# How a column is told; those that are named here are not cut but for :data:`_CUT`.
 _FORMS: dict[str, Callable[[ListedRun, Any], str]] = {
-    "id": _cell_text,
-    "status": _cell_text,
-    "started": _cell_text,
-    "num": _cell_text,
-    "duration": _cell_text,
-    "sweep": _cell_text,
-    "job": _cell_text,
+    **dict.fromkeys(("id", "status", "started", "num", "duration", "sweep", "job"), _cell_text),
     "when": _when,
     "took": _took,
     "path": lambda run, value: columns.shorter(value),
     "overrides": lambda run, value: " ".join(value),
 }
-"""How a column is told; those that are named here are not cut but for :data:`_CUT`."""

@@ -12,8 +12,7 @@ from flexlock_hydra.replay.explain import causes
 from flexlock_hydra.replay.explain.causes import Cause
 from flexlock_hydra.replay.explain.why import Why
 
-_MANY = 5
-"""Causes of one kind in one step that are named; more are counted."""
+_MANY = 5  # Causes of one kind in one step that are named; more are counted
 
 
 def show_why(found: Why) -> None:
