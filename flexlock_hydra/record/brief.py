@@ -14,24 +14,12 @@ from functools import lru_cache
 from flexlock_hydra.errors import LockError
 from flexlock_hydra.record import lockfile, summary
 from flexlock_hydra.record.brief_fields import WORLD_SECTIONS, ShownRun
-from flexlock_hydra.record.codec import Json, Node
+from flexlock_hydra.record.codec import Json
 from flexlock_hydra.record.model import MAIN, RUNNING, RunLock
 from flexlock_hydra.record.summary import JobSummary, RunSummary
 
 _RUN_KEYS = frozenset({"id", "status", "started", "duration", "result"})
 _JOB_KEYS = frozenset({"name", "overrides", "num", "sweep", "command"})
-
-
-class CommandBrief(Node):
-    """Of a command, where it was started."""
-
-    cwd: str
-
-
-class JobBrief(JobSummary):
-    """Of a job, what a list shows."""
-
-    command: CommandBrief
 
 
 @dataclass(frozen=True)
@@ -64,33 +52,26 @@ def parse_brief(content: bytes, where: str = "run.lock") -> Brief:
 
 def _of_pieces(pieces: Mapping[str, bytes]) -> Brief:
     plain = lockfile.load_plain(summary.head_of(pieces, _RUN_KEYS, _JOB_KEYS))
+    run, job = RunSummary.parse(plain["run"], "run"), JobSummary.parse(plain["job"], "job")
     world = (f'"{key}":{_json_of_section(pieces[key])}' for key in WORLD_SECTIONS)
     return Brief(
-        shown=_shown(
-            RunSummary.parse(plain["run"], "run"),
-            JobBrief.parse(plain["job"], "job"),
-            _main_path(pieces["repos"]),
-        ),
+        shown=_shown(run, job, plain["job"]["command"]["cwd"], _main_path(pieces["repos"])),
         config=_json_of_section(pieces.get("config", b"")),
         world=f"{{{','.join(world)}}}",
     )
 
 
 def _of_lock(lock: RunLock) -> Brief:
+    run, job = summary.part_of(RunSummary, lock.run), summary.part_of(JobSummary, lock.job)
     plain = lock.to_dict()
     return Brief(
-        shown=_shown(
-            RunSummary.parse(plain["run"], "run"),
-            JobBrief.parse(plain["job"], "job"),
-            lock.code.path if lock.code else None,
-        ),
+        shown=_shown(run, job, lock.job.command.cwd, lock.code.path if lock.code else None),
         config=_json_of(plain.get("config")),
         world=_json_of({key: plain[key] for key in WORLD_SECTIONS}),
     )
 
 
-def _shown(run: RunSummary, job: JobBrief, path: str | None) -> str:
-    cwd = job.command.cwd
+def _shown(run: RunSummary, job: JobSummary, cwd: str, path: str | None) -> str:
     shown = ShownRun(
         id=run.id,
         job=job.name,

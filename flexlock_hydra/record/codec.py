@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import types
 import typing
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, Field, FrozenInstanceError, dataclass, field, fields
+from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, Union, get_args, get_origin
 
 from flexlock_hydra.errors import LockError
@@ -18,8 +19,8 @@ Json = Any
 """What YAML holds: None, bool, int, float, str, list or dict with string keys."""
 
 
+# Annotations of fields that are plain data already.
 _AS_IS = frozenset({"Json", "Mapping[str, str]"})
-"""Annotations of fields that are plain data already."""
 
 NodeT = TypeVar("NodeT", bound="Node")
 
@@ -88,10 +89,12 @@ class Node(Frozen):
     def to_dict(self) -> dict[str, Json]:
         """The plain mapping, keys in the format's order, absent values left out."""
         plain = {}
-        for f in _fields(type(self)):
-            value = getattr(self, f.name)
-            if value is not None or _is_required(f):
-                plain[f.name] = value if f.type in _AS_IS else encode(value)
+        kind: Any = type(self)  # mypy takes no type for hashable whose instances are not
+        for name, required in field_order(kind).items():
+            value = getattr(self, name)
+            if value is not None or required:
+                as_it_is = self.__dataclass_fields__[name].type in _AS_IS
+                plain[name] = value if as_it_is else encode(value)
         return plain | dict(self.extra)
 
     @classmethod
@@ -103,17 +106,17 @@ class Node(Frozen):
         """
         if not isinstance(plain, Mapping):
             raise _wrong(where, "a mapping", plain)
-        hints = _hints(cls)
+        kind: Any = cls
+        hints, order = _hints(kind), field_order(kind)
         known = {
             name: decode(hints[name], plain[name], f"{where}.{name}".lstrip("."))
-            for name, required in _order(cls)
+            for name, required in order.items()
             if name in plain and not (plain[name] is None and not required)
         }
-        for name, required in _order(cls):
+        for name, required in order.items():
             if required and name not in known:
                 raise LockError(f"{f'{where}.{name}'.lstrip('.')} is missing")
-        names = {name for name, _ in _order(cls)}
-        extra = {str(key): value for key, value in plain.items() if key not in names}
+        extra = {str(key): value for key, value in plain.items() if key not in order}
         return cls(**known, extra=extra)
 
 
@@ -145,34 +148,22 @@ def decode(kind: Any, value: Json, where: str) -> Any:
     if kind is Any:
         return value
     origin = get_origin(kind)
+    kinds = get_args(kind)
     if origin in (Union, types.UnionType):
-        return _decode_union(get_args(kind), value, where)
+        if value is None and type(None) in kinds:
+            return None
+        return decode(next(each for each in kinds if each is not type(None)), value, where)
     if origin is tuple:
-        return _decode_sequence(get_args(kind)[0], value, where)
+        if isinstance(value, str) or not isinstance(value, Sequence):
+            raise _wrong(where, "a list", value)
+        return tuple(decode(kinds[0], item, f"{where}[{i}]") for i, item in enumerate(value))
     if origin is not None and issubclass(origin, Mapping):
-        return _decode_mapping(get_args(kind)[1], value, where)
+        if not isinstance(value, Mapping):
+            raise _wrong(where, "a mapping", value)
+        return {str(key): decode(kinds[1], item, f"{where}.{key}") for key, item in value.items()}
     if issubclass(kind, Node):
         return kind.parse(value, where)
     return _decode_scalar(kind, value, where)
-
-
-def _decode_union(kinds: tuple[Any, ...], value: Json, where: str) -> Any:
-    if value is None and type(None) in kinds:
-        return None
-    last = next(kind for kind in kinds if kind is not type(None))
-    return decode(last, value, where)
-
-
-def _decode_sequence(kind: Any, value: Json, where: str) -> tuple[Any, ...]:
-    if isinstance(value, str) or not isinstance(value, Sequence):
-        raise _wrong(where, "a list", value)
-    return tuple(decode(kind, item, f"{where}[{i}]") for i, item in enumerate(value))
-
-
-def _decode_mapping(kind: Any, value: Json, where: str) -> dict[str, Any]:
-    if not isinstance(value, Mapping):
-        raise _wrong(where, "a mapping", value)
-    return {str(key): decode(kind, item, f"{where}.{key}") for key, item in value.items()}
 
 
 def _decode_scalar(kind: type, value: Json, where: str) -> Any:
@@ -187,29 +178,14 @@ def _wrong(where: str, expected: str, value: Json) -> LockError:
     return LockError(f"{where or 'the file'} should be {expected}, not {value!r:.60}")
 
 
-_hints_of: dict[Any, dict[str, Any]] = {}
+_hints = cache(typing.get_type_hints)
 
 
-def _hints(cls: type[Node]) -> dict[str, Any]:
-    if cls not in _hints_of:
-        _hints_of[cls] = typing.get_type_hints(cls)
-    return _hints_of[cls]
-
-
-def _fields(cls: type[Node]) -> Iterator[Field[Any]]:
-    """The fields of the format, in its order."""
-    return (f for f in fields(cls) if f.name != "extra")
-
-
-def _is_required(f: Field[Any]) -> bool:
-    return f.default is MISSING and f.default_factory is MISSING
-
-
-_order_of: dict[Any, tuple[tuple[str, bool], ...]] = {}
-
-
-def _order(cls: type[Node]) -> tuple[tuple[str, bool], ...]:
-    """Field names in the format's order, each with whether it must be there."""
-    if cls not in _order_of:
-        _order_of[cls] = tuple((f.name, _is_required(f)) for f in _fields(cls))
-    return _order_of[cls]
+@cache
+def field_order(cls: type[Node]) -> Mapping[str, bool]:
+    """Names of the fields of the format, in its order, each with whether it must be there."""
+    return {
+        f.name: f.default is MISSING and f.default_factory is MISSING
+        for f in fields(cls)
+        if f.name != "extra"
+    }

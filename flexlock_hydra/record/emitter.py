@@ -13,25 +13,24 @@ from functools import lru_cache
 from json.encoder import encode_basestring
 from typing import Any
 
+# ASCII that no loader takes for a number, a date or an indicator; run ids, versions.
 _PLAIN = re.compile(
     r"[A-Za-z_/$](?:[!-9;-~]|:(?=[!-~])| (?=[!\"$-~]))*"
     r"|\d{8}T\d{6}Z-[0-9a-f]{8}|\d+\.\d+\.\d[\w.+]*",
     re.ASCII,
 )
-"""ASCII that no loader takes for a number, a date or an indicator; run ids, versions."""
 
 _RESERVED = frozenset("y n yes no on off true false null".split())
 _LINES = re.compile(r"[^\s#\x00-\x1f\x7f-\x9f][^\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029\ufeff]*")
 _NOT_AS_IS = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
-_MANY = 8
-"""Entries from which the text of a mapping is kept for the next time."""
+_MANY = 8  # Entries from which the text of a mapping is kept for the next time
 _KEPT = 4096
+# Mappings as they were written: a lock is written twice, most of its config stands in it twice, and
+# its data is frozen.
 _texts: dict[tuple[int, str], tuple[Mapping[str, Any], str]] = {}
-"""Mappings as they were written: a lock is written twice, most of its config stands in it
-twice, and its data is frozen."""
 
+# Characters; YAML allows 1024 before the colon of a key that no ``?`` announces.
 _LONGEST_KEY = 1000
-"""Characters; YAML allows 1024 before the colon of a key that no ``?`` announces."""
 
 
 def emit(plain: Mapping[str, Any]) -> str:
@@ -60,9 +59,7 @@ def _sequence(items: Sequence[Any], pad: str, lines: list[str]) -> None:
             _entry(f"{pad}-", item, pad, lines)
 
 
-def _collection(
-    value: Mapping[str, Any] | Sequence[Any], pad: str, lines: list[str]
-) -> None:
+def _collection(value: Mapping[str, Any] | Sequence[Any], pad: str, lines: list[str]) -> None:
     if not isinstance(value, Mapping):
         _sequence(value, pad, lines)
     elif len(value) < _MANY:

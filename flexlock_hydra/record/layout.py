@@ -35,6 +35,9 @@ NOT_PUSHED = "not pushed: "
 """How the warning begins that a run could not push itself."""
 
 RUN_ID = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{8}")
+_RUN_LOCK, _SWEEP_LOCK = (
+    re.compile(rf"{kind}\.({RUN_ID.pattern}\.)?lock") for kind in ("run", "sweep")
+)
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 _TAG = re.compile(rf"{TAG_PREFIX}/([^/]+)/({RUN_ID.pattern})")
 
@@ -46,11 +49,7 @@ def superseded_lock(run_id: str) -> str:
 
 def is_lock(name: str) -> bool:
     """Whether a file name is that of a lock, current or superseded."""
-    return name == LOCK or (
-        name.endswith(".lock")
-        and name.startswith("run.")
-        and RUN_ID.fullmatch(name[4:-5]) is not None
-    )
+    return _RUN_LOCK.fullmatch(name) is not None
 
 
 def superseded_sweep_lock(sweep_id: str) -> str:
@@ -60,19 +59,13 @@ def superseded_sweep_lock(sweep_id: str) -> str:
 
 def is_sweep_lock(name: str) -> bool:
     """Whether a file name is that of a sweep's lock, current or superseded."""
-    return name == SWEEP_LOCK or (
-        name.startswith("sweep.")
-        and name.endswith(".lock")
-        and RUN_ID.fullmatch(name[6:-5]) is not None
-    )
+    return _SWEEP_LOCK.fullmatch(name) is not None
 
 
 def is_own_file(name: str) -> bool:
     """Whether a file of an output directory is a lock, or one being written."""
     return (
-        is_lock(name)
-        or is_sweep_lock(name)
-        or name.startswith((f".{LOCK}.", f".{SWEEP_LOCK}."))
+        is_lock(name) or is_sweep_lock(name) or name.startswith((f".{LOCK}.", f".{SWEEP_LOCK}."))
     )
 
 

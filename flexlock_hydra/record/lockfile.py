@@ -29,20 +29,15 @@ _TEXT, _MAPPING, _SEQUENCE = (f"tag:yaml.org,2002:{name}" for name in ("str", "m
 
 # What YAML's own constructors raise for a value that its tag or form promises wrongly.
 YAML_ERRORS = (
-    yaml.YAMLError,
-    ValueError,
-    LookupError,
-    TypeError,
-    AttributeError,
-    OverflowError,
+    yaml.YAMLError, ValueError, LookupError, TypeError, AttributeError, OverflowError,
     RecursionError,
 )
 _HEAD = re.compile(
     rb"^\s+id: ['\"]?(\d{8}T\d{6}Z-[0-9a-f]{8}).*?^\s+started: ['\"]?([^'\"\n]+)", re.M | re.S
 )
 _DEEPEST = 200
+# Folder and thread of whoever is alone with a folder in this process.
 _alone: set[tuple[str, int]] = set()
-"""Folder and thread of whoever is alone with a folder in this process."""
 _INDENT = re.compile(rb"^[ ?:-]*", re.MULTILINE)
 _ALIAS = re.compile(rb"(?:^|[\s,\[{:-])\*[^\s,\]}*]")
 
@@ -87,7 +82,14 @@ def load_plain(content: bytes) -> Json:
         YAML_ERRORS: not YAML. LockError: no lock, or one of a newer format.
     """
     plain = load_yaml(content)
-    check_format(plain)
+    number = plain.get("format") if isinstance(plain, dict) else None
+    if type(number) is not int or number < 1:
+        raise LockError("not a lock: it has no format number")
+    if number > FORMAT:
+        raise LockError(
+            f"format {number} is newer than this version reads ({FORMAT})",
+            hint="pip install --upgrade flexlock-hydra",
+        )
     return plain
 
 
@@ -104,18 +106,6 @@ def load_yaml(content: bytes) -> Json:
         return None if node is None else _construct(loader, node)
     finally:
         loader.dispose()
-
-
-def check_format(plain: Json) -> None:
-    """Refuse what is no lock, or one of a newer format."""
-    number = plain.get("format") if isinstance(plain, dict) else None
-    if type(number) is not int or number < 1:
-        raise LockError("not a lock: it has no format number")
-    if number > FORMAT:
-        raise LockError(
-            f"format {number} is newer than this version reads ({FORMAT})",
-            hint="pip install --upgrade flexlock-hydra",
-        )
 
 
 def read_lock(path: str | os.PathLike[str]) -> RunLock:

@@ -13,11 +13,7 @@ from flexlock_hydra.errors import LockError
 from flexlock_hydra.record import layout
 from flexlock_hydra.record.codec import Json, Node
 from flexlock_hydra.record.validate import (
-    check_hash,
-    check_import_paths,
-    check_object_ids,
-    check_path,
-    check_run_ids,
+    check_hash, check_import_paths, check_object_ids, check_path, check_run_ids
 )
 
 FORMAT = 1

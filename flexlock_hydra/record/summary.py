@@ -11,39 +11,20 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import Any
 
 from flexlock_hydra.errors import LockError
 from flexlock_hydra.record import lockfile
-from flexlock_hydra.record.codec import Json, Node, NodeT, decode
+from flexlock_hydra.record.codec import Json, Node, NodeT, decode, field_order
 from flexlock_hydra.record.model import (
-    RUNNING,
-    CodeState,
-    DataEntry,
-    Outputs,
-    Overrides,
-    Predecessor,
-    Process,
-    RunLock,
-    Sweep,
+    RUNNING, CodeState, DataEntry, Outputs, Overrides, Predecessor, Process, RunLock, Sweep,
     check_status,
 )
 from flexlock_hydra.record.validate import check_run_ids
 
 _TOP = re.compile(rb"\n([^\s-][^:\n]*)")
 _INNER = re.compile(rb"\n  ([^\s-][^:\n]*)")
-_KEYS = (
-    "format",
-    "run",
-    "job",
-    "config",
-    "unresolved",
-    "repos",
-    "data",
-    "prevs",
-    "environment",
-    "outputs",
-    "warnings",
-)
+_KEYS = (*field_order(RunLock),)
 _OPTIONAL = frozenset({"config", "unresolved", "outputs"})
 _RUN_KEYS = frozenset({"id", "status", "started", "ended"})
 _JOB_KEYS = frozenset({"name"})
@@ -88,10 +69,6 @@ class LockSummary:
     outputs: Outputs | None
 
 
-class _OtherFormError(ValueError):
-    """A lock that this package did not write like this."""
-
-
 def parse_summary(content: bytes, where: str = "run.lock", *, more: bool = False) -> LockSummary:
     """The summary of a lock; ``more`` of the job's number, overrides, duration and result.
 
@@ -120,23 +97,20 @@ def _of_pieces(pieces: Mapping[str, bytes], more: bool) -> LockSummary:
 
 
 def _of_lock(lock: RunLock) -> LockSummary:
-    run, job = lock.run, lock.job
     return LockSummary(
-        run=RunSummary(
-            id=run.id,
-            status=run.status,
-            started=run.started,
-            ended=run.ended,
-            duration=run.duration,
-            process=run.process,
-            result=run.result,
-        ),
-        job=JobSummary(name=job.name, overrides=job.overrides, num=job.num, sweep=job.sweep),
+        run=part_of(RunSummary, lock.run),
+        job=part_of(JobSummary, lock.job),
         repos=lock.repos,
         data=lock.data,
         prevs=lock.prevs,
         outputs=lock.outputs,
     )
+
+
+def part_of(kind: type[NodeT], whole: Node) -> NodeT:
+    """A node of a kind that has some of another's fields."""
+    part: Any = kind
+    return kind(**{name: getattr(whole, name) for name in field_order(part)})
 
 
 def cut(content: bytes) -> dict[str, bytes]:
@@ -148,7 +122,7 @@ def cut(content: bytes) -> dict[str, bytes]:
     pieces = _pieces(b"\n" + content, _TOP)
     expected = [key for key in _KEYS if key in pieces or key not in _OPTIONAL]
     if list(pieces) != expected:
-        raise _OtherFormError("other keys")
+        raise ValueError("other keys")
     return pieces
 
 
@@ -158,7 +132,7 @@ def _pieces(text: bytes, key: re.Pattern[bytes]) -> dict[str, bytes]:
     ends = [start for _, start in marks[1:]] + [len(text)]
     pieces = {name: text[start:end] for (name, start), end in zip(marks, ends)}
     if len(pieces) != len(marks):
-        raise _OtherFormError("a key stands twice")
+        raise ValueError("a key stands twice")
     return pieces
 
 
@@ -185,7 +159,7 @@ def _body(section: bytes) -> bytes:
     if not body.strip() and head.endswith(b" {}"):
         return b""
     if not head.endswith(b":"):
-        raise _OtherFormError("a section of another form")
+        raise ValueError("a section of another form")
     return body
 
 
@@ -203,5 +177,5 @@ def _nodes(kind: type[NodeT], lines: bytes) -> Mapping[str, NodeT]:
     """A mapping of nodes; the jobs of a sweep write the same lines again and again."""
     plain: Json = lockfile.load_yaml(lines) if lines else {}
     if not isinstance(plain, dict):
-        raise _OtherFormError("a section of another form")
+        raise ValueError("a section of another form")
     return {str(key): kind.parse(item, str(key)) for key, item in plain.items()}

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from flexlock_hydra.record.codec import Json
 
+T = TypeVar("T")
+
 VERDICTS = ("identical", "close", "differs")
-_LONGEST = 1 << 16
-"""Characters of a line above which it is none of ours."""
+_LONGEST = 1 << 16  # Characters of a line above which it is none of ours
 
 
 @dataclass(frozen=True)
@@ -56,28 +57,22 @@ def parse_verdict(line: str) -> Verdict | None:
     try:
         said = json.loads(line)
         found = Verdict(
-            tag=_require_text(said["tag"]),
-            when=_require_text(said["when"]),
-            where=_require_mapping(said["where"]),
-            environment=_require_mapping(said["environment"]),
-            verdict=_require_text(said["verdict"]),
-            files=_require_mapping(said["files"]),
-            differ=tuple(map(_require_text, said["differ"])),
-            left_out=tuple(map(_require_text, said["left_out"])),
-            tolerance=_require_mapping(said["tolerance"]),
+            tag=_require(str, said["tag"]),
+            when=_require(str, said["when"]),
+            where=_require(dict, said["where"]),
+            environment=_require(dict, said["environment"]),
+            verdict=_require(str, said["verdict"]),
+            files=_require(dict, said["files"]),
+            differ=tuple(_require(str, each) for each in said["differ"]),
+            left_out=tuple(_require(str, each) for each in said["left_out"]),
+            tolerance=_require(dict, said["tolerance"]),
         )
     except (ValueError, KeyError, TypeError, RecursionError):
         return None
     return found if found.verdict in VERDICTS else None
 
 
-def _require_text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise TypeError(f"{value!r} is no text")
-    return value
-
-
-def _require_mapping(value: Any) -> Mapping[str, Json]:
-    if not isinstance(value, dict):
-        raise TypeError(f"{value!r} is no mapping")
+def _require(kind: type[T], value: Any) -> T:
+    if not isinstance(value, kind):
+        raise TypeError(f"{value!r} is no {kind.__name__}")
     return value

@@ -28,79 +28,19 @@ HYDRAS_OWN = ".hydra/**"
 """The folder in which Hydra writes its own config of the job."""
 
 FILES = (
-    HYDRAS_OWN,
-    "*.log",
-    "*.log.[0-9]*",
-    "nohup.out",
-    "slurm-*.out",
-    "wandb/**",
-    "mlruns/**",
-    "mlflow.db",
-    ".aim/**",
-    ".ipynb_checkpoints/**",
-    "__pycache__/**",
+    HYDRAS_OWN, "*.log", "*.log.[0-9]*", "nohup.out", "slurm-*.out", "wandb/**", "mlruns/**",
+    "mlflow.db", ".aim/**", ".ipynb_checkpoints/**", "__pycache__/**",
 )
-KEYS = (
-    "time",
-    "*_time",
-    "*_times",
-    "*time_s",
-    "*time_[mun]s",
-    "*time_sec*",
-    "time_elapsed",
-    "time_total*",
-    "time_this_*",
-    "time_since_*",
-    "time_per_*",
-    "wall_clock*",
-    "walltime",
-    "*_walltime",
-    "runtime",
-    "*_runtime",
-    "duration",
-    "*_duration",
-    "duration_s",
-    "duration_[mun]s",
-    "duration_sec*",
-    "elapsed",
-    "elapsed_*",
-    "*_elapsed",
-    "seconds",
-    "*_seconds",
-    "*_secs",
-    "*_per_sec",
-    "*_per_second",
-    "samples_sec",
-    "it_s",
-    "fps",
-    "*_fps",
-    "latency",
-    "*_latency",
-    "latency_[mun]s",
-    "throughput",
-    "*_throughput",
-    "timestamp",
-    "*_timestamp",
-    "date",
-    "datetime",
-    "*_datetime",
-    "created",
-    "created_at",
-    "started_at",
-    "finished_at",
-    "ended_at",
-    "updated_at",
-    "saved_at",
-    "host",
-    "hostname",
-    "*_hostname",
-    "node_ip",
-    "pid",
-    "ppid",
-    "process_id",
-    "worker_pid",
-    "run_id",
-)
+KEYS = tuple("""
+    time *_time *_times *time_s *time_[mun]s *time_sec* time_elapsed time_total* time_this_*
+    time_since_* time_per_* wall_clock* walltime *_walltime runtime *_runtime
+    duration *_duration duration_s duration_[mun]s duration_sec* elapsed elapsed_* *_elapsed
+    seconds *_seconds *_secs *_per_sec *_per_second samples_sec it_s fps *_fps
+    latency *_latency latency_[mun]s throughput *_throughput
+    timestamp *_timestamp date datetime *_datetime
+    created created_at started_at finished_at ended_at updated_at saved_at
+    host hostname *_hostname node_ip pid ppid process_id worker_pid run_id
+""".split())
 """Last names of keys, in lower case with ``_`` between words."""
 
 DEFAULTS = (*FILES, *(f"*:{key}" for key in KEYS))
