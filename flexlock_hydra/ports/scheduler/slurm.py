@@ -6,14 +6,13 @@ import re
 import shutil
 import subprocess
 
-_TIMEOUT = 5
-"""Seconds for each question: a controller that is down must not hold up a reader."""
+_TIMEOUT = 5  # Seconds for each question: a controller that is down must not hold up a reader
 
+# States of a job that has not ended: it runs, or will again.
 _LIVE = frozenset(
     "PENDING CONFIGURING RUNNING COMPLETING SUSPENDED STOPPED RESIZING SIGNALING STAGE_OUT "
     "REQUEUED REQUEUE_HOLD REQUEUE_FED SPECIAL_EXIT".split()
 )
-"""States of a job that has not ended: it runs, or will again."""
 
 
 class Slurm:
@@ -49,8 +48,6 @@ def _ask(*words: str) -> subprocess.CompletedProcess[str] | None:
     if shutil.which(words[0]) is None:
         return None
     try:
-        return subprocess.run(
-            words, capture_output=True, text=True, timeout=_TIMEOUT, check=False
-        )
+        return subprocess.run(words, capture_output=True, text=True, timeout=_TIMEOUT, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return None

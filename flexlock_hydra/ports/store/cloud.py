@@ -18,28 +18,26 @@ from pathlib import Path
 from typing import Any
 
 from flexlock_hydra.ports.store import parallel
-from flexlock_hydra.ports.store.connection import Connection, connect
-from flexlock_hydra.ports.store.file_entry import entry_is_file, entry_name, entry_size, entry_time
+from flexlock_hydra.ports.store.connection import (
+    Connection, connect, entry_is_file, entry_name, entry_size, entry_time
+)
 from flexlock_hydra.ports.store.object_source import (
-    SMALL,
-    ObjectSource,
-    Sendable,
-    checked,
-    read_small,
-    reason,
-    size_of,
+    SMALL, ObjectSource, Sendable, checked, read_small, reason, size_of
 )
 from flexlock_hydra.ports.store.store import OBJECTS, Sent, Store, Stored, object_path
 from flexlock_hydra.ports.store.transfer import Method, Transfer, folder_of
 
 log = logging.getLogger(__name__)
 
+# Small objects that are read before they are sent; two such chunks are under way at a time.
 _CHUNK, _CHUNK_BYTES = 128, 16 * 1024 * 1024
-"""Small objects that are read before they are sent; two such chunks are under way at a time."""
 _LARGE_AT_ONCE = 2
-_PAGE = 1000
-"""Names that a remote lists with one request."""
+_PAGE = 1000  # Names that a remote lists with one request
 _NO_SUCH_FILE = os.strerror(errno.ENOENT)
+
+
+def _is_missing(error: BaseException) -> bool:
+    return isinstance(error, FileNotFoundError)
 
 
 class CloudStore(Store):
@@ -115,9 +113,6 @@ class CloudStore(Store):
     def remove(self, oids: Sequence[str]) -> None:
         with self._errors("delete from"):
             self._remove([object_path(oid) for oid in oids])
-
-    def _read_object(self, oid: str) -> bytes | None:
-        return self.read_file(object_path(oid))
 
     def read_file(self, name: str) -> bytes | None:
         return self.read_files([name]).get(name)
@@ -233,27 +228,18 @@ class CloudStore(Store):
         self._call_each("rm_file", [(self._path_of(name),) for name in names])
 
     def _call_each(
-        self,
-        method: Method,
-        arguments: Sequence[tuple[Any, ...]],
-        fine: parallel.Fine = lambda error: _is_missing(error),
+        self, method: Method, arguments: parallel.Arguments, fine: parallel.Fine = _is_missing,
         **options: Any,
     ) -> list[Any]:
         """The results of many calls of one method of the file system; fine errors among them."""
         return parallel.finish_calls(self._start(method, arguments, fine, **options))
 
     def _start(
-        self,
-        method: Method,
-        arguments: Sequence[tuple[Any, ...]],
-        fine: parallel.Fine,
-        **options: Any,
+        self, method: Method, arguments: parallel.Arguments, fine: parallel.Fine, **options: Any
     ) -> Future[list[Any]]:
         """Begin many calls of one method; :func:`parallel.finish_calls` waits for them."""
-        made = self._connection
-        return parallel.start_calls(
-            made.fs, method, arguments, jobs=made.jobs, fine=fine, **options
-        )
+        fs, jobs = self._connection.fs, self._connection.jobs
+        return parallel.start_calls(fs, method, arguments, jobs=jobs, fine=fine, **options)
 
     def _path_of(self, name: str) -> str:
         root = self._connection.root
@@ -287,8 +273,3 @@ def _portions(objects: Iterable[Sendable]) -> Iterator[tuple[list[Sendable], lis
             yield small, large
             small, large, size = [], [], 0
     yield small, large
-
-
-def _is_missing(error: BaseException) -> bool:
-    """Whether an error means that there is no such file."""
-    return isinstance(error, FileNotFoundError)

@@ -1,9 +1,13 @@
-"""A connection to a remote by DVC's own file systems, made from settings alone."""
+"""A connection to a remote by DVC's own file systems, and what these say of a file.
+
+A listing of fsspec's has a dictionary for each file; every file system has names of its own.
+"""
 
 from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from flexlock_hydra.errors import RemoteError
@@ -70,3 +74,31 @@ def connect(spec: RemoteSpec) -> Connection:
         ) from error
     jobs = int(spec.options.get("jobs") or max(remote.jobs, _JOBS))
     return Connection(remote.fs, root, jobs, transfer)
+
+
+def entry_name(entry: dict[str, Any]) -> str:
+    """The last part of a listed file's path."""
+    return str(entry["name"]).rstrip("/").rpartition("/")[2]
+
+
+def entry_is_file(entry: dict[str, Any]) -> bool:
+    """Whether what is listed is a file, as all is where nothing is said of that."""
+    return bool(entry.get("type", "file") == "file")
+
+
+def entry_size(entry: dict[str, Any]) -> int:
+    """A listed file's bytes; 0 where nothing is said of that."""
+    return int(entry.get("size") or 0)
+
+
+def entry_time(entry: dict[str, Any]) -> float | None:
+    """When a file was written, in seconds; each kind of remote has its own name for it."""
+    for key in ("LastModified", "last_modified", "mtime", "modified", "updated"):
+        value = entry.get(key)
+        if isinstance(value, str):
+            value = datetime.fromisoformat(value.replace("Z", "+00:00"))
+        if isinstance(value, datetime):
+            return value.timestamp()
+        if isinstance(value, (int, float)):
+            return float(value)
+    return None

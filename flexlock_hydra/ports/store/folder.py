@@ -16,17 +16,8 @@ from pathlib import Path
 
 from flexlock_hydra.errors import RemoteError
 from flexlock_hydra.ports.store.object_source import (
-    SMALL,
-    ObjectSource,
-    Sendable,
-    changed,
-    is_unchanged,
-    md5_of,
-    name_beside,
-    read_small,
-    reading,
-    reason,
-    size_of,
+    SMALL, ObjectSource, Sendable, changed, is_unchanged, md5_of, name_beside, read_small, reading,
+    reason, size_of,
 )
 from flexlock_hydra.ports.store.store import OBJECTS, Sent, Store, Stored, chunks, object_path
 from flexlock_hydra.record.lockfile import write_bytes
@@ -34,11 +25,9 @@ from flexlock_hydra.record.lockfile import write_bytes
 log = logging.getLogger(__name__)
 
 _THREADS = 4
-_AT_ONCE = 32
-"""Small files that one thread handles at a time."""
+_AT_ONCE = 32  # Small files that one thread handles at a time
 _BLOCK = 4 * 1024 * 1024
-_TRIES = 100
-"""To write a file into a folder that others may take away."""
+_TRIES = 100  # To write a file into a folder that others may take away
 _READ_ONLY = 0o444
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
 
@@ -68,16 +57,8 @@ class FolderStore(Store):
         return os.path.join(self.spec.url, object_path(oid))
 
     def sizes(self, oids: Sequence[str]) -> dict[str, int]:
-        found = {}
         with self._errors("read"):
-            for oid in oids:
-                try:
-                    info = os.stat(self.path(oid))
-                except (FileNotFoundError, NotADirectoryError):
-                    continue
-                if stat.S_ISREG(info.st_mode):
-                    found[oid] = info.st_size
-        return found
+            return {oid: each.size for oid in oids for each in _file_at(self.path(oid), oid)}
 
     def send(self, objects: Iterable[Sendable], sent: Sent = lambda count, size: None) -> None:
         with self._errors("write to"), ThreadPoolExecutor(_THREADS) as threads:
@@ -95,11 +76,7 @@ class FolderStore(Store):
         with self._errors("list"):
             for folder in _names_in(self.root / OBJECTS):
                 for name in _names_in(self.root / OBJECTS / folder):
-                    oid = f"{folder}{name}"
-                    with contextlib.suppress(FileNotFoundError):
-                        info = os.stat(self.path(oid))
-                        if stat.S_ISREG(info.st_mode):
-                            yield Stored(oid, info.st_size, info.st_mtime)
+                    yield from _file_at(self.path(f"{folder}{name}"), f"{folder}{name}")
 
     def remove(self, oids: Sequence[str]) -> None:
         with self._errors("delete from"):
@@ -136,9 +113,6 @@ class FolderStore(Store):
             finally:
                 os.close(fd)
 
-    def _read_object(self, oid: str) -> bytes | None:
-        return self.read_file(object_path(oid))
-
     def read_file(self, name: str) -> bytes | None:
         with self._errors("read"):
             try:
@@ -165,15 +139,12 @@ class FolderStore(Store):
                     os.rmdir(self.root / up)
 
     def files(self, folder: str) -> list[Stored]:
-        found = []
         with self._errors("list"):
-            for path in sorted((self.root / folder).rglob("*")):
-                with contextlib.suppress(FileNotFoundError):
-                    info = path.stat()
-                    if stat.S_ISREG(info.st_mode):
-                        name = path.relative_to(self.root).as_posix()
-                        found.append(Stored(name, info.st_size, info.st_mtime))
-        return found
+            return [
+                each
+                for path in sorted((self.root / folder).rglob("*"))
+                for each in _file_at(path, path.relative_to(self.root).as_posix())
+            ]
 
     def adopt(self, oid: str, path: Path) -> None:
         """Take over a file, whose bytes were checked, as an object."""
@@ -252,6 +223,14 @@ def _write_large(fd: int, oid: str, source: ObjectSource) -> None:
 def _read_block(file: io.FileIO, source: ObjectSource) -> bytes:
     with reading(source):
         return file.read(_BLOCK) or b""
+
+
+def _file_at(path: str | Path, name: str) -> Iterator[Stored]:
+    """What lies at a path, under a name, where it is a file and still there."""
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+        info = os.stat(path)
+        if stat.S_ISREG(info.st_mode):
+            yield Stored(name, info.st_size, info.st_mtime)
 
 
 def _names_in(folder: Path) -> list[str]:

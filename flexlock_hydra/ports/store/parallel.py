@@ -6,14 +6,19 @@ import asyncio
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 Fine = Callable[[BaseException], bool]
 """Whether an error is a result like others; any other error ends all calls and is raised."""
 
 
+Arguments = Sequence[tuple[Any, ...]]
+"""Those of each of many calls of one method."""
+
+
 def start_calls(
-    fs: Any, method: str | Callable[..., Any], calls: Sequence[tuple[Any, ...]],
+    fs: Any, method: str | Callable[..., Any], calls: Arguments,
     *, jobs: int, fine: Fine, **options: Any,
 ) -> Future[list[Any]]:
     """Call a method with each of some arguments; the results are in their order.
@@ -22,11 +27,11 @@ def start_calls(
     """
     run = _method_of(fs, method) if isinstance(method, str) else method
     if asyncio.iscoroutinefunction(run):
-        work = _as_coroutines(run, calls, jobs, fine, options)
+        work = _as_coroutines(partial(run, **options), calls, jobs, fine)
         return asyncio.run_coroutine_threadsafe(work, fs.loop)
     done: Future[list[Any]] = Future()
     try:
-        done.set_result(_in_threads(run, calls, jobs, fine, options))
+        done.set_result(_in_threads(partial(run, **options), calls, jobs, fine))
     except Exception as error:  # whatever it is, the caller asks for it
         done.set_exception(error)
     return done
@@ -48,8 +53,7 @@ def _method_of(fs: Any, name: str) -> Callable[..., Any]:
 
 
 async def _as_coroutines(
-    run: Callable[..., Any], calls: Sequence[tuple[Any, ...]], jobs: int, fine: Fine,
-    options: dict[str, Any],
+    run: Callable[..., Any], calls: Arguments, jobs: int, fine: Fine
 ) -> list[Any]:
     results: list[Any] = [None] * len(calls)
     todo = iter(enumerate(calls))
@@ -57,7 +61,7 @@ async def _as_coroutines(
     async def work() -> None:
         for index, args in todo:  # all workers take from the same
             try:
-                results[index] = await run(*args, **options)
+                results[index] = await run(*args)
             except Exception as error:
                 if not fine(error):
                     raise
@@ -74,23 +78,17 @@ async def _as_coroutines(
     return results
 
 
-def _in_threads(
-    run: Callable[..., Any], calls: Sequence[tuple[Any, ...]], jobs: int, fine: Fine,
-    options: dict[str, Any],
-) -> list[Any]:
+def _in_threads(run: Callable[..., Any], calls: Arguments, jobs: int, fine: Fine) -> list[Any]:
     failed = threading.Event()
 
     def one(args: tuple[Any, ...]) -> Any:
         if failed.is_set():
             return None
         try:
-            return run(*args, **options)
-        except Exception as error:
-            if not fine(error):
-                failed.set()
-                raise
-            return error
-        except BaseException:
+            return run(*args)
+        except BaseException as error:
+            if isinstance(error, Exception) and fine(error):
+                return error
             failed.set()
             raise
 

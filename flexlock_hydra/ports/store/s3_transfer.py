@@ -5,13 +5,12 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
-from collections.abc import Mapping
 from typing import Any
 
-from flexlock_hydra.ports.store.transfer import ObjectTransfer, TimeLimits
+from flexlock_hydra.ports.store.transfer import ObjectTransfer, Options, TimeLimits
 
+# Bytes of a part of a large object, parts in all (S3 takes 10,000) and at a time.
 _PART, _MOST_PARTS, _PARTS_AT_ONCE = 8 * 1024 * 1024, 9000, 4
-"""Bytes of a part of a large object, parts in all (S3 takes 10,000) and at a time."""
 
 
 class S3Transfer(ObjectTransfer):
@@ -22,9 +21,7 @@ class S3Transfer(ObjectTransfer):
         fs.retries = 1  # each of which would be tried so often by botocore
 
     @classmethod
-    def prepare(
-        cls, arguments: dict[str, Any], options: Mapping[str, Any], limits: TimeLimits
-    ) -> None:
+    def prepare(cls, arguments: dict[str, Any], options: Options, limits: TimeLimits) -> None:
         from aiobotocore.session import AioSession  # type: ignore[import-untyped]
 
         super().prepare(arguments, options, limits)

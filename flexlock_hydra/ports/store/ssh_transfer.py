@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
 from typing import Any
 
 from flexlock_hydra.ports.store.object_source import name_beside
-from flexlock_hydra.ports.store.transfer import TimeLimits, Transfer
+from flexlock_hydra.ports.store.transfer import Options, TimeLimits, Transfer
 
 
 class SshTransfer(Transfer):
@@ -21,9 +20,7 @@ class SshTransfer(Transfer):
         self.put, self.make = self._put_small, self._make_folder
 
     @classmethod
-    def prepare(
-        cls, arguments: dict[str, Any], options: Mapping[str, Any], limits: TimeLimits
-    ) -> None:
+    def prepare(cls, arguments: dict[str, Any], options: Options, limits: TimeLimits) -> None:
         arguments["timeout"] = options.get("timeout", limits.read)
         arguments["keepalive_interval"] = limits.alive
 

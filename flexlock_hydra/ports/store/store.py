@@ -21,10 +21,9 @@ from flexlock_hydra.ports.store.object_source import Sendable, md5_of, reason
 from flexlock_hydra.ports.store.remote_kinds import kind_of
 
 OBJECTS = "files/md5"
-_READ_BACK = 64
-"""Objects that are read back at once."""
+_READ_BACK = 64  # Objects that are read back at once
+# Bytes: the listing of some ten million files. Nothing larger is read into memory.
 _LARGEST_LISTING = 1 << 30
-"""Bytes: the listing of some ten million files. Nothing larger is read into memory."""
 
 T = TypeVar("T")
 
@@ -117,7 +116,7 @@ class Store(ABC):
             return None
         if size > _LARGEST_LISTING:
             raise DataError(f"listing {oid} on {self.spec.public_url} has {size} bytes")
-        return self._read_object(oid)
+        return self.read_file(object_path(oid))
 
     def absent(self, wanted: Mapping[str, int]) -> dict[str, int]:
         """Those of the objects that are not there, or not of their size."""
@@ -136,10 +135,6 @@ class Store(ABC):
 
     def settle(self) -> None:  # noqa: B027 - most remotes have nothing to wait for
         """Wait until what was sent would survive a power cut."""
-
-    @abstractmethod
-    def _read_object(self, oid: str) -> bytes | None:
-        """The bytes of an object."""
 
     # Named files
 

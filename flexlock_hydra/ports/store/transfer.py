@@ -9,12 +9,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from flexlock_hydra.ports.store.object_source import (
-    ObjectSource,
-    changed,
-    is_unchanged,
-    name_beside,
+    ObjectSource, changed, is_unchanged, name_beside
 )
 
+Options = Mapping[str, Any]
+"""What DVC's configuration says of a remote, in its own terms."""
 Method = str | Callable[..., Any]
 """A method of a file system by its name, or a function (a coroutine's too) in its place."""
 
@@ -58,9 +57,7 @@ class Transfer:
         self.cat: Method = "cat_file"
 
     @classmethod
-    def prepare(
-        cls, arguments: dict[str, Any], options: Mapping[str, Any], limits: TimeLimits
-    ) -> None:
+    def prepare(cls, arguments: dict[str, Any], options: Options, limits: TimeLimits) -> None:
         """Change what the file system will be made from, as no settings of DVC's can.
 
         Args:
@@ -127,9 +124,7 @@ class ObjectTransfer(Transfer):
         self.put = "pipe_file"
 
     @classmethod
-    def prepare(
-        cls, arguments: dict[str, Any], options: Mapping[str, Any], limits: TimeLimits
-    ) -> None:
+    def prepare(cls, arguments: dict[str, Any], options: Options, limits: TimeLimits) -> None:
         arguments["use_listings_cache"] = False  # others write there too
 
     def put_large(self, place: str, source: ObjectSource) -> None:

@@ -8,11 +8,10 @@ import io
 import os
 import random
 import time
-from collections.abc import Mapping
 from typing import Any
 
 from flexlock_hydra.ports.store.object_source import ObjectSource, size_of
-from flexlock_hydra.ports.store.transfer import TimeLimits, Transfer, folder_of
+from flexlock_hydra.ports.store.transfer import Options, TimeLimits, Transfer, folder_of
 
 
 class WebDavTransfer(Transfer):
@@ -26,9 +25,7 @@ class WebDavTransfer(Transfer):
         self.get, self.cat = self._get, self._cat
 
     @classmethod
-    def prepare(
-        cls, arguments: dict[str, Any], options: Mapping[str, Any], limits: TimeLimits
-    ) -> None:
+    def prepare(cls, arguments: dict[str, Any], options: Options, limits: TimeLimits) -> None:
         arguments["timeout"] = options.get("timeout", limits.read)
 
     def _get(self, place: str, to: str) -> None:
