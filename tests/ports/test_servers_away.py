@@ -35,8 +35,10 @@ def test_silent_server(
     usual = with_limits(monkeypatch, connect=1, read=1)
     assert all(each.connect < each.read and 2 * each.read < BOUND - 10 for each in usual)
     for each in use(open_store(at_port(servers.of(kind).spec("r"), silent.port)))[:2]:
-        with refused(within=4):
+        with refused(within=12):
             each()
+    # a listing, then as many small files at a time as are sent: each is tried twice at most
+    assert len(silent.held) <= 2 * (1 + len(some(9)))
 
 
 @pytest.mark.parametrize("kind", CLOUDS)

@@ -141,11 +141,9 @@ def _size_and_hash(oid: Any, side: Mapping[str, Any] | None) -> str:
     files = render.plural(known["nfiles"], "file") if many and "nfiles" in known else ""
     if isinstance(oid, Mapping):
         oid = ", ".join(f"{key} {held}" for key, held in oid.items())
-    elif oid is None:
-        oid = "not hashed"
-    elif len(str(oid)) >= 32:
+    elif oid is not None and len(str(oid)) >= 32:
         oid = str(oid)[:10]
-    elif size:  # too large to be hashed: its size is all there is
+    elif oid is None or size:  # too large to be hashed: its size is all there is
         oid = "not hashed"
     return render.printable(", ".join(text for text in (size, files, str(oid)) if text))
 

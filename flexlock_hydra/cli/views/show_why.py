@@ -28,9 +28,8 @@ def show_why(found: Why) -> None:
     end = f"{equal} {verb} equal" if equal else ""
     root = names[found.root.ids]
     if len(said) == 1:
-        click.echo(render.printable("; ".join(filter(None, [
-            f"{root} differs because {said[0]}", end
-        ]))))
+        line = f"{root} differs because {said[0]}"
+        click.echo(render.printable(f"{line}; {end}" if end else line))
         return
     click.echo(render.printable(f"{root} differs because"))
     for text in said:
