@@ -18,7 +18,7 @@ from flexlock_hydra.record import lockfile
 from flexlock_hydra.record.codec import Json, Node, NodeT, decode, field_order
 from flexlock_hydra.record.model import (
     RUNNING, CodeState, DataEntry, Outputs, Overrides, Predecessor, Process, RunLock, Sweep,
-    check_status,
+    check_status
 )
 from flexlock_hydra.record.validate import check_run_ids
 

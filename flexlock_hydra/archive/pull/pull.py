@@ -13,18 +13,10 @@ from flexlock_hydra.archive.pull import destination
 from flexlock_hydra.archive.pull.destination import Destination
 from flexlock_hydra.archive.pull.fetch_tag import fetch_tag, source_of
 from flexlock_hydra.archive.pull.restore_data import (
-    COPY,
-    HARDLINK,
-    LINKS,
-    SYMLINK,
-    DataRestorer,
-    RestoredData,
-    check_sizes,
+    COPY, HARDLINK, LINKS, SYMLINK, DataRestorer, RestoredData, check_sizes
 )
 from flexlock_hydra.archive.pull.selection import (
-    PullSelection,
-    extra_repos_of_tag,
-    require_no_other,
+    PullSelection, extra_repos_of_tag, require_no_other
 )
 from flexlock_hydra.archive.remotes.choose import named_remote, with_settings
 from flexlock_hydra.archive.tag.read_tag import Tagged, read_tagged

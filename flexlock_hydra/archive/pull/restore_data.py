@@ -13,11 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from flexlock_hydra.archive.pull.fetch_objects import (
-    BLOCK,
-    batches_of,
-    damage_of,
-    lent_objects,
-    md5_if_readable,
+    BLOCK, batches_of, damage_of, lent_objects, md5_if_readable
 )
 from flexlock_hydra.archive.tag.listings import MISSING, TagContents
 from flexlock_hydra.errors import DataError, TargetError

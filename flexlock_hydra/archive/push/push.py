@@ -17,23 +17,14 @@ from typing import Any
 from flexlock_hydra.archive.push.delivery import Delivery, PushOptions, make_commit, publish, upload
 from flexlock_hydra.archive.push.drill import drill
 from flexlock_hydra.archive.push.secret_scan import (
-    in_commits,
-    in_hydras_files,
-    in_locks,
-    in_tree,
-    refuse,
+    in_commits, in_hydras_files, in_locks, in_tree, refuse
 )
 from flexlock_hydra.archive.remotes.announce import pushing
 from flexlock_hydra.archive.remotes.choose import choose_git_remote, choose_remote
 from flexlock_hydra.archive.runs.recorded_run import RecordedRun, RecordedSweep
 from flexlock_hydra.archive.tag import tag_object
 from flexlock_hydra.archive.tag.manifest import (
-    MANIFEST_ERRORS,
-    SHARED,
-    check_manifest,
-    make_manifest,
-    parse_json,
-    tag_message,
+    MANIFEST_ERRORS, SHARED, check_manifest, make_manifest, parse_json, tag_message
 )
 from flexlock_hydra.archive.tag.payload import Payload, load_payload
 from flexlock_hydra.archive.tag.subject import Subject, subject_of

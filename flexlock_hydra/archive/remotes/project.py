@@ -11,10 +11,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 from flexlock_hydra.archive.remotes.choose import (
-    GIT_KEY,
-    choose_git_remote,
-    choose_remote,
-    with_settings,
+    GIT_KEY, choose_git_remote, choose_remote, with_settings
 )
 from flexlock_hydra.archive.remotes.probe import try_out
 from flexlock_hydra.archive.runs.check import Check

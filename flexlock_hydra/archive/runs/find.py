@@ -9,11 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from flexlock_hydra.archive.runs.recorded_run import (
-    RecordedRun,
-    RecordedSweep,
-    load_run,
-    load_sweep,
-    locks_in_tag,
+    RecordedRun, RecordedSweep, load_run, load_sweep, locks_in_tag
 )
 from flexlock_hydra.capture.environment import process
 from flexlock_hydra.capture.lineage.find_files import find_files

@@ -11,11 +11,7 @@ from pathlib import Path
 
 from flexlock_hydra.archive.runs.find import run_locks_below
 from flexlock_hydra.archive.runs.recorded_run import (
-    RecordedRun,
-    is_pulled,
-    load_run,
-    locks_in_tag,
-    original_root,
+    RecordedRun, is_pulled, load_run, locks_in_tag, original_root
 )
 from flexlock_hydra.capture.data.paths import record_path
 from flexlock_hydra.errors import PushError, RunNotFoundError

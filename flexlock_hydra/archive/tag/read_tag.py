@@ -15,19 +15,11 @@ from functools import cached_property
 from typing import Any
 
 from flexlock_hydra.archive.tag.manifest import (
-    MANIFEST_ERRORS,
-    TaggedPiece,
-    check_manifest,
-    names_outs,
-    parse_piece,
+    MANIFEST_ERRORS, TaggedPiece, check_manifest, names_outs, parse_piece
 )
 from flexlock_hydra.archive.tag.metafiles import TaggedOut, parse_dvc_config, parse_metafile
 from flexlock_hydra.archive.tag.safe_paths import (
-    DISTRUST,
-    FILE_MODES,
-    check_files,
-    check_place,
-    check_tag_file,
+    DISTRUST, FILE_MODES, check_files, check_place, check_tag_file
 )
 from flexlock_hydra.errors import DataError, RunNotFoundError
 from flexlock_hydra.ports.git.make_objects import read_tag_object

@@ -11,12 +11,7 @@ from pathlib import Path
 
 from flexlock_hydra.capture.code.drift import CLOCK_SLACK
 from flexlock_hydra.capture.code.scope import (
-    Scope,
-    is_bytecode,
-    is_hydras,
-    is_stream,
-    matches,
-    redirected,
+    Scope, is_bytecode, is_hydras, is_stream, matches, redirected
 )
 from flexlock_hydra.capture.code.snapshot import Snapshot
 from flexlock_hydra.capture.data.walk import Few

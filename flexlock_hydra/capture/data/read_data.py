@@ -15,13 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flexlock_hydra.capture.data.walk import (
-    Batch,
-    LeaveOut,
-    Met,
-    TooLargeError,
-    Walk,
-    is_settled,
-    stamp,
+    Batch, LeaveOut, Met, TooLargeError, Walk, is_settled, stamp
 )
 from flexlock_hydra.errors import DataError
 

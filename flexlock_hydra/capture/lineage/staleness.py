@@ -14,11 +14,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from flexlock_hydra.capture.data.digest import (
-    FileDigest,
-    digest,
-    digest_file,
-    fingerprint,
-    of_files,
+    FileDigest, digest, digest_file, fingerprint, of_files
 )
 from flexlock_hydra.capture.data.walk import LeaveOut
 from flexlock_hydra.errors import DataError

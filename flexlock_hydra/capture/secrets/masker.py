@@ -16,17 +16,10 @@ from typing import Any
 
 from flexlock_hydra.capture.secrets import config_values
 from flexlock_hydra.capture.secrets.config_values import (
-    NO_FALLBACKS,
-    SCALARS,
-    is_interpolation,
-    known_pattern,
+    NO_FALLBACKS, SCALARS, is_interpolation, known_pattern
 )
 from flexlock_hydra.capture.secrets.key_names import (
-    GROUP,
-    KeyJudge,
-    hides,
-    is_about_a_secret,
-    judge_keys,
+    GROUP, KeyJudge, hides, is_about_a_secret, judge_keys
 )
 from flexlock_hydra.capture.secrets.shapes import MASK, AssignmentRule, hide_secrets, may_show
 

@@ -144,7 +144,7 @@ def progress(title: str, *, quiet: bool, in_bytes: bool) -> Iterator[Callable[..
     from rich.console import Console
     from rich.progress import (
         BarColumn, DownloadColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn,
-        TransferSpeedColumn,
+        TransferSpeedColumn
     )
 
     amount: tuple[ProgressColumn, ...] = (MofNCompleteColumn(),)

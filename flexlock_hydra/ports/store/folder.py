@@ -17,7 +17,7 @@ from pathlib import Path
 from flexlock_hydra.errors import RemoteError
 from flexlock_hydra.ports.store.object_source import (
     SMALL, ObjectSource, Sendable, changed, is_unchanged, md5_of, name_beside, read_small, reading,
-    reason, size_of,
+    reason, size_of
 )
 from flexlock_hydra.ports.store.store import OBJECTS, Sent, Store, Stored, chunks, object_path
 from flexlock_hydra.record.lockfile import write_bytes

@@ -20,16 +20,7 @@ from flexlock_hydra.record.model import COMPLETED, Outputs, Run
 from flexlock_hydra.record.volatile import HYDRAS_OWN, RESULT, Volatile
 from flexlock_hydra.replay.compare.judge import Judge, Rules, UnreadableError
 from flexlock_hydra.replay.compare.outcome import (
-    CLOSE,
-    DIFFERS,
-    ERROR,
-    IDENTICAL,
-    RETURNED,
-    STATUS,
-    Comparison,
-    Difference,
-    LeftOut,
-    Outcome,
+    CLOSE, DIFFERS, ERROR, IDENTICAL, RETURNED, STATUS, Comparison, Difference, LeftOut, Outcome
 )
 from flexlock_hydra.replay.compare.path_names import Moved
 from flexlock_hydra.replay.compare.tolerance import Tolerance

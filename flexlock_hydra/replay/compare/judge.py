@@ -11,16 +11,7 @@ from typing import Any
 from flexlock_hydra.record.codec import Json
 from flexlock_hydra.record.volatile import Volatile
 from flexlock_hydra.replay.compare.outcome import (
-    ABSENT,
-    ADDRESSES,
-    CLOSE,
-    DIFFERS,
-    IDENTICAL,
-    PATHS,
-    Deviation,
-    Difference,
-    LeftOut,
-    Outcome,
+    ABSENT, ADDRESSES, CLOSE, DIFFERS, IDENTICAL, PATHS, Deviation, Difference, LeftOut, Outcome
 )
 from flexlock_hydra.replay.compare.path_names import Moved, without_addresses
 from flexlock_hydra.replay.compare.tolerance import EXACT, Tolerance

@@ -10,10 +10,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from flexlock_hydra.archive.runs.recorded_run import (
-    RecordedRun,
-    extra_repos,
-    original_root,
-    store_of,
+    RecordedRun, extra_repos, original_root, store_of
 )
 from flexlock_hydra.capture.environment import packages
 from flexlock_hydra.capture.environment.environment import lockfile_hash, read_lockfile

@@ -21,19 +21,8 @@ from flexlock_hydra.record.model import MAIN, CodeState, Run, RunLock
 from flexlock_hydra.replay.compare.compare import output_files, without_hydra
 from flexlock_hydra.replay.compare.path_names import without_addresses
 from flexlock_hydra.replay.explain.sections import (
-    MISSING,
-    Change,
-    Described,
-    Detail,
-    Move,
-    Part,
-    Section,
-    changed_parts,
-    flatten,
-    numerically,
-    section,
-    section_of,
-    with_moves,
+    MISSING, Change, Described, Detail, Move, Part, Section, changed_parts, flatten, numerically,
+    section, section_of, with_moves
 )
 
 

@@ -21,18 +21,8 @@ from flexlock_hydra.replay.compare.compare import compare_runs
 from flexlock_hydra.replay.compare.outcome import ERROR, IDENTICAL, RETURNED, STATUS
 from flexlock_hydra.replay.explain import diff
 from flexlock_hydra.replay.explain.causes import (
-    CHANCE,
-    DATA,
-    STEP,
-    UNKNOWN,
-    Cause,
-    Lineage,
-    Pair,
-    Step,
-    causes_within,
-    feeding,
-    lineage,
-    program_of,
+    CHANCE, DATA, STEP, UNKNOWN, Cause, Lineage, Pair, Step, causes_within, feeding, lineage,
+    program_of
 )
 
 

@@ -15,11 +15,7 @@ from flexlock_hydra.archive.runs.places import sha256_of
 from flexlock_hydra.archive.runs.recorded_run import RecordedRun
 from flexlock_hydra.archive.tag.read_tag import read_tagged
 from flexlock_hydra.archive.tag.tag_object import user_name
-from flexlock_hydra.capture.environment.packages import (
-    editable_folder,
-    version_pairs,
-    without_own,
-)
+from flexlock_hydra.capture.environment.packages import editable_folder, version_pairs, without_own
 from flexlock_hydra.errors import RunNotFoundError
 from flexlock_hydra.ports.git.repo import GitRepo
 from flexlock_hydra.record import layout

@@ -18,10 +18,7 @@ from pathlib import Path
 from flexlock_hydra.archive.pull.fetch_objects import HashFetcher
 from flexlock_hydra.archive.runs.places import find_predecessor_lock, original_folder
 from flexlock_hydra.archive.runs.recorded_run import (
-    RecordedRun,
-    extra_repos,
-    original_root,
-    store_of,
+    RecordedRun, extra_repos, original_root, store_of
 )
 from flexlock_hydra.archive.tag.collect import CommitTrees, locate_input
 from flexlock_hydra.capture.data.digest import Digest, FileDigest, digest, digest_bytes, digest_file

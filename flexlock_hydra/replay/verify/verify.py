@@ -16,13 +16,7 @@ from pathlib import Path
 from flexlock_hydra.archive.runs.check import Check
 from flexlock_hydra.archive.runs.places import locks_in, predecessor_locks, sha256_of
 from flexlock_hydra.archive.runs.recorded_run import (
-    RecordedRun,
-    RecordedSweep,
-    extra_repos,
-    is_pulled,
-    load_run,
-    original_root,
-    store_of,
+    RecordedRun, RecordedSweep, extra_repos, is_pulled, load_run, original_root, store_of
 )
 from flexlock_hydra.capture.data.hash_index import HashIndex, index_path
 from flexlock_hydra.capture.environment import packages, process
