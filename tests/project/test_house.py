@@ -7,6 +7,8 @@ from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
+from flexlock_hydra.cli.commands import COMMANDS
+
 ROOT = Path(__file__).parents[2]
 MODULES = {
     path.relative_to(ROOT).as_posix(): ast.parse(path.read_bytes())
@@ -88,3 +90,10 @@ def test_a_file_name_leads_to_its_file() -> None:
     names = ((name.rpartition("/")[2], name) for name in MODULES if "__" not in name)
 
     assert shared(names, at_most=2) == {}
+
+
+def test_every_command_is_in_the_table() -> None:
+    """A module that defines a command is one that the command line knows."""
+    modules = {f"flexlock_hydra/cli/{name.replace('.', '/')}.py" for name, _ in COMMANDS.values()}
+
+    assert {module for name, module in defined(ast.FunctionDef) if name == "command"} == modules
