@@ -96,9 +96,8 @@ class SqliteIndex:
                 with contextlib.suppress(sqlite3.Error):
                     db.close()
             # These two say that it is locked, full, closed: no fault of the file.
-            if isinstance(error, sqlite3.DatabaseError) and not isinstance(
-                error, (sqlite3.OperationalError, sqlite3.ProgrammingError)
-            ):
+            is_passing = isinstance(error, (sqlite3.OperationalError, sqlite3.ProgrammingError))
+            if isinstance(error, sqlite3.DatabaseError) and not is_passing:
                 _remove(self.path)
 
 

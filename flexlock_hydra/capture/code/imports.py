@@ -80,11 +80,8 @@ def foreign(roots: Iterable[str]) -> list[str]:
     """Entries of ``sys.path`` that modules came from and that nothing records."""
     known = tuple(f"{root}{os.sep}" for root in roots)
     paths = {os.path.abspath(entry or os.curdir) for entry in sys.path}
-    entries = {
-        path
-        for path in paths
-        if not is_installed(path) and not f"{path}{os.sep}".startswith(known)
-    }
+    others = (path for path in paths if not f"{path}{os.sep}".startswith(known))
+    entries = {path for path in others if not is_installed(path)}
     found: dict[str, str] = {}
     for name, file in module_files(tuple(f"{entry}{os.sep}" for entry in entries)):
         top = name.partition(".")[0]

@@ -67,23 +67,17 @@ class Picked:
 def pick(root: Path, untracked: Sequence[str], scope: Scope) -> Picked:
     """The untracked files that are code, of all that git does not ignore."""
     folders = _output_folders(root, untracked, scope.folders)
-    is_data = scope.is_data(root)
-    streams = redirected()
+    is_data, streams = scope.is_data(root), redirected()
     files, repos, reasons, left_out = [], [], [], set()
     for path in untracked:
         place = path.rstrip("/")  # of a repository inside this one
         if is_bytecode(path):
             continue
-        if (
-            _is_under(place, folders)
-            or is_data(place)
-            or is_hydras(path)
-            or any(matches(path, glob) for glob in scope.ignore)
-        ):
+        is_written = _is_under(place, folders) or is_data(place) or is_hydras(path)
+        if is_written or any(matches(path, glob) for glob in scope.ignore):
             if path.endswith(_MAY_BE_READ):
                 left_out.add(path)
-            continue
-        if place != path:
+        elif place != path:
             repos.append(place)
         elif is_stream(root / path, streams):
             continue
@@ -105,11 +99,10 @@ def redirected() -> list[os.stat_result]:
 
 def is_stream(path: Path, streams: Sequence[os.stat_result]) -> bool:
     """Whether a path is one of the files that this process's output goes to."""
-    if not streams:
-        return False
-    with suppress(OSError):
-        own = os.lstat(path)
-        return any(os.path.samestat(own, each) for each in streams)
+    if streams:
+        with suppress(OSError):
+            own = os.lstat(path)
+            return any(os.path.samestat(own, each) for each in streams)
     return False
 
 

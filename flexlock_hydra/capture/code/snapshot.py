@@ -49,10 +49,8 @@ class Snapshot:
 
 def find_repo(*candidates: Path) -> GitRepo | None:
     """The repository of the first candidate folder that lies in one."""
-    for folder in candidates:
-        if folder.is_dir() and (repo := GitRepo.find(folder)) is not None:
-            return repo
-    return None
+    found = (GitRepo.find(folder) for folder in candidates if folder.is_dir())
+    return next(filter(None, found), None)
 
 
 def capture_code(repo: GitRepo, cwd: Path, scope: Scope = Scope()) -> CodeState:
@@ -158,11 +156,8 @@ def keep_bytes(index: OwnIndex, paths: Iterable[str]) -> list[str]:
         return []
     stored = index.repo.ls_tree(index.git("write-tree"))
     raw = [path for path in unlike if "\n" not in path]  # hash-object takes a path a line
-    entries = {
-        path: TreeEntry(stored[path].mode, oid)
-        for path, oid in zip(raw, hash_raw(index.repo, raw), strict=True)
-    }
-    index.put(entries)
+    blobs = zip(raw, hash_raw(index.repo, raw), strict=True)
+    index.put({path: TreeEntry(stored[path].mode, oid) for path, oid in blobs})
     lost = index.not_checked_out_alike(unlike)
     index.put({path: stored[path] for path in lost})
     return lost

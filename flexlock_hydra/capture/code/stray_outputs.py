@@ -14,9 +14,9 @@ from flexlock_hydra.capture.code.scope import (
     Scope, is_bytecode, is_hydras, is_stream, matches, redirected
 )
 from flexlock_hydra.capture.code.snapshot import Snapshot
-from flexlock_hydra.capture.data.walk import Few
 from flexlock_hydra.ports.git.status import Status
 from flexlock_hydra.record import layout
+from flexlock_hydra.record.wording import some_of
 
 # Names in untracked folders that are looked at, all together: the look must cost little
 _MOST_NAMES = 2000
@@ -25,6 +25,7 @@ _MOST_UNCHANGED = 40
 # Names of what lies in a folder that another run or a tool writes to
 _MARKS_OF_OTHERS = frozenset({".git", ".hydra", layout.LOCK, "multirun.yaml", "pyvenv.cfg"})
 _TOOL_FOLDERS = frozenset({"node_modules", "site-packages"})
+_MOST_NAMED = 5
 _LARGE_BYTES = 1e6  # Bytes above which a size is told
 
 
@@ -158,9 +159,7 @@ def stray_warning(found: list[StrayFiles], *, chdir: bool) -> list[str]:
     """The warning of what was written, none where nothing was."""
     if not found:
         return []
-    few = Few()
-    for each in found:
-        few.add(str(each))
+    few = some_of(found, _MOST_NAMED)
     hint = "write to the output directory" + ("" if chdir else ", or set hydra.job.chdir=true")
     if any(each.is_next_code for each in found):
         hint += "; what git does not ignore counts as code of the next run"
@@ -170,12 +169,9 @@ def stray_warning(found: list[StrayFiles], *, chdir: bool) -> list[str]:
 def _grouped(files: Mapping[str, int], code: Container[str]) -> StrayFiles:
     """One for files with the same first folder: named by the innermost that holds all."""
     path, *more = files
-    return StrayFiles(
-        path=f"{os.path.commonpath(files)}/" if more else path,
-        count=len(files),
-        size=sum(files.values()),
-        is_next_code=any(name in code for name in files),
-    )
+    place = f"{os.path.commonpath(files)}/" if more else path
+    is_code = any(name in code for name in files)
+    return StrayFiles(place, len(files), sum(files.values()), is_next_code=is_code)
 
 
 def _first_entries(folder: str, most: int) -> list[os.DirEntry[str]]:

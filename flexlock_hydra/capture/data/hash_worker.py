@@ -17,7 +17,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -170,18 +170,15 @@ class HashWorker:
             for lines in _read_lines(process.stdout.fileno()):
                 answers = [_parse(line) for line in lines]
                 answered(answers)
-                self._done(number for number, _ in answers)
+                with self.mutex:
+                    for number, _ in answers:
+                        self.waiting.pop(number, None)
+                    if not self.waiting:
+                        self.idle.set()
             process.wait()
         finally:
             self.gone = True
             self.idle.set()
-
-    def _done(self, numbers: Iterable[int]) -> None:
-        with self.mutex:
-            for number in numbers:
-                self.waiting.pop(number, None)
-            if not self.waiting:
-                self.idle.set()
 
 
 def _write_line(fd: int, number: int, what: HashTask | HashAnswer) -> None:

@@ -7,6 +7,7 @@ import os
 import platform
 import re
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 
@@ -67,11 +68,9 @@ def is_lockfile(name: str) -> bool:
 
 def read_lockfile(path: Path) -> bytes | None:
     """The bytes of a lock file that is there; what a record calls one and is none is not read."""
-    try:
+    with suppress(OSError):
         if is_lockfile(path.name) and path.is_file() and path.stat().st_size < _LARGEST:
             return path.read_bytes()
-    except OSError:
-        pass
     return None
 
 

@@ -43,8 +43,8 @@ def cpu() -> Mapping[str, Any] | None:
 def memory() -> Mapping[str, int] | None:
     """Bytes of the machine, and the limit of this process's control group."""
     found = re.search(r"MemTotal:\s+(\d+) kB", _kernel_file(PROC / "meminfo"))
-    limits = [int(text) for text in _cgroup_limits("memory.max", "memory/memory.limit_in_bytes")
-              if text.isdigit()]
+    texts = _cgroup_limits("memory.max", "memory/memory.limit_in_bytes")
+    limits = [int(text) for text in texts if text.isdigit()]
     total = int(found[1]) * 1024 if found else None
     limit = min(limits, default=None)
     return _present(total=total, limit=limit if limit and (not total or limit < total) else None)

@@ -11,6 +11,7 @@ import os
 import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -122,10 +123,9 @@ def _normal_name(name: str) -> str:
 
 def _source_version(egg_info: Path) -> str:
     """The version of a source tree that is on the path itself, as ``develop`` puts it there."""
-    try:
+    found = None
+    with suppress(OSError):
         found = _VERSION.search((egg_info / "PKG-INFO").read_text("utf-8", "replace"))
-    except OSError:
-        found = None
     return f"{found[1] if found else 'unknown'}{EDITABLE}{egg_info.parent})"
 
 
@@ -152,7 +152,7 @@ def _described_origin(origin: Mapping[str, Mapping[str, str]]) -> str:
     notes = [*_archive_hash(origin.get("archive_info", {}))]
     if folder := origin.get("subdirectory"):
         notes.append(f"subdirectory={folder}")
-    return "#".join([url, *(["&".join(notes)] if notes else [])])
+    return f"{url}#{'&'.join(notes)}" if notes else url
 
 
 def _folder_of_url(path: str) -> str:

@@ -7,6 +7,7 @@ import socket
 import time
 from dataclasses import replace
 from functools import lru_cache
+from operator import attrgetter
 from pathlib import Path
 
 from flexlock_hydra.ports.scheduler.scheduler import is_queued
@@ -104,12 +105,11 @@ def is_alive(process: Process) -> bool | None:
 
 def is_above(process: Process) -> bool:
     """Whether a living process started this one, at any depth."""
-    here = this_process()
-    if (process.host, process.boot_id) != (here.host, here.boot_id) or (
-        process.pid_namespace != here.pid_namespace
-    ):
+    here = _identity_of(os.getpid())
+    where = attrgetter("host", "boot_id", "pid_namespace")
+    if where(process) != where(here) or process.pid not in _ancestors():
         return False
-    return process.pid in _ancestors() and _is_alive_here(process) is True
+    return _is_alive_here(process) is True
 
 
 def _is_alive_here(process: Process) -> bool | None:
@@ -127,7 +127,7 @@ def _is_alive_here(process: Process) -> bool | None:
     except ProcessLookupError:
         return False
     except PermissionError:  # it is there, and another user's
-        return True
+        pass
     return True
 
 

@@ -33,7 +33,7 @@ def find_locks(path: Path, reader: Reader, found: Digest | None) -> tuple[list[P
         names = list(found.files) if found.is_folder else []
     else:  # as many as let the search end soon
         names = list(islice(walk_files(path), _SEARCHED)) if path.is_dir() else []
-    locks = [path / name for name in _outermost(names)] if names else []
+    locks = [path / name for name in _outermost(names)]
     above = find_lock(path, reader.root)
     if above is not None and above not in locks:
         locks.insert(0, above)

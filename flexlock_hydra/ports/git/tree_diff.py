@@ -67,9 +67,8 @@ class TreePair:
     def _env(self) -> Mapping[str, str]:
         folders = dict.fromkeys(each.common_dir / "objects" for each in self.others)
         folders.pop(self.repo.common_dir / "objects", None)
-        if not folders:
-            return {}
-        return {"GIT_ALTERNATE_OBJECT_DIRECTORIES": os.pathsep.join(map(_quoted, folders))}
+        variable = "GIT_ALTERNATE_OBJECT_DIRECTORIES"
+        return {variable: os.pathsep.join(map(_quoted, folders))} if folders else {}
 
 
 def trees_of(repos: Sequence[GitRepo | None], old: str, new: str) -> TreePair | None:
@@ -79,10 +78,8 @@ def trees_of(repos: Sequence[GitRepo | None], old: str, new: str) -> TreePair | 
         GitError: there is no git.
     """
     known = [repo for repo in repos if repo is not None]
-    if not known:
-        return None
-    found = TreePair(known[0], old, new, tuple(known[1:]))
-    return None if found.missing() else found
+    found = TreePair(known[0], old, new, tuple(known[1:])) if known else None
+    return None if found is None or found.missing() else found
 
 
 def _parse(words: Sequence[str]) -> Iterator[tuple[str, Leaf]]:
