@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from flexlock_hydra.archive.pull.pull import pull as pull
     from flexlock_hydra.archive.push.push import push as push
-    from flexlock_hydra.archive.query.dataframe import runs as runs
+    from flexlock_hydra.archive.query.search import runs as runs
     from flexlock_hydra.archive.runs.find import find_run as find_run
     from flexlock_hydra.errors import FlexlockError as FlexlockError
     from flexlock_hydra.hooks.snapshot import snapshot as snapshot
@@ -34,7 +34,7 @@ _PUBLIC = {
     "push": "archive.push.push",
     "read_lock": "record.lockfile",
     "rerun": "replay.rerun.rerun",
-    "runs": "archive.query.dataframe",
+    "runs": "archive.query.search",
     "snapshot": "hooks.snapshot",
 }  # name -> the module that it is loaded from when it is first asked for
 

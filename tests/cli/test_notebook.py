@@ -16,7 +16,7 @@ from rich.pretty import Pretty
 
 import flexlock_hydra
 from flexlock_hydra.archive.query.columns import ColumnError
-from flexlock_hydra.archive.query.dataframe import COLUMNS
+from flexlock_hydra.archive.query.search import COLUMNS
 from flexlock_hydra.errors import ExtraError, LockError, RunNotFoundError
 from flexlock_hydra.record import lockfile
 from flexlock_hydra.record.model import DataEntry, Failure, RunLock, Sweep

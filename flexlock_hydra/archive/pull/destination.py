@@ -201,7 +201,6 @@ def _require_free(place: Path) -> None:
 
 
 def _clear(git_dir: Path) -> None:
-    """Remove what a killed pull kept in the git folder for a while."""
     for left in git_dir.glob(f"{SCRATCH}*"):
         shutil.rmtree(left, ignore_errors=True)
     for left in git_dir.glob(f".{_STATE}.*"):

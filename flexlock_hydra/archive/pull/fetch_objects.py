@@ -24,8 +24,8 @@ from flexlock_hydra.ports.store.store import RemoteSpec, Store
 from flexlock_hydra.record.validate import check_path
 
 BLOCK = 1024 * 1024
+# What is fetched before it is put into its place: objects, and bytes in them.
 _BATCH, _BATCH_BYTES = 256, 256 << 20
-"""What is fetched before it is put into its place: objects, and bytes in them."""
 
 
 @contextmanager
@@ -150,11 +150,7 @@ class HashFetcher:
 
 
 def _fetch_data(store: Store, md5: str, place: Path) -> Digest:
-    """An object of a store, or all of a folder's.
-
-    Raises:
-        DataError: something is missing or damaged. RemoteError: out of reach.
-    """
+    """An object of a store, or all of a folder's."""
     if not md5.endswith(".dir"):
         return Digest(md5, _fetch_files(store, {"": md5}, place))
     listing = read_listing(store, md5)

@@ -21,8 +21,8 @@ from flexlock_hydra.ports.git.repo import GitRepo
 from flexlock_hydra.record import layout
 
 _SHA256_HEX = 64
+# A URL, ``host:path``, or what must be refused as neither.
 _REMOTE = re.compile(r"[\w+.-]+://|[\w.@-]+:(?![\\/]{2})|\s*-")
-"""A URL, ``host:path``, or what must be refused as neither."""
 
 
 def fetch_tag(repo: GitRepo, here: GitRepo | None, tag: str, source: str | None) -> Tagged:
@@ -109,14 +109,12 @@ def finding() -> Iterator[Callable[[str], RecordedRun]]:
 
 
 def _url_of(place: str) -> str | None:
-    """What to fetch from; None where a place is a folder to look around in.
-
-    Raises:
-        RunNotFoundError: it is neither. GitError: it could run programs.
-    """
-    folder = os.path.expanduser(place)
-    if os.path.isdir(folder):
-        return os.path.abspath(folder) if _is_bare(Path(folder)) else None
+    """What to fetch from; None where a place is a folder to look around in."""
+    folder = Path(place).expanduser()
+    if folder.is_dir():
+        asked = ("rev-parse", "--is-bare-repository")
+        is_bare = not GitRepo.find(folder) and run_git(folder, *asked).stdout.strip() == b"true"
+        return os.path.abspath(folder) if is_bare else None
     require_harmless(place)
     if not _REMOTE.match(place):
         raise RunNotFoundError(
@@ -125,19 +123,9 @@ def _url_of(place: str) -> str | None:
     return place
 
 
-def _is_bare(folder: Path) -> bool:
-    if GitRepo.find(folder) is not None:
-        return False
-    return run_git(folder, "rev-parse", "--is-bare-repository").stdout.strip() == b"true"
-
-
 @contextmanager
 def _borrowed_run(url: str, name: str) -> Iterator[RecordedRun]:
-    """The run of a tag of a repository elsewhere, in a temporary repository.
-
-    Raises:
-        RunNotFoundError: no such tag, or not a run's. GitError: out of reach.
-    """
+    """The run of a tag of a repository elsewhere, in a temporary repository."""
     tag = name.removeprefix("refs/tags/")
     if layout.parse_tag(tag) is None:
         raise RunNotFoundError(
@@ -149,7 +137,6 @@ def _borrowed_run(url: str, name: str) -> Iterator[RecordedRun]:
 
 
 def _bring(folder: Path, url: str, tag: str) -> GitRepo:
-    """A new repository with a tag of another one."""
     ref = f"refs/tags/{tag}"
     oid = remote_refs(folder, url, ref).get(ref)
     if oid is None:
@@ -165,11 +152,6 @@ def _bring(folder: Path, url: str, tag: str) -> GitRepo:
 
 
 def _run_of(tagged: Tagged) -> RecordedRun:
-    """The one run of a tag.
-
-    Raises:
-        RunNotFoundError: it stands for a sweep.
-    """
     (_, run_id) = layout.parse_tag(tagged.name) or ("", "")
     for path, lock in tagged.locks.items():
         if lock.run.id == run_id:

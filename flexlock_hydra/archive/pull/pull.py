@@ -9,15 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from flexlock_hydra.archive.pull import destination
+from flexlock_hydra.archive.pull import destination, restore_data, selection
 from flexlock_hydra.archive.pull.destination import Destination
 from flexlock_hydra.archive.pull.fetch_tag import fetch_tag, source_of
-from flexlock_hydra.archive.pull.restore_data import (
-    COPY, HARDLINK, LINKS, SYMLINK, DataRestorer, RestoredData, check_sizes
-)
-from flexlock_hydra.archive.pull.selection import (
-    PullSelection, extra_repos_of_tag, require_no_other
-)
+from flexlock_hydra.archive.pull.restore_data import COPY, LINKS, RestoredData
+from flexlock_hydra.archive.pull.selection import PullSelection
 from flexlock_hydra.archive.remotes.choose import named_remote, with_settings
 from flexlock_hydra.archive.tag.read_tag import Tagged, read_tagged
 from flexlock_hydra.errors import FlexlockError, GitError, RunNotFoundError, TargetError
@@ -132,7 +128,7 @@ def _pull(tag: str, options: PullOptions) -> Pulled:
         wanted.check()
         if not goal.has_code:
             if goal.in_use:
-                require_no_other(goal.repo, wanted)
+                selection.require_no_other(goal.repo, wanted)
             _check_out(goal, tagged)
             goal.checked_out()
     # From here on a failure leaves what is there: the same pull goes on with it.
@@ -182,7 +178,7 @@ def _unpack_repos(repo: GitRepo, tagged: Tagged) -> list[str]:
     """Check the runs' other repositories out in their places; those that did not travel."""
     missing = []
     done: dict[str, str] = {}
-    for each in extra_repos_of_tag(tagged):
+    for each in selection.extra_repos_of_tag(tagged):
         place, commit = each.restored, each.state.commit
         if done.setdefault(place, commit) != commit:
             missing.append(f"{place}: another job's code of repository {each.name}")
@@ -201,9 +197,9 @@ def _restore_data(
     if wanted.store is None:
         return RestoredData()
     sizes = wanted.store.sizes(sorted(set(wanted.contents.files.values())))
-    check_sizes(wanted.contents, sizes, sum(out.size for out in wanted.tagged.outs))
+    restore_data.check_sizes(wanted.contents, sizes, sum(out.size for out in wanted.tagged.outs))
     cache = FolderStore(RemoteSpec(str(options.cache.absolute()))) if options.cache else None
-    filler = DataRestorer(
+    filler = restore_data.DataRestorer(
         repo.root, repo.git_dir, wanted.store, options.link, cache, options.progress, resumed
     )
     filled = filler.fill(wanted.files, wanted.shape(), sizes)
@@ -230,7 +226,7 @@ def _write(fd: int, content: bytes) -> None:
 def _warnings_of(filled: RestoredData, options: PullOptions) -> tuple[str, ...]:
     if filled.copied:
         return (f"{filled.copied} files are copies: no {options.link} can be made here",)
-    if options.link in (HARDLINK, SYMLINK) and filled.restored:
+    if options.link in (restore_data.HARDLINK, restore_data.SYMLINK) and filled.restored:
         origin = options.cache or "the data remote"
         return (
             f"the files are {options.link}s into {origin} and read-only: "

@@ -98,7 +98,6 @@ class DataRestorer:
         return RestoredData(restored, words, copied)
 
     def _clear(self, inside: SafeFolder, files: Iterable[str]) -> None:
-        """Take away what a killed pull did not finish."""
         for folder in {posixpath.dirname(path) for path in files}:
             place = self.root / folder
             for name in os.listdir(place) if place.is_dir() else []:
@@ -125,8 +124,10 @@ class DataRestorer:
         if stat.S_ISLNK(found.st_mode):
             target = os.readlink(self.root / path)
             own = target == _link_text(path, shape.links.get(path, ""))
-            linked = self.link == SYMLINK and target == self._origin_path(oid)
-            return own or (linked and md5_if_readable(target) == oid)
+            origin = self.cache or self.store
+            if own or self.link != SYMLINK or not isinstance(origin, FolderStore):
+                return own
+            return target == os.path.abspath(origin.path(oid)) and md5_if_readable(target) == oid
         if not stat.S_ISREG(found.st_mode):
             return False
         with inside.reading(path) as fd:
@@ -178,17 +179,9 @@ class DataRestorer:
         inside.write(path, write, executable=is_executable)
         return by_link or (self.link == REFLINK and not cloned)
 
-    def _origin_path(self, oid: str) -> str:
-        origin = self.cache or (self.store if isinstance(self.store, FolderStore) else None)
-        return os.path.abspath(origin.path(oid)) if origin else ""
-
 
 def _require_room(root: Path, needed: int) -> None:
-    """Refuse before anything is written where the disk is too small.
-
-    Raises:
-        TargetError: it is.
-    """
+    """Refuse before anything is written where the disk is too small."""
     free = shutil.disk_usage(root).free
     if needed > max(0, free - _SPARE):
         raise TargetError(
@@ -233,5 +226,4 @@ def _blocks_of(source: str) -> Iterator[bytes]:
 
 
 def _link_text(path: str, target: str) -> str:
-    """What a link says that leads from one path of the project to another."""
     return posixpath.relpath(target, posixpath.dirname(path) or ".") if target else ""

@@ -123,11 +123,7 @@ def extra_repos_of_tag(tagged: Tagged) -> Iterator[ExtraRepo]:
 
 
 def _check_repo(tagged: Tagged, each: ExtraRepo) -> None:
-    """Refuse a place for a repository that is not safe, or where the tag has a file.
-
-    Raises:
-        TargetError: it is there.
-    """
+    """Refuse a place for a repository that is not safe, or where the tag has a file."""
     place = each.restored
     check_place(place, own=each.inside is not None)
     for up in with_parents(place):
@@ -166,7 +162,6 @@ def require_no_other(repo: GitRepo, wanted: PullSelection) -> None:
 
 
 def _is_other(inside: SafeFolder, repo: GitRepo, wanted: PullSelection, path: str) -> bool:
-    """Whether something else lies where the tag has a file."""
     if inside.look(path) is None:
         return False
     try:

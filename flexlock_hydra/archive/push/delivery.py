@@ -142,7 +142,7 @@ def make_commit(delivery: Delivery) -> str:
     folders = {up for path in files for up in with_parents(path)} - set(files)
     remove = {*payload.plan.remove, *metafiles.nested_dvc(payload.tree)}
     remove |= {leaf for leaf in payload.tree if leaf in folders}
-    tree = edit_tree(repo, subject.tree, files, remove)
+    tree = edit_tree(repo, subject.code.tree, files, remove)
     message = f"{subject.tag}\n\nThe code is this commit's first parent.\n"
     return commit_tree(repo, tree, payload.commits, message, subject.date)
 
@@ -179,12 +179,8 @@ def publish(delivery: Delivery, wanted: Mapping[str, str]) -> None:
 
 
 def _push_refs(delivery: Delivery, url: str, wanted: Mapping[str, str]) -> None:
-    """Push refs that the git remote may have already; another push of the run may be quicker.
-
-    Raises:
-        GitError: it refused them.
-    """
-    as_wanted = all(delivery.refs.get(ref) == oid for ref, oid in wanted.items())
+    """Push refs that the git remote may have already; another push of the run may be quicker."""
+    as_wanted = wanted.items() <= delivery.refs.items()
     if as_wanted and _are_there(delivery, url, wanted):  # asked again: one may be deleted by now
         return
     end = time.monotonic() + _PATIENCE
@@ -202,9 +198,7 @@ def _push_refs(delivery: Delivery, url: str, wanted: Mapping[str, str]) -> None:
 
 
 def _are_there(delivery: Delivery, url: str, refs: Mapping[str, str]) -> bool:
-    """Whether the git remote has refs as they are wanted; not, where it cannot be asked."""
     try:
-        found = remote_refs(delivery.repo.root, url, *refs)
+        return refs.items() <= remote_refs(delivery.repo.root, url, *refs).items()
     except GitError:
-        return False
-    return all(found.get(ref) == oid for ref, oid in refs.items())
+        return False  # it cannot be asked

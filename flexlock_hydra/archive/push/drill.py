@@ -58,21 +58,21 @@ def drill(delivery: Delivery, oid: str) -> int:
 def _lent_to_all(repo: GitRepo, url: str | None, oid: str) -> Iterator[tuple[str, str]]:
     """Put an object where anybody could fetch it, for a while; the URL, and the ref there."""
     ref = f"{_DRILL_REFS}/{oid}-{os.urandom(4).hex()}"  # others may try the same run now
-    if url is not None:
-        push_refs(repo.root, url, {ref: oid})
-    else:
-        repo.update_ref(ref, oid)
+
+    def point(target: str) -> None:
+        if url is not None:
+            push_refs(repo.root, url, {ref: target})
+        else:
+            repo.git("update-ref", *([ref, target] if target else ["-d", ref]))
+
+    point(oid)
     try:
         yield url or str(repo.root), ref
     finally:
-        if url is not None:
-            push_refs(repo.root, url, {ref: ""})
-        else:
-            repo.git("update-ref", "-d", ref)
+        point("")
 
 
 def _expected_data(payload: Payload) -> Iterator[tuple[str, FileDigest]]:
-    """Path and digest of the files that DVC restores."""
     for out in payload.plan.outs:
         for rel, file in out.digest.files.items():
             yield join_path(out.path, rel), file
@@ -93,7 +93,6 @@ def _differences(
     code: Mapping[str, TreeEntry],
     locks: Mapping[str, bytes],
 ) -> Iterator[str]:
-    """What of the restored folder is not as recorded, in words."""
     for path, file in data.items():
         try:
             found = digest_file(root / path)

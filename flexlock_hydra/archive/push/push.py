@@ -14,11 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from flexlock_hydra.archive.push import secret_scan
 from flexlock_hydra.archive.push.delivery import Delivery, PushOptions, make_commit, publish, upload
 from flexlock_hydra.archive.push.drill import drill
-from flexlock_hydra.archive.push.secret_scan import (
-    in_commits, in_hydras_files, in_locks, in_tree, refuse
-)
 from flexlock_hydra.archive.remotes.announce import pushing
 from flexlock_hydra.archive.remotes.choose import choose_git_remote, choose_remote
 from flexlock_hydra.archive.runs.recorded_run import RecordedRun, RecordedSweep
@@ -98,6 +96,7 @@ def _push(subject: Subject, options: PushOptions) -> Pushed:
     leaks = _look_for_secrets(delivery)
     commit = "" if options.dry_run else make_commit(delivery)
     sent, drilled = _deliver(delivery, commit) if commit else (store.absent(payload.sizes), None)
+    leaks += secret_scan.in_hydras_files(payload, sent)
     return Pushed(
         tag=subject.tag,
         commit=commit,
@@ -107,7 +106,7 @@ def _push(subject: Subject, options: PushOptions) -> Pushed:
         bytes=sum(payload.sizes.values()),
         sent_objects=len(sent),
         sent_bytes=sum(sent.values()),
-        warnings=(*_gaps_of_tag(payload, url, base.spec), *leaks, *in_hydras_files(payload, sent)),
+        warnings=(*_gaps_of_tag(payload, url, base.spec), *leaks),
         drilled=drilled,
     )
 
@@ -141,11 +140,7 @@ def _deliver(delivery: Delivery, commit: str) -> tuple[Mapping[str, int], int | 
 
 
 def _refuse_other(base: Store, manifest: Mapping[str, Any]) -> None:
-    """Keep a manifest that names other objects: a tag on another git remote may need them.
-
-    Raises:
-        PushError: there is one.
-    """
+    """Keep a manifest that names other objects: a tag on another git remote may need them."""
     tag = manifest["tag"]
     try:
         there = check_manifest(parse_json(base.read_file(layout.manifest_path(tag))), tag)
@@ -167,15 +162,11 @@ def _needs(manifest: Mapping[str, Any]) -> str:
 
 
 def _look_for_secrets(delivery: Delivery) -> list[str]:
-    """Stop where a secret would become public; what the git remote has already, in words.
-
-    Raises:
-        PushError: a file that the git remote does not have shows one, or a lock does.
-    """
+    """Stop where a secret would become public; what the git remote has already, in words."""
     payload, repo, allowed = delivery.payload, delivery.repo, delivery.options.allow_secret
-    new, blobs = in_commits(repo, payload.commits, delivery.refs.values())
-    refuse([*new, *in_locks(payload.locks)], allowed)
-    old = in_tree(repo, payload.tree, without=blobs)
+    new, blobs = secret_scan.in_commits(repo, payload.commits, delivery.refs.values())
+    secret_scan.refuse([*new, *secret_scan.in_locks(payload.locks)], allowed)
+    old = secret_scan.in_tree(repo, payload.tree, without=blobs)
     return [f"{leak} looks like a secret; the git remote has it already" for leak in old]
 
 
@@ -198,7 +189,6 @@ def _beside_jobs(folder: Path) -> list[str]:
 
 
 def _gaps(run: RecordedRun) -> list[str]:
-    """What of one run was not recorded, or does not travel, in words."""
     said = [text for text in run.lock.warnings if not text.startswith(layout.NOT_PUSHED)]
     urls = {name: entry.path for name, entry in run.lock.data.items() if entry.is_url}
     said += [f"data {name} stays where it is: {url}" for name, url in urls.items()]

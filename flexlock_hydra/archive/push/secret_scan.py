@@ -133,7 +133,6 @@ def refuse(leaks: Iterable[Leak], allowed: Iterable[str]) -> None:
 
 
 def _in_blobs(repo: GitRepo, names: Mapping[str, str]) -> list[Leak]:
-    """The leaks of blobs, id -> path."""
     blobs = repo.read_blobs([*names], largest=_LARGEST)
     return sorted({leak for oid, text in blobs for leak in find_secrets(names[oid], text)}, key=str)
 
@@ -158,8 +157,7 @@ def _shape_spots(text: str, shape: SecretShape, literal: str) -> Iterator[tuple[
 
 def _is_real(shape: SecretShape, secret: str) -> bool:
     """Whether it is neither an example of somebody's documentation nor a headline alone."""
-    is_whole = _BLOCK_BODY.match(secret) is not None if shape.is_block else True
-    return is_whole and "EXAMPLE" not in secret
+    return "EXAMPLE" not in secret and not (shape.is_block and not _BLOCK_BODY.match(secret))
 
 
 def _secret_assignment(match: re.Match[str]) -> str | None:

@@ -125,7 +125,6 @@ def catalog(
 
 
 def _locks(folder: str, warnings: list[str]) -> Iterator[_Found]:
-    """The locks below a folder."""
     around = repo_above(Path(folder).parent)
     repos = {os.path.dirname(folder): str(around) if around else None}
     for looked in look_below(Path(folder), layout.is_lock):
@@ -158,7 +157,6 @@ def _renewed(
 
 
 def _read_all(paths: Sequence[str], processes: bool) -> Iterator[_Read]:
-    """Read locks; very many by several processes."""
     workers = min(os.cpu_count() or 1, _WORKERS, len(paths) // _MANY)
     if not processes or workers < 2:
         yield from map(_read, paths)

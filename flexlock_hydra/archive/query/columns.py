@@ -121,5 +121,4 @@ def order(found: Any) -> tuple[Any, ...]:
 
 def shorter(path: str) -> str:
     """A path seen from the working folder, where it lies below it."""
-    here = os.path.join(os.getcwd(), "")
-    return path.removeprefix(here) if path.startswith(here) else path
+    return path.removeprefix(os.path.join(os.getcwd(), ""))

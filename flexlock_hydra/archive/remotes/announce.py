@@ -55,7 +55,9 @@ class Announcement:
         """
         found = {}
         for each in self.store.files(folder):
-            if each.oid == self.name or not _is_announcement(each.oid):
+            is_temporary = posixpath.basename(each.oid).startswith(".")
+            deletes = each.oid.startswith(f"{layout.DELETING}/") and not is_temporary
+            if each.oid == self.name or not (layout.is_pushing(each.oid) or deletes):
                 continue
             content = self.store.read_file(each.oid)
             if content is None:  # it ended meanwhile
@@ -88,11 +90,6 @@ class Announcement:
                     hint="Wait for it to end; if nobody does that any more, remove this file.",
                 )
             time.sleep(0.5)
-
-
-def _is_announcement(name: str) -> bool:
-    below = name.startswith(f"{layout.DELETING}/")
-    return layout.is_pushing(name) or (below and not posixpath.basename(name).startswith("."))
 
 
 def _is_dead(said: Mapping[str, Any]) -> bool:

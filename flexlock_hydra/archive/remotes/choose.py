@@ -59,16 +59,13 @@ def _spec_of_name(name: str, remotes: ProjectRemotes) -> RemoteSpec:
     if re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", name):
         if name.startswith("file://"):
             return RemoteSpec(name.removeprefix("file://"))
-        return RemoteSpec(name, {**_environment_settings(name), **remotes.settings_for(name)})
+        kind = kind_of(name)
+        # From the environment, what whoever restores needs to know.
+        servers = map(os.environ.get, kind.endpoint_variables if kind else ())
+        endpoint = next(filter(None, servers), None)
+        found = {"endpointurl": endpoint} if endpoint else {}
+        return RemoteSpec(name, {**found, **remotes.settings_for(name)})
     return RemoteSpec(os.path.abspath(os.path.expanduser(name)))
-
-
-def _environment_settings(url: str) -> dict[str, str]:
-    """Settings from the environment that whoever restores needs to know."""
-    kind = kind_of(url)
-    servers = (os.environ.get(name) for name in (kind.endpoint_variables if kind else ()))
-    endpoint = next(filter(None, servers), None)
-    return {"endpointurl": endpoint} if endpoint else {}
 
 
 def with_settings(spec: RemoteSpec, repo: GitRepo) -> RemoteSpec:

@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -133,7 +134,6 @@ def _programs() -> Iterator[Finding]:
 
 
 def _other_python() -> str:
-    """A word on the ``python`` that jobs are started with, should it be another."""
     other = shutil.which("python") or shutil.which("python3")
     if other is None or Path(other).parent.resolve() == Path(sys.executable).parent.resolve():
         return ""
@@ -186,12 +186,11 @@ def _callback(repo: GitRepo) -> Finding:
 
 
 def _turns_on(path: Path) -> bool:
-    try:
+    with suppress(OSError):
         text = path.read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return False
-    by_script = path.suffix == ".py" and _CALLED.search(text) is not None
-    return by_script or _TURNED_ON.search(text) is not None
+        by_script = path.suffix == ".py" and _CALLED.search(text)
+        return bool(by_script or _TURNED_ON.search(text))
+    return False
 
 
 # Remotes and clocks
@@ -250,11 +249,9 @@ def _index() -> Finding:
 
 def _can_make_folders(place: Path) -> bool:
     """Tried, for what root may do and what a file system does are not told by rights."""
-    try:
-        with tempfile.TemporaryDirectory(dir=place, prefix=".flexlock-"):
-            return True
-    except OSError:
-        return False
+    with suppress(OSError), tempfile.TemporaryDirectory(dir=place, prefix=".flexlock-"):
+        return True
+    return False
 
 
 def _store() -> Finding:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Mapping
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from functools import cache
@@ -47,7 +47,7 @@ def rm(remotes: Remotes, tag: str, *, yes: bool = False) -> Removal:
         RunNotFoundError: neither remote knows it. RemoteError: somebody pushes now.
     """
     remotes.store.require()
-    with _undisturbed(remotes.store, yes):
+    with deleting(remotes.store) if yes else nullcontext():
         manifests = manifests_of(remotes.store)
         if tag not in manifests and tag not in remotes.tags():
             raise RunNotFoundError(
@@ -72,7 +72,8 @@ def gc(
     """
     patterns = tuple(keep)
     remotes.store.require()
-    with _undisturbed(remotes.store, yes) as now:
+    with deleting(remotes.store) if yes else nullcontext() as turn:
+        now = turn.now if turn else time.time()
         manifests, tags = manifests_of(remotes.store), remotes.tags()
         gone = {tag for tag in tags if patterns and not _matches(tag, patterns)}
         removal = _remove(remotes, manifests, gone, yes=yes)
@@ -176,13 +177,3 @@ def _matches(tag: str, patterns: Iterable[str]) -> bool:
     """Whether a tag is meant by a pattern: of its name, of its job, or of its id."""
     job, run_id = layout.parse_tag(tag) or ("", "")
     return any(fnmatchcase(name, each) for each in patterns for name in (tag, job, run_id))
-
-
-@contextmanager
-def _undisturbed(store: Store, yes: bool) -> Iterator[float]:
-    """Give the remote's time; where something is deleted, keep pushes out meanwhile."""
-    if not yes:
-        yield time.time()
-        return
-    with deleting(store) as turn:
-        yield turn.now

@@ -74,9 +74,8 @@ class Probe:
         try:
             self.process.wait(max(self.until - time.monotonic(), 0.01))
         except subprocess.TimeoutExpired:
-            return ProbeAnswer(
-                "", "no answer in time", "Check the network, or wait for longer: --timeout 60"
-            )
+            hint = "Check the network, or wait for longer: --timeout 60"
+            return ProbeAnswer("", "no answer in time", hint)
         finally:
             self._end()
         with self.said:
@@ -121,15 +120,12 @@ def _data(repo: GitRepo, asked: str | None) -> ProbeAnswer:
     if spec.is_local and not Path(spec.url).exists():
         if spec.url == str(embedded_store()):
             return ProbeAnswer(f"{where}, made by the first push")
-        return ProbeAnswer(
-            where, f"there is no folder {where} yet",
-            f"flexlock-hydra remote init {where}, or mount what it is on",
-        )
+        hint = f"flexlock-hydra remote init {where}, or mount what it is on"
+        return ProbeAnswer(where, f"there is no folder {where} yet", hint)
     tried = try_out(open_store(spec))
     if not tried.whole:
-        return ProbeAnswer(
-            where, "other bytes came back than were written", "Choose another remote."
-        )
+        told = "other bytes came back than were written"
+        return ProbeAnswer(where, told, "Choose another remote.")
     return ProbeAnswer(where, ahead=tried.ahead)
 
 

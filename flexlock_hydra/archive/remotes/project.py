@@ -181,11 +181,7 @@ def _listed_tags(
 
 
 def verify_tag(
-    remotes: Remotes,
-    tag: str,
-    *,
-    share: float = 0.0,
-    progress: Progress = lambda done, total: None,
+    remotes: Remotes, tag: str, *, share: float = 0.0, progress: Progress = lambda done, total: None
 ) -> list[Check]:
     """Ask the remotes for all that a tag needs; a check for each thing that is missing or wrong.
 

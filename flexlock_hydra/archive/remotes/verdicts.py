@@ -112,7 +112,6 @@ def _lines_of(repo: GitRepo, blobs: Iterable[str]) -> dict[str, list[str]]:
 
 
 def _joined(repo: GitRepo, ours: str | None, theirs: str) -> str:
-    """A commit with the verdicts of both."""
     if ours is None or _is_ancestor(repo, ours, theirs):
         return theirs
     if _is_ancestor(repo, theirs, ours):
@@ -128,7 +127,6 @@ def _joined(repo: GitRepo, ours: str | None, theirs: str) -> str:
 def _commit(
     repo: GitRepo, base: str | None, put: Mapping[str, Iterable[str]], parents: Iterable[str]
 ) -> str:
-    """A commit that has other notes on some commits."""
     tree = repo.git("rev-parse", f"{base}^{{tree}}") if base else repo.git("mktree", stdin=b"")
     there = repo.ls_tree(tree) if base else {}
     spread = [path for path in there if "/" in path and path.replace("/", "") in put]
@@ -142,11 +140,7 @@ def _is_ancestor(repo: GitRepo, one: str, other: str) -> bool:
 
 
 def _move(repo: GitRepo, commit_after: Callable[[str | None], str]) -> None:
-    """Point the ref at the commit that follows it; again, where somebody moved it meanwhile.
-
-    Raises:
-        GitError: it cannot be written.
-    """
+    """Point the ref at the commit that follows it; again, where somebody moved it meanwhile."""
     for attempt in range(_TRIES):
         ours = repo.rev_parse(layout.VERDICTS)
         with suppress(GitError):

@@ -90,7 +90,6 @@ def find_sweep(name: str | Path, start: Path | None = None) -> RecordedSweep | N
 
 
 def _lock_at(path: Path) -> Path | None:
-    """The lock that a path is or holds."""
     try:
         if path.is_dir():
             return path / layout.LOCK if (path / layout.LOCK).exists() else None
@@ -146,11 +145,7 @@ def _names_a_sweep(name: str | Path, sweep: RecordedSweep, start: Path) -> RunNo
 
 
 def _lock_of_tag(repo: GitRepo, tag: str, run_id: str) -> tuple[str, bytes, RunLock]:
-    """The lock of the run that a tag stands for, its path in the tag's tree and its bytes.
-
-    Raises:
-        RunNotFoundError: the tag holds none. LockError: it cannot be read.
-    """
+    """The lock of the run that a tag stands for, its path in the tag's tree and its bytes."""
     for path, content in locks_in_tag(repo, tag).items():
         if run_id.encode() in content:  # most are of other runs, and to parse one takes long
             lock = lockfile.parse_lock(content, f"{tag}:{path}")
@@ -188,7 +183,6 @@ def _by_id(root: Path, prefix: str, name: str) -> Path:
 
 
 def _candidate(run_id: str, path: Path) -> str:
-    """The id, job and start of one of the runs that a prefix fits."""
     try:
         lock = lockfile.read_lock(path)
     except (LockError, RunNotFoundError):

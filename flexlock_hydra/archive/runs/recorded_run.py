@@ -124,12 +124,8 @@ def original_root(lock: RunLock) -> str:
 
 def _is_in(path: Path, root: Path) -> bool:
     """Whether a repository's root is the nearest one above a path, without asking git."""
-    for folder in path.parents:
-        if folder == root:
-            return True
-        if os.path.lexists(folder / ".git"):
-            return False
-    return False
+    roots = (up for up in path.parents if up == root or os.path.lexists(up / ".git"))
+    return next(roots, None) == root
 
 
 def _recorded_repo(lock: RunLock) -> GitRepo | None:

@@ -28,17 +28,17 @@ def named_run(url: str, start: Path | None = None) -> RecordedRun:
     return find_run(name[1:] if _DRIVE.match(name) else name, start)
 
 
-def pinned(url: str, start: Path | None = None) -> str:
+def pinned(name: str, start: Path | None = None) -> str:
     """The URL that means the same run from every folder, whatever runs later.
 
     One that means no run stays as it is: who opens it says so. So does a tag whose run lies
     nowhere but in git.
     """
     try:
-        run = named_run(url, start)
+        run = named_run(name, start)
     except FlexlockError:
-        return url
-    return _url_of_lock(run.path) if run.path.is_file() else url
+        return name
+    return url(run) if run.path.is_file() else name
 
 
 def run_id(name: str) -> str | None:
@@ -57,11 +57,8 @@ def is_source_of(lock: RunLock) -> bool:
 
 
 def url(run: RecordedRun) -> str:
-    """The URL that means this run here, whatever runs later."""
-    return _url_of_lock(run.path)
+    """The URL that means this run here, whatever runs later.
 
-
-def _url_of_lock(lock: Path) -> str:
-    """The URL of a lock file's run: by its folder, where the lock is the current one there."""
-    place = lock.parent if lock.name == layout.LOCK else lock
-    return f"{PREFIX}{place}"
+    It names the run's folder, where its lock is the current one there.
+    """
+    return f"{PREFIX}{run.folder if run.path.name == layout.LOCK else run.path}"

@@ -53,7 +53,7 @@ class DataCollector:
             DataError: missing, changed (both hashes are named), or never recorded.
         """
         for name, entry in run.lock.data.items():
-            at_root = _at_root(entry)
+            at_root = entry.base == "."  # a pattern is matched in the project's own folder
             if entry.is_url or ((inherited or at_root) and self.trees.hold(run, entry)):
                 continue
             if at_root:
@@ -158,11 +158,6 @@ def locate_input(
     )
 
 
-def _at_root(entry: DataEntry) -> bool:
-    """Whether a pattern is matched in the project's own folder."""
-    return entry.base == "."
-
-
 @dataclass(frozen=True)
 class CommitTrees:
     """The files of commits, each tree and each blob read once."""
@@ -197,7 +192,7 @@ class CommitTrees:
             return False
         if code.commit not in self.leaves and not run.repo.has_object(f"{code.commit}^{{tree}}"):
             return False
-        place = "" if _at_root(entry) else entry.place
+        place = "" if entry.base == "." else entry.place
         files = self.files(run.repo, code.commit, lambda path: not place or is_under(path, place))
         if set(files) == {place}:
             return files[place].md5 == entry.md5

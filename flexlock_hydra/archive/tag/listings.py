@@ -6,6 +6,7 @@ import os
 import random
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
+from itertools import chain
 
 from flexlock_hydra.archive.runs.recorded_run import RecordedRun
 from flexlock_hydra.archive.tag.metafiles import TaggedOut
@@ -18,8 +19,8 @@ from flexlock_hydra.record.relative_path import join_path, with_parents
 
 MISSING = "missing on the remote"
 DAMAGED_LISTING = "its listing is damaged on the remote"
+# Bytes: a path of four thousand letters in a listing, each written as two escapes.
 _LONGEST_ENTRY = 64 + 12 * 4000
-"""Bytes: a path of four thousand letters in a listing, each written as two escapes."""
 
 
 class LostListingError(DataError):
@@ -70,8 +71,7 @@ class TagContents:
     def paths(self, oids: Collection[str]) -> dict[str, list[str]]:
         """Object id -> the paths that need it."""
         found: dict[str, list[str]] = {}
-        named = (self.files, self.roots, self.recorded)
-        for path, oid in (pair for each in named for pair in each.items()):
+        for path, oid in chain(self.files.items(), self.roots.items(), self.recorded.items()):
             if oid in oids and path not in found.get(oid, ()):
                 found.setdefault(oid, []).append(path)
         return found
@@ -110,9 +110,6 @@ def _parse_listing(content: bytes, out: TaggedOut) -> dict[str, str]:
 
     Whoever pushed the tag may want to exhaust the memory of who pulls it: more bytes than its
     number of files can take are not parsed.
-
-    Raises:
-        DataError: it is no listing, or one of other files.
     """
     found = f"{len(content):,} bytes of names"
     if len(content) <= (out.nfiles + 1) * _LONGEST_ENTRY:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any
 
 from flexlock_hydra.archive.tag.metafiles import OBJECT_ID, TaggedOut
@@ -46,7 +47,7 @@ def make_manifest(payload: Payload, remote: RemoteSpec, layout_of_remote: str) -
         "job": subject.job,
         **({"jobs": sorted(own)} if subject.is_sweep else {}),
         "date": subject.date.partition(" ")[0],
-        "code": subject.commit,
+        "code": subject.code.commit,
         "predecessors": sorted({run.lock.run.id for run in payload.runs} - own),
         "remote": remote.public_url,
         "layout": layout_of_remote,
@@ -128,8 +129,5 @@ def names_outs(said: Iterable[Mapping[str, Any]], outs: Iterable[TaggedOut]) -> 
         named = [TaggedOut(**item) for item in said]
     except TypeError:
         return False
-    return sorted(named, key=_by_path) == sorted(outs, key=_by_path)
-
-
-def _by_path(out: TaggedOut) -> tuple[str, str]:
-    return out.path, out.md5
+    by_path = attrgetter("path", "md5")
+    return sorted(named, key=by_path) == sorted(outs, key=by_path)

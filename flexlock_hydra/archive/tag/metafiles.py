@@ -23,8 +23,7 @@ from flexlock_hydra.record import layout, lockfile
 REMOTE_NAME = "flexlock"
 OBJECT_ID = re.compile(r"[0-9a-f]{32}(\.dir)?")
 _LARGEST_NUMBER = 1 << 60
-_ACCOUNT = re.compile(r"[\w-]+")
-"""An Azure account: it becomes a part of a server's name."""
+_ACCOUNT = re.compile(r"[\w-]+")  # an Azure account: it becomes a part of a server's name
 
 _DVC_IGNORE = "/config.local\n/tmp\n/cache\n"
 _ARCHIVE_IGNORE = "/fsroot/\n/repos/\n/runs/*/**\n/MISSING\n/tmp-*/\n"
@@ -66,7 +65,8 @@ def tree_files(
     for number, out in enumerate(plan.outs):
         files[f"{layout.METAFILES}/{number:04d}.dvc"] = metafile(out)
     if hidden := users_metafiles(leaves):
-        files[".dvcignore"] = "".join(f"/{_escape(path)}\n" for path in hidden).encode()
+        literal = (re.sub(r"([\\*?\[\]!# ])", r"\\\1", path) for path in hidden)
+        files[".dvcignore"] = "".join(f"/{path}\n" for path in literal).encode()
     if gitignore is not None:
         files[".gitignore"] = gitignore + _NOT_IGNORED.encode()
     return files
@@ -189,8 +189,3 @@ def _quote(value: str) -> str:
         return value
     quote = '"' if '"' not in value else "'"
     return f"{quote}{value}{quote}"
-
-
-def _escape(path: str) -> str:
-    """A path as a literal gitignore pattern."""
-    return re.sub(r"([\\*?\[\]!# ])", r"\\\1", path)

@@ -100,13 +100,12 @@ def _commits(repo: GitRepo, runs: Iterable[RecordedRun]) -> list[str]:
     for commit, run in by_commit.items():
         if commit in here:
             continue
-        if run.repo and run.repo != repo and run.repo.has_object(commit):
-            fetch_snapshot(repo, run.repo, commit)
-            continue
-        raise CodeError(
-            f"the code of run {run.lock.run.id}, commit {commit}, is not in {repo.root}",
-            hint="Fetch it: git fetch --all --tags; or push from where the run was made.",
-        )
+        if run.repo is None or run.repo == repo or not run.repo.has_object(commit):
+            raise CodeError(
+                f"the code of run {run.lock.run.id}, commit {commit}, is not in {repo.root}",
+                hint="Fetch it: git fetch --all --tags; or push from where the run was made.",
+            )
+        fetch_snapshot(repo, run.repo, commit)
     return list(by_commit)
 
 

@@ -29,10 +29,9 @@ from flexlock_hydra.ports.store.store import RemoteSpec
 from flexlock_hydra.record import layout, lockfile
 from flexlock_hydra.record.model import RunLock
 
+# Bytes above which nothing that we write into a tag is read; YAML takes a hundred times that.
 _LARGEST_FILE, _LARGEST_MESSAGE = 16 << 20, 64 << 20
-"""Bytes above which nothing that we write into a tag is read; YAML takes a hundred times that."""
-_LARGEST_TREE = 128 << 20
-"""Bytes of its listing: that of a million files."""
+_LARGEST_TREE = 128 << 20  # bytes of its listing: that of a million files
 _OID = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 
 
@@ -114,11 +113,7 @@ def read_tagged(repo: GitRepo, tag: str, ref: str | None = None) -> Tagged:
 
 
 def _parse_tag(repo: GitRepo, oid: str, tag: str) -> tuple[str, dict[str, Any]]:
-    """The commit and the manifest of an annotated tag object.
-
-    Raises:
-        RunNotFoundError: it is none that a push made.
-    """
+    """The commit and the manifest of an annotated tag object."""
     ((_, kind, size),) = look_up(repo.root, [oid])
     if kind != "tag" or size > _LARGEST_MESSAGE:
         raise RunNotFoundError(f"{tag} is a tag, but none that a push made",
@@ -154,11 +149,7 @@ def _read_metafiles(repo: GitRepo, tree: Mapping[str, TreeEntry]) -> Iterator[Ta
 def _read_own_files(
     repo: GitRepo, tree: Mapping[str, TreeEntry], paths: Sequence[str]
 ) -> list[tuple[str, bytes]]:
-    """Files of ours in a tag's tree, none larger than is reasonable: path and bytes.
-
-    Raises:
-        DataError: there is none of a path, or it is larger.
-    """
+    """Files of ours in a tag's tree, none larger than is reasonable: path and bytes."""
     oids = [tree[path].oid for path in paths if path in tree and tree[path].mode in FILE_MODES]
     small = [size <= _LARGEST_FILE for _, _, size in look_up(repo.root, oids)]
     if len(oids) < len(paths) or not all(small):

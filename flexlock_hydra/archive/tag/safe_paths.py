@@ -19,10 +19,11 @@ from flexlock_hydra.record.relative_path import with_parents
 DISTRUST = "Do not trust this tag; ask who pushed it."
 FILE_MODES = ("100644", "100755")
 _LINK = "120000"
+# Bytes that Linux takes in a path, a little less, and in a name.
 _LONGEST_PATH, _LONGEST_NAME = 4000, 255
-"""Bytes that Linux takes in a path, a little less, and in a name."""
-_GIT_LIKE = re.compile(r"\.git|git~\d+")
-_OURS_LIKE = re.compile(r"\.dvc|dvc~\d+|\.flexlock|flexlo~\d+")
+# The first letters of names, and the names: git's, and those of DVC's folder and ours.
+_GITS = (".gG", re.compile(r"\.git|git~\d+"))
+_OURS = (".dDfF", re.compile(r"\.dvc|dvc~\d+|\.flexlock|flexlo~\d+"))
 _IGNORED = frozenset(
     [*range(0x200B, 0x2010), *range(0x202A, 0x202F), *range(0x206A, 0x2070), 0xFEFF]
 )
@@ -43,8 +44,8 @@ def check_place(path: str, *, own: bool = True) -> None:
     climbs = ".." in foreign or "\0" in path
     absolute = not foreign[0] or bool(PureWindowsPath(path).drive)
     odd = any(part in ("", ".") for part in parts)
-    git_like = any(_is_git_like(part) for part in foreign)
-    reserved = own and _is_ours(foreign[0]) and not path.startswith(
+    git_like = any(_is_like(part, _GITS) for part in foreign)
+    reserved = own and _is_like(foreign[0], _OURS) and not path.startswith(
         (f"{layout.FSROOT}/", f"{layout.OTHER_VERSIONS}/")
     )
     if climbs or absolute or odd or git_like or reserved or not _is_name(path, own):
@@ -88,7 +89,7 @@ def check_tag_file(path: str, entry: TreeEntry) -> None:
     """
     first, _, rest = path.partition("/")
     mine = (".dvc", layout.ARCHIVE_DIR)
-    if _is_ours(first) and (
+    if _is_like(first, _OURS) and (
         first not in mine
         or entry.mode not in FILE_MODES
         or _folded(rest.partition("/")[0]) in ("", "config.local", "missing")
@@ -105,19 +106,13 @@ def _is_name(path: str, own: bool) -> bool:
     return len(raw) <= _LONGEST_PATH and max(map(len, raw.split(b"/"))) <= _LONGEST_NAME
 
 
-def _is_git_like(part: str) -> bool:
-    """Whether some file system takes a name for ``.git``: case, dots, short names, no-width."""
+def _is_like(part: str, kind: tuple[str, re.Pattern[str]]) -> bool:
+    """Whether some file system takes a name for one of a kind: case, dots, no-width letters."""
+    first_letters, names = kind
     # Most names are settled here: a tag may have a million of them.
-    if part.isascii() and part[:1] not in ".gG":
+    if part.isascii() and part[:1] not in first_letters:
         return False
-    return _GIT_LIKE.fullmatch(_folded(part)) is not None
-
-
-def _is_ours(part: str) -> bool:
-    """Whether some file system takes a name for DVC's folder or ours."""
-    if part.isascii() and part[:1] not in ".dDfF":
-        return False
-    return _OURS_LIKE.fullmatch(_folded(part)) is not None
+    return names.fullmatch(_folded(part)) is not None
 
 
 def _folded(part: str) -> str:

@@ -42,17 +42,8 @@ class Subject:
         return self.runs[0].root
 
     @property
-    def commit(self) -> str:
+    def code(self) -> CodeState:
         """The snapshot that the tag's tree shows."""
-        return self._code.commit
-
-    @property
-    def tree(self) -> str:
-        """The tree of that snapshot."""
-        return self._code.tree
-
-    @property
-    def _code(self) -> CodeState:
         code = self.runs[0].lock.code
         assert code is not None  # subject_of refuses a run without
         return code

@@ -7,7 +7,7 @@ import json
 import os
 import socket
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from flexlock_hydra.archive.tag.manifest import parse_json
 from flexlock_hydra.errors import GitError, PushError
@@ -22,8 +22,7 @@ from flexlock_hydra.record.relative_path import with_parents
 _RENAME = {"tag": "git tag NEW {0} && git tag -d {0}", "branch": "git branch -m {0} NEW"}
 
 
-@dataclass(frozen=True)
-class TagObject:
+class TagObject(NamedTuple):
     """What a tag object says: a function of the run, the same on any machine."""
 
     name: str
@@ -62,7 +61,7 @@ def make_tag(
         PushError: a tag of the name with other content, there or here.
         GitError: it cannot be signed.
     """
-    plain = make_tag_object(repo, wanted.name, wanted.commit, wanted.message, wanted.date)
+    plain = make_tag_object(repo, *wanted)
     if there is not None:
         if url and not repo.has_object(there):  # brought without a ref
             fetch_refs(repo.root, url, [f"refs/tags/{wanted.name}"])
@@ -86,9 +85,7 @@ def make_tag(
                 f"tag {wanted.name} exists in {repo.root} with other content",
                 hint=f"Delete it if it is not wanted: git tag -d {wanted.name}",
             )
-    if sign:
-        return sign_tag(repo, wanted.name, wanted.commit, wanted.message, wanted.date)
-    return plain
+    return sign_tag(repo, *wanted) if sign else plain
 
 
 def require_free(
