@@ -110,8 +110,8 @@ def finding() -> Iterator[Callable[[str], RecordedRun]]:
 
 def _url_of(place: str) -> str | None:
     """What to fetch from; None where a place is a folder to look around in."""
-    folder = Path(place).expanduser()
-    if folder.is_dir():
+    folder = Path(os.path.expanduser(place))
+    if os.path.isdir(folder):
         asked = ("rev-parse", "--is-bare-repository")
         is_bare = not GitRepo.find(folder) and run_git(folder, *asked).stdout.strip() == b"true"
         return os.path.abspath(folder) if is_bare else None

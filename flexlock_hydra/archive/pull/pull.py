@@ -121,7 +121,7 @@ def _pull(tag: str, options: PullOptions) -> Pulled:
     with _open_destination(place, tag, branch, here, options) as goal:
         tagged = fetch_tag(goal.repo, here, tag, options.source)
         own, asked = here or goal.repo, options.remote  # the tag's with this project's settings
-        remote = named_remote(own, asked) if asked else with_settings(tagged.remote, own)
+        remote = with_settings(tagged.remote, own) if asked is None else named_remote(own, asked)
         only, data, outputs = options.only, options.data, options.outputs
         store = open_store(remote)
         wanted = PullSelection.of(tagged, store, only=only, data=data, outputs=outputs)

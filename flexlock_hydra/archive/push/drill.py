@@ -34,7 +34,8 @@ def drill(delivery: Delivery, oid: str) -> int:
         PushError: a file differs or is missing; each is named.
     """
     payload, repo = delivery.payload, delivery.repo
-    data = dict(_expected_data(payload))
+    outs = payload.plan.outs
+    data = {join_path(o.path, rel): file for o in outs for rel, file in o.digest.files.items()}
     code = _expected_code(payload, data)
     with (
         _lent_to_all(repo, delivery.url, oid) as (source, ref),
@@ -70,12 +71,6 @@ def _lent_to_all(repo: GitRepo, url: str | None, oid: str) -> Iterator[tuple[str
         yield url or str(repo.root), ref
     finally:
         point("")
-
-
-def _expected_data(payload: Payload) -> Iterator[tuple[str, FileDigest]]:
-    for out in payload.plan.outs:
-        for rel, file in out.digest.files.items():
-            yield join_path(out.path, rel), file
 
 
 def _expected_code(payload: Payload, data: Collection[str]) -> dict[str, TreeEntry]:

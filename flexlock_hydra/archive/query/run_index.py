@@ -102,21 +102,16 @@ def pack(stamp: bytes, brief: Brief) -> Row:
     return Row(stamp, brief.shown, _packed(brief.config), _packed(brief.world))
 
 
+@lru_cache(maxsize=64)  # runs of an app share their environment: it is parsed once
 def unpack(part: bytes | None) -> Json:
     """The value of a part of a row; the part must have been asked for."""
     assert part is not None
-    return _unpacked(part)
+    return json.loads(zlib.decompress(part))
 
 
 @lru_cache(maxsize=256)
 def _packed(text: str) -> bytes:
     return zlib.compress(text.encode(), 1)
-
-
-@lru_cache(maxsize=64)
-def _unpacked(part: bytes) -> Json:
-    """Runs of an app share their environment: it is parsed once."""
-    return json.loads(zlib.decompress(part))
 
 
 def _values(path: bytes, row: Row) -> tuple[object, ...]:

@@ -143,8 +143,8 @@ def _move(repo: GitRepo, commit_after: Callable[[str | None], str]) -> None:
     """Point the ref at the commit that follows it; again, where somebody moved it meanwhile."""
     for attempt in range(_TRIES):
         ours = repo.rev_parse(layout.VERDICTS)
+        new = commit_after(ours)
         with suppress(GitError):
-            new = commit_after(ours)
             if ours != new:
                 repo.git("update-ref", layout.VERDICTS, new, ours or "0" * len(new))
             return

@@ -121,12 +121,12 @@ def _extra_commits(repo: GitRepo, runs: Iterable[RecordedRun]) -> tuple[list[str
         for each in extra_repos(run.lock):
             if each.state.commit in commits:
                 continue
+            store, why = store_of(run, each), f"commit {each.state.commit} is not here any more"
             try:
-                if store := store_of(run, each):
+                if store is not None:
                     fetch_snapshot(repo, store, each.state.commit)
                     commits[each.state.commit] = None
                     continue
-                why = f"commit {each.state.commit} is not here any more"
             except GitError as error:
                 why = str(error)
             left.append(f"repository {each.name} of {run.lock.run.id} does not travel: {why}")
