@@ -156,11 +156,12 @@ def ls(remotes: Remotes) -> list[ListedTag]:
     who = files_of_tags(remotes.store, layout.PUSHED)
     names = sorted({*tags, *manifests}, key=lambda tag: tag.rpartition("/")[2], reverse=True)
     return [
-        _listed_tags(remotes.store, tag, tag in tags, manifests.get(tag), who.get(tag)) for tag in names
+        _listed_tag(remotes.store, tag, tag in tags, manifests.get(tag), who.get(tag))
+        for tag in names
     ]
 
 
-def _listed_tags(
+def _listed_tag(
     store: Store, tag: str, code: bool, manifest: Mapping[str, Any] | None, who: str | None
 ) -> ListedTag:
     job, run_id = layout.parse_tag(tag) or ("", "")
