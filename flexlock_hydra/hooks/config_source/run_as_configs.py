@@ -226,7 +226,7 @@ def _hydra_choices(run: RecordedRun, app: AppSettings) -> Iterator[dict[str, Any
         if isinstance(entry, dict)
         for group, option in entry.items()
     }
-    recorded = {"hydra/callbacks": _listed(run) or app.callbacks, **run.lock.job.choices}
+    recorded = {"hydra/callbacks": _listed_callbacks(run) or app.callbacks, **run.lock.job.choices}
     for group, option in recorded.items():
         if group in usual and not _STARTING.match(group):
             if group == "hydra/callbacks":
@@ -235,7 +235,7 @@ def _hydra_choices(run: RecordedRun, app: AppSettings) -> Iterator[dict[str, Any
                 yield {f"override /{group}": option}
 
 
-def _listed(run: RecordedRun) -> list[str]:
+def _listed_callbacks(run: RecordedRun) -> list[str]:
     """The callbacks that a command line gave as a list: Hydra records no choice then."""
     prefix = "hydra/callbacks=["
     lines = [line for line in run.lock.job.overrides.hydra if line.startswith(prefix)]
