@@ -9,10 +9,10 @@ import pytest
 
 from flexlock_hydra.replay.env.lock_files import Pin, read_pins
 from tests.conftest import Project
-from tests.replay.test_environment_rebuilt import again, change, recorded, small
+from tests.replay.test_environment_rebuilt import again, change, job, once, recorded, small
 from tests.support import uvs
 
-__all__ = ["recorded", "small"]
+__all__ = ["job", "once", "recorded", "small"]
 
 
 def test_what_cannot_be_had(recorded: Project) -> None:
