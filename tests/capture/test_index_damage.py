@@ -14,9 +14,9 @@ import pytest
 from flexlock_hydra.capture.data.digest import digest
 from flexlock_hydra.capture.data.hash_index import index_path
 from flexlock_hydra.ports import sqlite_index
-from tests.capture.test_hash_index import data, indexed, rows, run, settle
+from tests.capture.test_hash_index import data, indexed, rows, run, settle, short_grain
 
-__all__ = ["data"]
+__all__ = ["data", "short_grain"]
 
 
 # Damage
