@@ -5,7 +5,8 @@ VENV_NEXT := .venv-hydra14
 VENV_PEER := .venv-peer
 BIN := $(VENV)/bin
 BIN_NEXT := $(VENV_NEXT)/bin
-WORKERS ?= $(shell nproc 2>/dev/null || echo 2)
+# One more than cores: a fifth of the tests' time they wait, for clocks, disks and servers.
+WORKERS ?= $(shell expr $$(nproc 2>/dev/null || echo 2) + 1)
 FAST := tests/record tests/capture -m "not hydra and not slow"
 NEXT := hydra-core hydra-joblib-launcher hydra-submitit-launcher hydra-ray-launcher \
 	hydra-optuna-sweeper

@@ -47,10 +47,10 @@ def uv() -> str:
 
 
 def call(*words: str | Path) -> str:
-    """Run uv; its standard output."""
+    """Run uv with this Python, of which the tests' PATH has none; its standard output."""
     done = subprocess.run(
         [uv(), *map(str, words)],
-        env={**os.environ, **settings()},
+        env={**os.environ, "UV_PYTHON": sys.executable, **settings()},
         capture_output=True,
         text=True,
         check=False,
