@@ -54,7 +54,7 @@ class SqliteIndex:
         self.close()
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the database; what was written stays, and closing twice does no harm."""
         if self.db is not None:
             with self._guard():
                 self.db.close()

@@ -38,7 +38,7 @@ class Shape:
     links: Mapping[str, str] = field(default_factory=dict)
     """Path -> the path of the file that a link leads to."""
     empty: tuple[str, ...] = ()
-    """Folders."""
+    """Paths of folders that hold nothing, which DVC would not bring back."""
 
 
 @dataclass(frozen=True)

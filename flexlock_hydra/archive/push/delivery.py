@@ -59,26 +59,26 @@ class PushOptions:
 
 @dataclass(frozen=True)
 class Delivery:
-    """A push under way."""
+    """A push under way: its options, what it sends, the stores and the git remote it goes to."""
 
     options: PushOptions
     payload: Payload
     url: str | None
     base: Store
-    """Holds the named files."""
+    """The data remote as such: manifests and announcements lie here."""
     store: Store
-    """Holds the objects: the same, or one below it for the tag alone."""
+    """Where objects go: ``base``, or a store below it for this tag alone (``--layout tag``)."""
     refs: Mapping[str, str] = field(default_factory=dict)
     """What the git remote has: ref -> object id."""
 
     @property
     def subject(self) -> Subject:
-        """What is pushed."""
+        """The run or sweep that the tag will stand for."""
         return self.payload.subject
 
     @property
     def repo(self) -> GitRepo:
-        """Where its commits are."""
+        """The local repository that holds the snapshots of the subject."""
         return self.subject.repo
 
     def wanted(self, oid: str, commit: str) -> dict[str, str]:

@@ -38,7 +38,7 @@ class Condition:
     text: str
     tree: ast.expr
     columns: tuple[Column, ...]
-    """What it asks of a run."""
+    """The columns that the condition names; the getters are in their order."""
     getters: tuple[Callable[[ListedRun], Any], ...]
     evaluator: _Evaluator
 

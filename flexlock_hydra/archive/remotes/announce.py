@@ -45,7 +45,7 @@ class Announcement:
 
     @property
     def now(self) -> float:
-        """The remote's time."""
+        """What the clock of the remote shows now, in seconds since the epoch."""
         return time.monotonic() + self.offset
 
     def rivals(self, folder: str) -> dict[str, Any]:

@@ -55,7 +55,7 @@ class TagContents:
     """The files that a tag's outs name, as far as their listings could be read."""
 
     files: Mapping[str, str]
-    """Path -> object id."""
+    """Path in the checkout -> the id of the object with its bytes."""
     roots: Mapping[str, str]
     """The outs: path -> object id, a folder's listing."""
     lost: Mapping[str, str]

@@ -23,7 +23,7 @@ class Subject:
     id: str
     job: str
     path: Path
-    """Its lock."""
+    """Where the run.lock or sweep.lock lies."""
     content: bytes
     """The bytes of that lock, as they were read."""
     runs: tuple[RecordedRun, ...]

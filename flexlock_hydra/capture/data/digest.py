@@ -89,7 +89,7 @@ class DataSummary:
 
     @classmethod
     def parse(cls, plain: Mapping[str, Any]) -> DataSummary:
-        """From plain data."""
+        """A summary from the JSON that the hash worker answers with."""
         tuples = ("warnings", "executable", "empty")
         return cls(**{**plain, **{name: tuple(plain[name]) for name in tuples}})
 

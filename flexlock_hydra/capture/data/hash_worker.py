@@ -69,7 +69,7 @@ class HashAnswer:
 
 
 def identify(task: HashTask, index: Any = None) -> HashAnswer:
-    """Do a task, here and now."""
+    """Hash what a task names, or ask for the marks of its URL, in this process and at once."""
     try:
         if task.is_url:
             from flexlock_hydra.capture.data.url_identity import identify_url

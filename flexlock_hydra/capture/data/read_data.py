@@ -68,7 +68,7 @@ class DataReading:
         largest: int | None = None,
         limits: Limits | None = None,
     ) -> Walk | _One:
-        """What is to be read."""
+        """The files to read, those of a folder in the order of their paths."""
         walk = Walk(os.fspath(self.path), leave_out)
         walk.since = walk.since if since is None else since
         walk.largest = walk.largest if largest is None else largest
@@ -138,7 +138,7 @@ class _One:
     met: Met = field(default_factory=Met)
 
     def batches(self) -> Iterator[Batch]:
-        """The file."""
+        """One batch, of the file alone."""
         batch, info = Batch(), os.stat(self.path)
         batch.add("", info)
         if max(info.st_ctime_ns, info.st_mtime_ns) >= self.since:

@@ -79,7 +79,7 @@ class Batch:
     sizes: list[int] = field(default_factory=list)
 
     def add(self, name: str, info: os.stat_result) -> None:
-        """Put a file at the end."""
+        """Append a file: its name and what stat said of it."""
         self.names.append(name)
         self.stamps.append(stamp(info))
         self.sizes.append(info.st_size)

@@ -51,7 +51,10 @@ def ask_working_tree(folder: Path) -> Iterator[WorkingTreeRequest]:
 
 @contextmanager
 def ask_working_tree_ahead(folder: Path) -> Iterator[Ahead | None]:
-    """The same, and where that is; None where git cannot be started: who asks again is told."""
+    """Ask about the working tree that holds a folder, and where its root is, before it is needed.
+
+    None where git cannot be started: whoever asks again gets the error.
+    """
     with ExitStack() as begun:
         try:
             found = Ahead(

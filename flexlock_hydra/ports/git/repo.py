@@ -42,7 +42,7 @@ class TreeDiff:
 
     @property
     def paths(self) -> tuple[str, ...]:
-        """All of them, sorted."""
+        """The added, removed and changed paths together, sorted."""
         return tuple(sorted((*self.added, *self.removed, *self.changed)))
 
 

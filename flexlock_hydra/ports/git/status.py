@@ -31,7 +31,7 @@ class Status:
     untracked: tuple[str, ...]
     """Untracked paths that are not ignored; a nested repository ends with ``/``."""
     ignored: tuple[str, ...] = ()
-    """Where it was asked for."""
+    """Paths that git ignores; empty where the status was asked for without them."""
 
 
 @dataclass(frozen=True)

@@ -37,7 +37,7 @@ class FolderStore(Store):
 
     @property
     def root(self) -> Path:
-        """The folder."""
+        """The folder that the remote is."""
         return Path(self.spec.url)
 
     def require(self) -> None:

@@ -99,7 +99,7 @@ class Store(ABC):
 
     @abstractmethod
     def stored(self) -> Iterator[Stored]:
-        """Every object."""
+        """Each object on the remote, with its size and when it was written, in no order."""
 
     @abstractmethod
     def remove(self, oids: Sequence[str]) -> None:

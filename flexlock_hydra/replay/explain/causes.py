@@ -73,7 +73,7 @@ Lineage = Mapping[str, Step]
 
 @dataclass(frozen=True)
 class Pair:
-    """The same step of two lineages."""
+    """A step of the old run's lineage and the one of the new that takes its place."""
 
     old: Step
     new: Step

@@ -213,13 +213,13 @@ def _masked(config: Json) -> list[str]:
 
 
 def _end(run: Run) -> dict[str, Json]:
-    """How a run ended."""
+    """The status of a run and its error, by the names that ``diff`` shows them under."""
     error = {"run.error": f"{run.error.type}: {run.error.message}"} if run.error else {}
     return {"run.status": run.status, **error}
 
 
 def _alike(old: Json, new: Json) -> bool:
-    """The same number, or the same value wherever its objects were in memory."""
+    """Whether two results are equal; addresses in the text of objects do not count."""
     if isinstance(old, str) and isinstance(new, str):
         return without_addresses(old) == without_addresses(new)
     return numerically(old, new)

@@ -137,7 +137,7 @@ def exactly(old: Json, new: Json) -> bool:
 
 
 def numerically(old: Json, new: Json) -> bool:
-    """The same, but for numbers their value alone counts."""
+    """Whether two values are equal; of numbers the value counts and not the type."""
     return exactly(old, new) or (is_number(old) and is_number(new) and same(old, new))
 
 

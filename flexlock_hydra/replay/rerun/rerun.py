@@ -35,7 +35,7 @@ from flexlock_hydra.replay.rerun.stage import Stage, stage
 
 @dataclass(frozen=True)
 class RerunOptions:
-    """How a rerun goes.
+    """What the user of a rerun may choose.
 
     Args:
         into: the new output directory; below ``outputs/reruns/`` without it.
