@@ -172,16 +172,31 @@ def small_files(folder: Path, count: int, content: Callable[[int], bytes]) -> No
         (folder / f"{i // 1000:04d}" / f"f{i}.txt").write_bytes(content(i))
 
 
+def init_dvc(folder: Path, remote: Path | str = "", **options: object) -> None:
+    """Make a folder a DVC repository without git, as ``dvc init`` and ``dvc remote`` do it.
+
+    Args:
+        remote: its default remote, which is named ``r``.
+        options: that remote's settings, for ``config.local``.
+    """
+    settings = {"config": ["[core]", "no_scm = True"], "config.local": ['[\'remote "r"\']']}
+    if remote:
+        settings["config"] += ["remote = r", "['remote \"r\"']", f"url = {remote}"]
+    settings["config.local"] += [f"{name} = {value}" for name, value in options.items()]
+    (folder / ".dvc").mkdir()
+    for name, lines in settings.items():
+        (folder / ".dvc" / name).write_text("\n".join(lines))
+
+
 @contextmanager
 def fresh_dvc(bench: Bench, folder: Path) -> Iterator[None]:
     """A DVC repository without git, state or cache, removed at the end."""
-    bench.call(Path(sys.executable).with_name("dvc"), "init", "--no-scm", "-q", cwd=folder)
+    init_dvc(folder)
     try:
         yield
     finally:
-        for name in (".dvc", "data.dvc", ".dvcignore"):
-            path = folder / name
-            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+        shutil.rmtree(folder / ".dvc")
+        (folder / "data.dvc").unlink(missing_ok=True)
         for place in (bench.root / "home" / ".cache" / "dvc", bench.root / "dvc"):
             shutil.rmtree(place, ignore_errors=True)
 

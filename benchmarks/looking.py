@@ -12,7 +12,7 @@ from dataclasses import replace
 from itertools import count
 from pathlib import Path
 
-from harness import ON, Bench, Row, project, small_files
+from harness import ON, Bench, Row, init_dvc, project, small_files
 from transfer import DVC, distinct_files, recorded
 
 SCRIPT = Path(sys.executable).with_name("flexlock-hydra")
@@ -27,7 +27,7 @@ def verify(bench: Bench) -> Iterator[Row]:
     past = time.time() - 3600
     for path in theirs.rglob("*"):
         os.utime(path, (past, past))
-    bench.call(*DVC, "init", "-q", "--no-scm", cwd=theirs)
+    init_dvc(theirs)
     bench.call(*DVC, "add", "-q", "data", cwd=theirs)
     bench.call(*DVC, "status", cwd=theirs)
     ours = (SCRIPT, "verify", "outputs/a")

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 
-from harness import ON, Bench, Row, project, small_files
+from harness import ON, Bench, Row, init_dvc, project, small_files
 
 from flexlock_hydra.ports.store.store import RemoteSpec
 
@@ -52,12 +52,12 @@ def push_to_s3(bench: Bench) -> Iterator[Row]:
     root = recorded(bench, "clouded", lambda data: distinct_files(data, files))
     numbers = count(1)
     with s3_server(bench) as spec:
-        bench.call(*DVC, "init", "-q", cwd=root)
-        set_remote(bench, root, spec.url, spec.options)
+        init_dvc(root, spec.url, **spec.options)
 
         def dvc() -> float:
-            theirs = dvc_project(bench, root / "data")
-            set_remote(bench, theirs, f"{spec.url}/{theirs.name}", spec.options)
+            theirs = fresh(bench, "theirs")
+            shutil.copytree(root / "data", theirs / "data")
+            init_dvc(theirs, f"{spec.url}/{theirs.name}", **spec.options)
             bench.call(*DVC, "add", "-q", "data", cwd=theirs)
             return bench.timed(*DVC, "push", "-q", cwd=theirs)
 
@@ -197,10 +197,9 @@ def dvc_project(bench: Bench, data: Path) -> Path:
     """A DVC repository with the same data, and a remote that is an empty folder."""
     root = fresh(bench, "theirs")
     shutil.copytree(data, root / "data")
-    bench.call(*DVC, "init", "-q", "--no-scm", cwd=root)
     remote = fresh(bench, "dvcstore")
     remote.mkdir()
-    bench.call(*DVC, "remote", "add", "-q", "-d", "r", remote, cwd=root)
+    init_dvc(root, remote)
     return root
 
 
@@ -215,13 +214,6 @@ def added_and_pushed(bench: Bench, data: Path) -> float:
 def size_of(folder: Path) -> int:
     """Bytes in all files below a folder."""
     return sum(path.lstat().st_size for path in folder.rglob("*") if path.is_file())
-
-
-def set_remote(bench: Bench, root: Path, url: str, options: Mapping[str, object]) -> None:
-    """Make a URL the DVC remote of a project, its settings in ``config.local``."""
-    bench.call(*DVC, "remote", "add", "-q", "-f", "-d", "r", url, cwd=root)
-    for name, value in options.items():
-        bench.call(*DVC, "remote", "modify", "-q", "--local", "r", name, str(value), cwd=root)
 
 
 @contextmanager

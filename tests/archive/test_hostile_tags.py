@@ -19,7 +19,7 @@ import pytest
 from flexlock_hydra.archive.pull.pull import Pulled
 from tests.conftest import Done
 from tests.support.attacks import attack, refused
-from tests.support.forged import SUBMODULE, Base, Tag, look
+from tests.support.forged import Base, Tag, look
 from tests.support.forging import (
     Forge,
     config,
@@ -35,6 +35,7 @@ from tests.support.forging import (
     set_of,
     tree_with,
 )
+from tests.support.git_forge import SUBMODULE
 from tests.support.hostile_cases import (
     LARGE,
     LATE,

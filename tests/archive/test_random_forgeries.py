@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from flexlock_hydra.archive.pull.pull import Pulled
 from tests.archive.test_hostile_tags import leading_out
 from tests.support.attacks import attack, set_up
-from tests.support.forged import EXECUTABLE, FILE, LINK, METAFILES, NULL_MD5, Base, Tag
+from tests.support.forged import METAFILES, NULL_MD5, Base, Tag
+from tests.support.git_forge import EXECUTABLE, FILE, LINK
 from tests.support.hostile_values import PATHS
 
 # Forged at random

@@ -200,3 +200,8 @@ def test_the_remote_of_the_branch_is_recorded(rich: Project) -> None:
 def test_no_remote_is_none(rich: Project) -> None:
     """A repository without a remote records none."""
     assert snapshot(rich.root).remote is None
+
+
+def test_find_repo_of_nothing() -> None:
+    """No candidate, no repository."""
+    assert find_repo() is None

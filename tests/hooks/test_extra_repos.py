@@ -13,7 +13,6 @@ from pathlib import Path
 
 import pytest
 
-from flexlock_hydra.capture.code.snapshot import find_repo
 from flexlock_hydra.ports.git.repo import GitRepo
 from flexlock_hydra.ports.git.worktrees import temporary_worktree
 from tests.conftest import WAIT_FOR_A_SIGNAL, Project, read_lock, with_callback
@@ -395,8 +394,3 @@ def test_a_worktree_of_the_users_is_left_alone(project: Project, tmp_path: Path)
         pass
 
     assert str(tmp_path / "mine") in project.git("worktree", "list")
-
-
-def test_find_repo_of_nothing() -> None:
-    """No candidate, no repository."""
-    assert find_repo() is None

@@ -6,7 +6,8 @@ import os
 from collections.abc import Callable
 from typing import Any
 
-from tests.support.forged import EXECUTABLE, FILE, FOLDER, NULL_MD5, Objects, Tag, listing
+from tests.support.forged import NULL_MD5, Tag, listing
+from tests.support.git_forge import EXECUTABLE, FILE, FOLDER, Objects
 
 # Ways to forge, for tables
 

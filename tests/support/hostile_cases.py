@@ -7,8 +7,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from tests.support.forged import EXECUTABLE, LINK, LOCK, METAFILES, NULL_MD5, Leaf, annotated
+from tests.support.forged import LOCK, METAFILES, NULL_MD5
 from tests.support.forging import Forge, bomb, cut, million, set_of
+from tests.support.git_forge import EXECUTABLE, LINK, Leaf, annotated
 from tests.support.hostile_values import (
     BOMB,
     DIFFERENT,
