@@ -179,13 +179,15 @@ def init_dvc(folder: Path, remote: Path | str = "", **options: object) -> None:
         remote: its default remote, which is named ``r``.
         options: that remote's settings, for ``config.local``.
     """
-    settings = {"config": ["[core]", "no_scm = True"], "config.local": ['[\'remote "r"\']']}
+    lines = ["[core]", "no_scm = True"]
     if remote:
-        settings["config"] += ["remote = r", "['remote \"r\"']", f"url = {remote}"]
-    settings["config.local"] += [f"{name} = {value}" for name, value in options.items()]
+        lines += ["remote = r", "['remote \"r\"']", f"url = {remote}"]
     (folder / ".dvc").mkdir()
-    for name, lines in settings.items():
-        (folder / ".dvc" / name).write_text("\n".join(lines))
+    (folder / ".dvc" / "config").write_text("\n".join(lines))
+    if options:
+        settings = (f"{name} = {value}" for name, value in options.items())
+        local = ("['remote \"r\"']", *settings)
+        (folder / ".dvc" / "config.local").write_text("\n".join(local))
 
 
 @contextmanager
