@@ -6,14 +6,11 @@ import re
 import sys
 from pathlib import Path
 
-import pytest
-
 from tests.conftest import Project
 
 DEMO = Path(__file__).parent.parent.parent / "examples" / "demo.py"
 
 
-@pytest.mark.hydra
 def test_demo(tmp_path: Path, env: dict[str, str]) -> None:
     """With an empty HOME the demo reproduces every file."""
     done = Project(tmp_path, env).call(sys.executable, DEMO)

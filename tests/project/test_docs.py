@@ -66,15 +66,14 @@ def write_files(project: Project, document: str) -> None:
                 project.write(match[1], block)
 
 
-@pytest.mark.hydra
 @pytest.mark.parametrize(
     "document",
     [
-        "README.md",
+        pytest.param("README.md", marks=pytest.mark.hydra),
         "docs/commands.md",
         "docs/compare.md",
         "docs/find.md",
-        "docs/hydra.md",
+        pytest.param("docs/hydra.md", marks=pytest.mark.hydra),
         "docs/reproduce.md",
     ],
 )
