@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flexlock_hydra.archive.push.push import push
-from flexlock_hydra.archive.push.secret_scan import find_secrets
+from flexlock_hydra.capture.secrets.leaks import find_secrets
 from flexlock_hydra.archive.runs.find import find_run
 from flexlock_hydra.capture.secrets import shapes
 from flexlock_hydra.capture.secrets.masker import Masker
