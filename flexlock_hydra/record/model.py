@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import field, replace
 from fnmatch import fnmatchcase
@@ -27,6 +26,10 @@ STATUSES = (RUNNING, COMPLETED, FAILED, INTERRUPTED)
 EXACT = "exact"
 PARTIAL = "partial"
 DRIFTED = "drifted"
+
+MARKED = "marked"
+OVERRIDDEN = "overridden"
+OBSERVED = "observed"
 
 MAIN = "main"
 """Among ``repos``, the one that the job ran from."""
@@ -161,9 +164,14 @@ class DataEntry(Node):
     """
 
     path: str
+    how: str | None = None
+    """``marked``; ``overridden``: the config marks its key, and another value took its place;
+    ``observed``: nobody marked it, and the job read it. None in older locks: marked."""
     given: str | None = None
     """The config's own text, where ``path`` is what ``~`` or a variable in it stands for."""
     base: str | None = None
+    files: tuple[str, ...] | None = None
+    """Of a folder of which the job read a part: the files, relative to it, that are hashed."""
     hash: Mapping[str, str] | None = None
     size: int | None = None
     nfiles: int | None = None
@@ -179,6 +187,8 @@ class DataEntry(Node):
         check_path(self.path)
         check_path(self.base or "")
         check_hash(self.hash)
+        for name in self.files or ():
+            check_path(name)
 
     @property
     def place(self) -> str:
@@ -201,6 +211,22 @@ class DataEntry(Node):
     def md5(self) -> str | None:
         """DVC's object id, or None when the data could not be read."""
         return (self.hash or {}).get("md5")
+
+
+class Unrecorded(Node):
+    """What a job read and its record does not hold; ``size`` is in bytes."""
+
+    path: str
+    why: str
+    config_key: str | None = None
+    size: int | None = None
+
+
+class Completeness(Node):
+    """How much of what a job ran and read its record holds: ``exact``, or less."""
+
+    code: str
+    data: str
 
 
 class CodeRef(Node):
@@ -294,6 +320,8 @@ class RunLock(Node):
     unresolved: Json = None
     repos: Mapping[str, CodeState] = field(default_factory=dict)
     data: Mapping[str, DataEntry] = field(default_factory=dict)
+    unrecorded: tuple[Unrecorded, ...] | None = None
+    completeness: Completeness | None = None
     prevs: Mapping[str, Predecessor] = field(default_factory=dict)
     environment: Environment
     outputs: Outputs | None = None
@@ -316,41 +344,17 @@ class RunLock(Node):
         """The name of the git tag that a push gives this run."""
         return layout.tag_name(self.job.name, self.run.id)
 
-    def facts(self) -> dict[str, str]:
-        """What the run is in short texts by their names, for notebooks; nothing empty."""
-        run, code = self.run, self.code
-        texts = {
-            "id": run.id,
-            "job": self.job.name,
-            "status": run.status,
-            "started": run.started,
-            "duration": "" if run.duration is None else f"{run.duration:.3f} s",
-            "error": "" if run.error is None else f"{run.error.type}: {run.error.message}",
-            "overrides": " ".join(self.job.overrides.task),
-            "result": "" if run.result is None else _text_or_json(run.result),
-            "code": "" if code is None else f"{code.commit[:12]}, {code.completeness}",
-            "data": ", ".join(f"{name}: {entry.path}" for name, entry in self.data.items()),
-            "stands on": ", ".join(
-                f"{prev.job} {run_id}" for run_id, prev in self.prevs.items() if prev.direct
-            ),
-            "python": f"{self.environment.implementation} {self.environment.python}",
-            "warnings": "; ".join(self.warnings),
-        }
-        return {name: text for name, text in texts.items() if text}
-
     def _repr_html_(self) -> str:
         """What Jupyter shows: https://ipython.readthedocs.io/en/stable/config/integrating.html."""
-        from flexlock_hydra.record.notebook_view import html_table  # no job needs it
+        from flexlock_hydra.record import notebook_view  # no job needs it
 
-        return html_table(self.facts(), self.config)
+        return notebook_view.html_table(notebook_view.facts(self), self.config)
 
     def __rich_repr__(self) -> Iterator[tuple[str, str]]:
         """What rich shows: https://rich.readthedocs.io/en/stable/pretty.html."""
-        return ((name.replace(" ", "_"), text) for name, text in self.facts().items())
+        from flexlock_hydra.record import notebook_view
 
-
-def _text_or_json(value: Json) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+        return ((name.replace(" ", "_"), text) for name, text in notebook_view.facts(self).items())
 
 
 def is_left_out(name: str, names: Container[str], only: Iterable[str] | None) -> bool:

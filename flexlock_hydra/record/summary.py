@@ -25,7 +25,7 @@ from flexlock_hydra.record.validate import check_run_ids
 _TOP = re.compile(rb"\n([^\s-][^:\n]*)")
 _INNER = re.compile(rb"\n  ([^\s-][^:\n]*)")
 _KEYS = (*field_order(RunLock),)
-_OPTIONAL = frozenset({"config", "unresolved", "outputs"})
+_OPTIONAL = frozenset({"config", "unresolved", "unrecorded", "completeness", "outputs"})
 _RUN_KEYS = frozenset({"id", "status", "started", "ended"})
 _JOB_KEYS = frozenset({"name"})
 _MORE_RUN_KEYS = _RUN_KEYS | {"duration", "result"}

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from flexlock_hydra.record.codec import Json
+from flexlock_hydra.record.model import EXACT
 
 T = TypeVar("T")
 
@@ -29,6 +30,7 @@ class Verdict:
         files: how many were ``identical``, ``close``, ``differ`` or ``missing``.
         differ: names of what differs or is missing, the first ones.
         tolerance: ``rtol`` and ``atol``, by which numbers count as close.
+        completeness: how much of the run was recorded, ``code`` and ``data``.
     """
 
     tag: str
@@ -40,6 +42,13 @@ class Verdict:
     differ: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
     tolerance: Mapping[str, Json] = field(default_factory=dict)
+    completeness: Mapping[str, Json] = field(default_factory=dict)
+
+    @property
+    def gaps(self) -> str:
+        """What the record of the run lacks, to be said behind the verdict; empty for nothing."""
+        lacking = [f"{what} {how}" for what, how in self.completeness.items() if how != EXACT]
+        return f", recorded in part: {', '.join(lacking)}" if lacking else ""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, as a command's JSON document shows it."""
@@ -66,6 +75,7 @@ def parse_verdict(line: str) -> Verdict | None:
             differ=tuple(_require(str, each) for each in said["differ"]),
             left_out=tuple(_require(str, each) for each in said["left_out"]),
             tolerance=_require(dict, said["tolerance"]),
+            completeness=_require(dict, said.get("completeness", {})),
         )
     except (ValueError, KeyError, TypeError, RecursionError):
         return None

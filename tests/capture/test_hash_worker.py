@@ -122,7 +122,7 @@ return [first, lock()["data"]["table"]["hash"], lock()["run"]["status"]]
     lock = large.lock()
     first, during, status = lock["run"]["result"]
 
-    assert first == {"path": "data/table.csv", "config_key": "table"}
+    assert first == {"path": "data/table.csv", "how": "marked", "config_key": "table"}
     assert status == "running"
     assert lock["data"]["table"]["hash"] == during
     assert during == {"md5": digest(large.path("data/table.csv")).md5}
@@ -261,7 +261,9 @@ def test_an_interrupted_job_waits_for_nothing(large: Project) -> None:
 
     assert time.monotonic() - began < 10
     assert lock["run"]["status"] == "interrupted"
-    assert lock["data"]["table"] == {"path": "data/table.csv", "config_key": "table"}
+    assert lock["data"]["table"] == {
+        "path": "data/table.csv", "how": "marked", "config_key": "table"
+    }
     assert "data table: not hashed: the job ended before" in lock["warnings"]
     assert not is_running(helper)
 

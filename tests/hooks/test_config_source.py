@@ -268,9 +268,8 @@ def test_only_the_resolved_config(trained: Project) -> None:
     new = again(trained, "flexlock://outputs/x", "hydra.callbacks.flexlock.save_config=unresolved")
     assert (new["config"]["twice"], new["config"]["text"]) == (0.5, "a${b}")
     assert new["unresolved"]["twice"] == 0.5
-    assert not new.get("data")
-    (warning,) = new["warnings"]
-    assert "not recorded, for git does not track it: table (data/table.csv)" in warning
+    assert [each["how"] for each in new["data"].values()] == ["observed"]
+    assert new["warnings"] == []
 
 
 def test_secrets_are_asked_for(project: Project) -> None:

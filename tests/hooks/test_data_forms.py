@@ -199,6 +199,7 @@ def test_patterns(ran: Ran) -> None:
 
     assert data["pattern"] == {
         "path": "data/*.csv",
+        "how": "marked",
         "base": "data",
         "hash": {"md5": digest(only).md5},
         "size": 4,
@@ -217,6 +218,7 @@ def test_urls(ran: Ran) -> None:
 
     assert data["url"] == {
         "path": f"{shown}/data.bin",
+        "how": "marked",
         "remote": {"etag": "abc", "size": "5", "modified": "Mon, 23 Nov 2026 10:00:00 GMT"},
         "config_key": "url",
     }

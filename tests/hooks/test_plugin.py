@@ -51,6 +51,7 @@ def test_lock_of_a_good_run(project: Project) -> None:
     assert (main["branch"], main["completeness"]) == ("main", "exact")
     assert lock["data"]["table"] == {
         "path": "data/table.csv",
+        "how": "marked",
         "hash": {"md5": "e5ebd4c02cefbe7955977c67ada242b7"},
         "size": 8,
         "nfiles": 1,

@@ -134,6 +134,7 @@ def test_a_sweep_names_once_what_its_jobs_wrote(app: Project) -> None:
 
 
 NAMED = "named in the config and not recorded, for git does not track it: "
+MARKED = "hydra: {callbacks: {flexlock: {inputs: marked}}}\n"
 PATHS = """
 paths:
   root: ${oc.env:PROJECT_ROOT}
@@ -151,7 +152,7 @@ around: more
 @pytest.fixture
 def paths(app: Project) -> Project:
     """A config that names all kinds of paths: inputs, places to write to, none of these."""
-    app.write("conf/config.yaml", with_callback(f"do: pass\n{PATHS}"))
+    app.write("conf/config.yaml", with_callback(f"do: pass\n{PATHS}{MARKED}"))
     app.write(".gitignore", "outputs/\ndata/**\n!data/**/\nweights/\nlogs/\nmore/\n*.bin\n.venv\n")
     for name in ("data/raw/a.csv", "logs/old/a", "more/x.csv", "mixed/a.py", "mixed/b.py",
                  "mixed/c.bin", ".venv/lib/a", "../elsewhere", "one.bin"):
@@ -184,7 +185,8 @@ def test_ignored_paths_in_the_config_are_named(paths: Project) -> None:
 def test_a_large_untracked_file_in_the_config_is_named(app: Project) -> None:
     """What is left out of the code for its size is an input that nothing records."""
     app.write("big.pt", b"x" * 2_000_000)
-    app.app("+init=big.pt", "hydra.callbacks.flexlock.max_untracked_mb=1")
+    flexlock = "hydra.callbacks.flexlock"
+    app.app("+init=big.pt", f"{flexlock}.max_untracked_mb=1", f"{flexlock}.inputs=marked")
 
     assert app.lock()["warnings"] == [
         f"{NAMED}init (big.pt); an input is recorded and pushed where the config says "
@@ -204,7 +206,8 @@ def test_links_and_inner_repositories_are_no_trouble(app: Project, tmp_path: Pat
     app.git("commit", "-q", "-m", "inner", cwd=app.path("inner"))
     app.write("inner/x.csv", "x")
     app.commit("links")
-    app.app("+table=linked/x.csv", "+other=inner/x.csv")
+    marked = "hydra.callbacks.flexlock.inputs=marked"
+    app.app("+table=linked/x.csv", "+other=inner/x.csv", marked)
 
     assert len(app.lock()["warnings"]) == 1
     assert app.lock()["warnings"][0].startswith(f"{NAMED}table (linked/x.csv); ")

@@ -58,7 +58,8 @@ def test_the_full_lock_leaves_no_field_at_its_default() -> None:
 
 
 KEYS = {
-    "": "format run job config unresolved repos data prevs environment outputs warnings",
+    "": "format run job config unresolved repos data unrecorded completeness "
+        "prevs environment outputs warnings",
     "run": "id status started ended duration process error result parent",
     "run/process": "host pid boot_id pid_namespace start_ticks scheduler",
     "run/error": "type message traceback",
@@ -68,7 +69,8 @@ KEYS = {
     "job/sweep": "id dir",
     "job/command": "executable argv cwd module file task call import_paths",
     "repos/main": "path remote branch head commit tree dirty completeness reasons import_paths",
-    "data/training_data": "path hash size nfiles config_key",
+    "data/training_data": "path how hash size nfiles config_key",
+    "completeness": "code data",
     f"prevs/{PREV_ID}": "job path direct via status stale lock repos data prevs",
     f"prevs/{PREV_ID}/repos/main": "commit tree",
     "environment": "python implementation platform libc packages conda lockfiles cpu memory gpu "

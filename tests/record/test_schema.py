@@ -7,6 +7,7 @@ import types
 import typing
 from dataclasses import MISSING, fields, is_dataclass
 from importlib import resources
+from itertools import chain
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
@@ -41,7 +42,7 @@ def node_types(kind: type[Node], seen: dict[str, type[Node]]) -> dict[str, type[
     if kind.__name__ not in seen:
         seen[kind.__name__] = kind
         for hint in typing.get_type_hints(kind).values():
-            for inner in (hint, *get_args(hint)):
+            for inner in (hint, *get_args(hint), *chain(*map(get_args, get_args(hint)))):
                 if is_dataclass(inner):
                     node_types(typing.cast("type[Node]", inner), seen)
     return seen

@@ -11,6 +11,7 @@ from flexlock_hydra.record.model import (
     CodeRef,
     CodeState,
     Command,
+    Completeness,
     DataEntry,
     Environment,
     Failure,
@@ -22,6 +23,7 @@ from flexlock_hydra.record.model import (
     Run,
     RunLock,
     Sweep,
+    Unrecorded,
 )
 
 RUN_ID = "20261122T101500Z-3f9c2a7b"
@@ -31,6 +33,7 @@ SHA = "0123456789abcdef0123456789abcdef01234567"
 MD5 = "8c7dd922ad47494fc02c388e12c00eac"
 ENTRY = DataEntry(
     path="data/features.csv",
+    how="overridden",
     hash={"md5": MD5},
     size=1048576,
     nfiles=1,
@@ -95,6 +98,8 @@ FULL = RunLock(
         )
     },
     data={"training_data": ENTRY},
+    unrecorded=(Unrecorded(path=".env", why="a secret", config_key="env", size=3),),
+    completeness=Completeness(code="partial", data="partial"),
     prevs={
         PREV_ID: Predecessor(
             job="preprocess",
@@ -110,6 +115,7 @@ FULL = RunLock(
                     path="/data/raw/*.csv",
                     given="~/raw/*.csv",
                     base="/data/raw",
+                    files=("a.csv",),
                     executable=("run.sh",),
                     links={"a.csv": "../a.csv"},
                     empty=("none",),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,8 @@ from flexlock_hydra.ports.git.remote import remote_refs
 from flexlock_hydra.ports.store.open_store import open_store
 from flexlock_hydra.ports.store.store import RemoteSpec, Store
 from flexlock_hydra.record import layout
-from flexlock_hydra.record.model import EXACT
+from flexlock_hydra.record.completeness import worst_of
+from flexlock_hydra.record.model import EXACT, Completeness
 
 _NAMED = 5  # files beside a sweep's jobs that are named
 
@@ -50,6 +51,9 @@ class Pushed:
     bytes: int
     sent_objects: int
     sent_bytes: int
+    completeness: Completeness
+    unrecorded: tuple[str, ...] = ()
+    """What the runs read and their records do not hold."""
     warnings: tuple[str, ...] = ()
     drilled: int | None = None
     """Files that a drill compared, where there was one."""
@@ -69,7 +73,12 @@ def push(found: RecordedRun | RecordedSweep, **options: Any) -> Pushed:
 
 def push_document(pushed: Pushed) -> dict[str, Any]:
     """The command's JSON document."""
-    plain = {**vars(pushed), "warnings": list(pushed.warnings)}
+    plain = {
+        **vars(pushed),
+        "completeness": pushed.completeness.to_dict(),
+        "unrecorded": list(pushed.unrecorded),
+        "warnings": list(pushed.warnings),
+    }
     return {key: value for key, value in plain.items() if key != "drilled" or value is not None}
 
 
@@ -106,6 +115,8 @@ def _push(subject: Subject, options: PushOptions) -> Pushed:
         bytes=sum(payload.sizes.values()),
         sent_objects=len(sent),
         sent_bytes=sum(sent.values()),
+        completeness=worst_of(run.lock for run in subject.runs),
+        unrecorded=tuple(_unrecorded(subject)),
         warnings=(*_gaps_of_tag(payload, url, base.spec), *leaks),
         drilled=drilled,
     )
@@ -180,6 +191,14 @@ def _gaps_of_tag(payload: Payload, url: str | None, remote: RemoteSpec) -> tuple
     if payload.subject.is_sweep and (names := _beside_jobs(payload.subject.path.parent)):
         said.append(f"files of the sweep's own folder do not travel: {', '.join(names)}")
     return tuple(dict.fromkeys((*said, *payload.left)))
+
+
+def _unrecorded(subject: Subject) -> Iterator[str]:
+    """What the runs read and their records do not hold, each path once."""
+    gaps = [each for run in subject.runs for each in run.lock.unrecorded or ()]
+    yield from dict.fromkeys(each.path for each in gaps)
+    for run in subject.runs:
+        yield from (name for name, each in run.lock.data.items() if each.error and not each.is_url)
 
 
 def _beside_jobs(folder: Path) -> list[str]:

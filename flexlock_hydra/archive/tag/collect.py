@@ -14,7 +14,7 @@ from flexlock_hydra.archive.runs.places import places_now, restored_path
 from flexlock_hydra.archive.runs.recorded_run import RecordedRun, is_pulled, original_root
 from flexlock_hydra.archive.tag.plan import Piece
 from flexlock_hydra.capture.data.digest import Digest, FileDigest, digest, digest_bytes, of_files
-from flexlock_hydra.capture.data.globs import outside
+from flexlock_hydra.capture.data.entry import passed_over
 from flexlock_hydra.capture.data.hash_index import HashIndex
 from flexlock_hydra.capture.data.paths import record_path
 from flexlock_hydra.capture.data.walk import LeaveOut
@@ -75,7 +75,7 @@ class DataCollector:
         absolute = posixpath.join(original_root(run.lock), entry.place)
         restored = layout.fsroot_path(absolute) if foreign else entry.place
         path, found = locate_input(run, name, entry, self.index)
-        partial = entry.base is not None
+        partial = entry.base is not None or entry.files is not None
         return Piece(run.lock.run.id, name, restored, found, path, partial=partial)
 
 
@@ -143,7 +143,7 @@ def locate_input(
     found = None
     for path in places_now(run, entry.place):
         if path.exists():
-            found = digest(path, outside(entry.parts), index)
+            found = digest(path, passed_over(entry), index)
             if found.md5 == entry.md5:
                 return path, found
     if found is None:
@@ -196,8 +196,8 @@ class CommitTrees:
         files = self.files(run.repo, code.commit, lambda path: not place or is_under(path, place))
         if set(files) == {place}:
             return files[place].md5 == entry.md5
-        passed_over = outside(entry.parts)
+        left_out = passed_over(entry)
         below = {path[len(place) + 1 if place else 0:]: file for path, file in files.items()}
-        if passed_over is not None:
-            below = {name: file for name, file in below.items() if not passed_over(name)}
+        if left_out is not None:
+            below = {name: file for name, file in below.items() if not left_out(name)}
         return bool(below) and of_files(below).md5 == entry.md5

@@ -14,6 +14,7 @@ from flexlock_hydra.archive.tag.plan import Out, Piece
 from flexlock_hydra.errors import DataError
 from flexlock_hydra.ports.store.store import RemoteSpec
 from flexlock_hydra.record import layout
+from flexlock_hydra.record.completeness import worst_of
 
 MANIFEST_FORMAT = 1
 SHARED, PER_TAG = "shared", "tag"
@@ -48,6 +49,7 @@ def make_manifest(payload: Payload, remote: RemoteSpec, layout_of_remote: str) -
         **({"jobs": sorted(own)} if subject.is_sweep else {}),
         "date": subject.date.partition(" ")[0],
         "code": subject.code.commit,
+        "completeness": worst_of(run.lock for run in subject.runs).to_dict(),
         "predecessors": sorted({run.lock.run.id for run in payload.runs} - own),
         "remote": remote.public_url,
         "layout": layout_of_remote,

@@ -4,32 +4,52 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from flexlock_hydra.capture.data.globs import Pattern
+from flexlock_hydra.capture.data.globs import Pattern, all_but, outside
 from flexlock_hydra.capture.data.hash_worker import HashAnswer, HashTask
 from flexlock_hydra.capture.data.paths import Places, is_remote
 from flexlock_hydra.capture.data.url_identity import masked
+from flexlock_hydra.capture.data.walk import LeaveOut
 from flexlock_hydra.record.layout import is_url
-from flexlock_hydra.record.model import DataEntry
+from flexlock_hydra.record.model import MARKED, DataEntry
 
 
 def describe(
-    given: str, places: Places, config_key: str | None = None, since: int = 0
+    given: str,
+    places: Places,
+    config_key: str | None = None,
+    since: int = 0,
+    *,
+    how: str = MARKED,
+    files: tuple[str, ...] = (),
 ) -> tuple[DataEntry, HashTask]:
-    """The entry of an input as far as it is known before a look at it, and how to look."""
+    """The entry of an input as far as it is known before a look at it, and how to look.
+
+    Args:
+        how: what made it an input.
+        files: of a folder, the files that are the input; all of them where empty.
+    """
     if is_remote(given):
-        return DataEntry(path=masked(given), config_key=config_key), HashTask(given, is_url=True)
+        entry = DataEntry(path=masked(given), how=how, config_key=config_key)
+        return entry, HashTask(given, is_url=True)
     path = places.locate(given)
     pattern = Pattern.parse(path)
     is_short = given.startswith("~") or "$" in given or is_url(given)
     entry = DataEntry(
         path=places.written(given),
+        how=how,
         given=given if is_short else None,
         base=places.record(pattern.base) if pattern else None,
+        files=files or None,
         config_key=config_key,
     )
     if pattern:
         return entry, HashTask(str(pattern.base), pattern.parts, since)
-    return entry, HashTask(str(path), since=since)
+    return entry, HashTask(str(path), since=since, files=files)
+
+
+def passed_over(entry: DataEntry) -> LeaveOut | None:
+    """What of an input's folder is no part of it; None where it is all of it."""
+    return all_but(entry.files) if entry.files else outside(entry.parts)
 
 
 def filled(entry: DataEntry, answer: HashAnswer) -> DataEntry:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 _MAGIC = re.compile(r"[*?\[]")
 
@@ -45,6 +45,13 @@ class Pattern:
 def outside(parts: Sequence[str]) -> Callable[[str], bool] | None:
     """What of a folder is passed over for a pattern's parts; None for no pattern."""
     return Pattern(Path(), tuple(parts)).leaves_out if parts else None
+
+
+def all_but(files: Collection[str]) -> Callable[[str], bool]:
+    """What of a folder is passed over where some of its files alone are wanted."""
+    wanted = frozenset(files)
+    folders = {f"{up}/" for name in wanted for up in PurePosixPath(name).parents}
+    return lambda name: name not in (folders if name.endswith("/") else wanted)
 
 
 def _leads(names: Sequence[str], parts: Sequence[str], folder: bool) -> bool:

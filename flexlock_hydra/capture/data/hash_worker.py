@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from flexlock_hydra.capture.data.digest import DataSummary, summarize
-from flexlock_hydra.capture.data.globs import outside
+from flexlock_hydra.capture.data.globs import all_but, outside
 from flexlock_hydra.errors import DataError
 
 _START = """
@@ -46,17 +46,19 @@ class HashTask:
         parts: what is matched below the base; empty for all.
         since: the time (ns) from which changes are told.
         is_url: whether it is a URL.
+        files: of a folder, the files that are meant; empty for all.
     """
 
     path: str
     parts: tuple[str, ...] = ()
     since: int = 0
     is_url: bool = False
+    files: tuple[str, ...] = ()
 
     @property
     def leave_out(self) -> Callable[[str], bool] | None:
         """What of a folder is passed over."""
-        return outside(self.parts)
+        return all_but(self.files) if self.files else outside(self.parts)
 
 
 @dataclass(frozen=True)
@@ -222,7 +224,7 @@ def serve_tasks(index_path: str, parent: int) -> None:
     while True:
         plain = tasks.get()
         number = plain.pop("number")
-        task = HashTask(**{**plain, "parts": tuple(plain["parts"])})
+        task = HashTask(**{**plain, **{name: tuple(plain[name]) for name in ("parts", "files")}})
         if task.is_url:
             threading.Thread(target=_answer, args=(replies, number, task), daemon=True).start()
         else:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path, PurePosixPath
@@ -23,13 +23,19 @@ class Reader:
     root: Path
 
 
-def find_locks(path: Path, reader: Reader, found: Digest | None) -> tuple[list[Path], list[str]]:
+def find_locks(
+    path: Path, reader: Reader, found: Digest | None, files: Collection[str] = ()
+) -> tuple[list[Path], list[str]]:
     """The locks of the runs that wrote a file or folder, and why some are left out.
 
     Args:
         found: the digest of what lies there, where it was hashed.
+        files: of a folder, those that were read, where these are not all.
     """
-    if found is not None:
+    if files:  # whoever wrote one of them has a lock in a folder above it
+        folders = {str(up) for name in files for up in PurePosixPath(name).parents}
+        names = [f"{up}/{layout.LOCK}" for up in folders if (path / up / layout.LOCK).is_file()]
+    elif found is not None:
         names = list(found.files) if found.is_folder else []
     else:  # as many as let the search end soon
         names = list(islice(walk_files(path), _SEARCHED)) if path.is_dir() else []

@@ -48,7 +48,7 @@ def show_reproduced(reproduced: Reproduced) -> None:
         show_rerun(each)
     empty = all(each.comparison.is_empty for each in shown)
     of = " (nothing was compared)" if empty else ""
-    click.echo(f"verdict: {reproduced.verdict.verdict}{of}")
+    click.echo(f"verdict: {reproduced.verdict.verdict}{of}{reproduced.verdict.gaps}")
 
 
 def say(text: str) -> None:

@@ -12,7 +12,9 @@ import click
 from flexlock_hydra.archive.runs.recorded_run import RecordedRun, RecordedSweep
 from flexlock_hydra.capture.environment import process
 from flexlock_hydra.cli.views import render
-from flexlock_hydra.record.model import FAILED, MAIN, STATUSES, CodeState, DataEntry, Job, RunLock
+from flexlock_hydra.record.model import (
+    FAILED, MAIN, OBSERVED, OVERRIDDEN, STATUSES, CodeState, DataEntry, Job, RunLock
+)
 from flexlock_hydra.record.sweep import SweepLock
 from flexlock_hydra.record.verdict import VERDICTS, Verdict
 from flexlock_hydra.record.wording import some_of
@@ -22,6 +24,7 @@ _MARGIN = 11  # Columns before the values of a run
 _FRACTION = re.compile(r"\.\d+")
 _FEW = 3
 _LATEST = 10
+_MOST_UNRECORDED = 10
 
 
 def show_run(found: RecordedRun, name: str, reproduced: Sequence[str] = ()) -> None:
@@ -37,7 +40,9 @@ def show_run(found: RecordedRun, name: str, reproduced: Sequence[str] = ()) -> N
     inexact = dict.fromkeys([*_gaps(lock), *lock.warnings])
     for title, lines in (
         ("further repositories", [(name, f"{each.path}  {_code(each)}") for name, each in others]),
-        ("data", [(name, f"{each.path}  ({_known_by(each)})") for name, each in lock.data.items()]),
+        ("data", [*_inputs(lock, observed=False)]),
+        ("data that nobody marked", [*_inputs(lock, observed=True)]),
+        ("read and not recorded", [*_unrecorded(lock)]),
         ("stands on", [*_prevs(lock)]),
         ("not exact", [("-", text) for text in inexact]),
         ("reproduced", [("-", text) for text in reproduced]),
@@ -103,6 +108,25 @@ def _outputs(lock: RunLock) -> str:
         return "not recorded"
     count = render.plural(lock.outputs.nfiles, "file")
     return f"{count}, {render.size(lock.outputs.size)}, {lock.outputs.md5}"
+
+
+def _inputs(lock: RunLock, *, observed: bool) -> Iterator[tuple[str, str]]:
+    """The inputs that the job's reads alone tell of, or those that the config tells of."""
+    for name, each in lock.data.items():
+        if (each.how == OBSERVED) is observed:
+            how = ", overridden" if each.how == OVERRIDDEN else ""
+            part = f", {render.plural(each.nfiles or 0, 'file')} of it" if each.files else ""
+            yield name, f"{each.path}  ({_known_by(each)}{part}{how})"
+
+
+def _unrecorded(lock: RunLock) -> Iterator[tuple[str, str]]:
+    """The first files that the record lacks, each with the reason, and how many more there are."""
+    found = lock.unrecorded or ()
+    for each in found[:_MOST_UNRECORDED]:
+        size = "" if each.size is None else f"{render.size(each.size)}, "
+        yield each.config_key or "-", f"{each.path}  ({size}{each.why})"
+    if (more := len(found) - _MOST_UNRECORDED) > 0:
+        yield "-", f"and {more} more: flexlock-hydra show --json, under unrecorded"
 
 
 def _known_by(entry: DataEntry) -> str:
@@ -216,7 +240,7 @@ def _verdict_line(verdict: Verdict) -> str:
     when = _FRACTION.sub("", verdict.when)
     return (
         f"{when} {verdict.verdict}{compared} on {where.get('host')}{by}, "
-        f"{what.get('python')}, {_packages_in_words(verdict)}{named}"
+        f"{what.get('python')}, {_packages_in_words(verdict)}{named}{verdict.gaps}"
     )
 
 

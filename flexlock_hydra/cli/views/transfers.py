@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import click
 
 from flexlock_hydra.cli.views import render
+from flexlock_hydra.record.model import PARTIAL
+from flexlock_hydra.record.wording import some_of
 
 if TYPE_CHECKING:
     from flexlock_hydra.archive.pull.pull import Pulled
@@ -16,11 +18,16 @@ if TYPE_CHECKING:
     from flexlock_hydra.archive.remotes.gc import Removal
     from flexlock_hydra.archive.remotes.project import ListedTag
 
+_NAMED = 3
+
 
 def show_pushed(pushed: Pushed, root: Path, *, quiet: bool, dry_run: bool) -> None:
     """What was sent where, the tag, and how it is restored."""
     from flexlock_hydra.archive.push.push import restore_commands
 
+    if pushed.completeness.data == PARTIAL:
+        names = render.printable(some_of(pushed.unrecorded, _NAMED))
+        click.echo(f"data partial: the run read what its record does not hold: {names}")
     if not quiet:
         render.warn(pushed.warnings)
     verb = "would send" if dry_run else "sent"

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from enum import Enum
-from typing import Any, Union, cast
+from typing import Any, Protocol, TypeVar, Union, cast
 
 from omegaconf import OmegaConf
 
@@ -77,12 +77,83 @@ class OutputSelection:
         return cls(True, tuple(map(str, outputs)), largest)
 
 
+class Sized(Protocol):
+    """Something that counts: its bytes, and its files."""
+
+    @property
+    def size(self) -> int: ...  # noqa: D102
+
+    @property
+    def nfiles(self) -> int: ...  # noqa: D102
+
+
+SizedT = TypeVar("SizedT", bound=Sized)
+
+
+@dataclass(frozen=True)
+class InputSelection:
+    """What becomes of inputs that nobody marked.
+
+    With ``observed`` they are recorded, up to ``most_files`` and ``most_bytes`` of a job;
+    without it they are named. ``exclude`` holds globs of what is no input.
+    """
+
+    observed: bool = True
+    exclude: tuple[str, ...] = ()
+    most_files: int = 1_000_000
+    most_bytes: int = 10 * 10**9
+
+    @classmethod
+    def parse(cls, inputs: Any, most_files: Any, most_gb: Any) -> InputSelection:
+        """The options ``inputs`` (a mode, or a mapping), ``max_input_files``, ``max_input_gb``.
+
+        Raises:
+            FlexlockError: something else.
+        """
+        given = dict(inputs) if isinstance(inputs, Mapping) else {"mode": inputs}
+        mode, exclude = given.pop("mode", "observed"), given.pop("exclude", None) or ()
+        if mode not in ("observed", "marked"):
+            raise FlexlockError(f"inputs is {mode!r}, not observed or marked")
+        if given or isinstance(exclude, str) or not isinstance(exclude, Iterable):
+            raise FlexlockError(
+                "inputs takes a mode (observed or marked) and exclude, a list of patterns"
+            )
+        for name, value in (("max_input_files", most_files), ("max_input_gb", most_gb)):
+            if isinstance(value, (bool, str)) or not value >= 0:
+                raise FlexlockError(f"{name} is {value!r}, not a number")
+        patterns = tuple(map(str, exclude))
+        return cls(mode == "observed", patterns, int(most_files), int(most_gb * 1e9))
+
+    def choose(
+        self, inputs: Iterable[SizedT], before: Collection[Sized] = ()
+    ) -> tuple[list[SizedT], list[SizedT], str]:
+        """The inputs that are recorded, those that are not, and why the latter are not.
+
+        Args:
+            before: what was recorded already.
+        """
+        if not self.observed:
+            return [], [*inputs], "nobody marked it, and inputs=marked"
+        fitting: list[SizedT] = []
+        others: list[SizedT] = []
+        files = self.most_files - sum(each.nfiles for each in before)
+        size = self.most_bytes - sum(each.size for each in before)
+        for each in sorted(inputs, key=lambda each: each.size):  # the small ones fit
+            fits = each.nfiles <= files and each.size <= size
+            (fitting if fits else others).append(each)
+            if fits:
+                files, size = files - each.nfiles, size - each.size
+        limits = f"max_input_files={self.most_files}, max_input_gb={self.most_bytes / 1e9:g}"
+        return fitting, others, f"beyond what is recorded without a mark ({limits})"
+
+
 @dataclass(frozen=True)
 class CallbackOptions:
     """The callback's options, checked; see :class:`FlexlockConf`."""
 
     enabled: bool
     strict: Strict
+    inputs: InputSelection
     outputs: OutputSelection
     save_config: SaveConfig
     ignore: tuple[str, ...]
@@ -110,6 +181,7 @@ class CallbackOptions:
         return cls(
             enabled=conf.enabled,
             strict=Strict.parse(conf.strict),
+            inputs=InputSelection.parse(conf.inputs, conf.max_input_files, conf.max_input_gb),
             outputs=OutputSelection.parse(conf.outputs, conf.max_output_mb),
             save_config=conf.save_config,
             ignore=tuple(conf.ignore),
@@ -140,6 +212,9 @@ class FlexlockConf:
     _target_: str = "flexlock_hydra.hooks.callback.FlexlockCallback"
     enabled: bool = True
     strict: Any = "off"
+    inputs: Any = field(default_factory=lambda: {"mode": "observed", "exclude": []})
+    max_input_files: Any = 1_000_000
+    max_input_gb: Any = 10
     outputs: Any = True
     max_output_mb: Any = None
     save_config: SaveConfig = SaveConfig.unresolved

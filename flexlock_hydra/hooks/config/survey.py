@@ -128,6 +128,24 @@ def named_data(config: Container, without: Collection[str] = ()) -> tuple[Path, 
     return tuple(Places(cwd, cwd, cwd).locate(given) for given in collector.given)
 
 
+def has_marks(config: Container) -> bool:
+    """Whether a snapshot expression stands anywhere in a config."""
+    return any(True for _ in _strings_with_calls(config))
+
+
+def marked_keys(config: Container, without: Collection[str] = ()) -> dict[str, str]:
+    """The keys of a config that snapshot expressions stand at, each with the name of its input."""
+    keys, collector = dict[str, str](), tracking.PathCollector()
+    tracking.enter_sink(collector)
+    try:
+        for found in _strings_with_calls(config, without):
+            keys[found.full_key] = found.full_key
+            list(_resolve_calls([found]))
+    finally:
+        tracking.leave_sink(collector)
+    return keys | {key: name for key, name in collector.names.items() if key in keys}
+
+
 def to_plain(config: Container | None) -> Json:
     """An unresolved config as data that YAML can hold."""
     return survey(config).unresolved
@@ -145,6 +163,18 @@ def value_at(config: Any, path: str) -> Json:
     if value is ABSENT:
         value = OmegaConf.select(config, path)
     return to_plain(value) if isinstance(value, Container) else _plain_value(value)
+
+
+def plain_at(config: Json, key: str) -> Json:
+    """What stands at a full key, ``data.list[1]``, of a config as plain data; None for nothing."""
+    for part in re.findall(r"[^.\[\]]+", key):
+        if isinstance(config, dict):
+            config = config.get(part)
+        elif isinstance(config, list) and part.isdigit() and int(part) < len(config):
+            config = config[int(part)]
+        else:
+            return None
+    return config
 
 
 def strings_passing(

@@ -37,11 +37,14 @@ class PathCollector:
     """A sink that collects the paths that a config names before any job runs."""
 
     given: list[str] = field(default_factory=list)
+    names: dict[str, str] = field(default_factory=dict)  # config key -> the name that it gives
     owner: Owner = field(default_factory=Owner)
 
     def see(self, given: str, name: str | None, config_key: str, original: Any = None) -> Any:
         """Collect a path, and return it."""
         self.given.append(given)
+        if name is not None:
+            self.names[config_key] = name
         return given if original is None else original
 
 

@@ -16,13 +16,15 @@ from flexlock_hydra.hooks.config import tracking
 from flexlock_hydra.hooks.config.tracking import Owner
 from flexlock_hydra.hooks.job.recorded_inputs import RecordedInputs
 from flexlock_hydra.record.codec import Json
+from flexlock_hydra.record.completeness import judge
 from flexlock_hydra.record.layout import utc_now
-from flexlock_hydra.record.model import CodeState, Failure
+from flexlock_hydra.record.model import MARKED, CodeState, Failure
 
 if TYPE_CHECKING:
     from flexlock_hydra.capture.data.digest import Digest
     from flexlock_hydra.hooks.job.hashed_data import OutputFolder
     from flexlock_hydra.hooks.job.job_view import JobView
+    from flexlock_hydra.hooks.job.observed_inputs import InputWatch
 
 late_writers: list[ActiveRun] = []
 """Ended runs whose lock may have to be written again before the process ends."""
@@ -43,6 +45,7 @@ class ActiveRun(RecordedInputs):
     idle: Mapping[str, CodeState] = field(default_factory=dict)
     """Repositories of editable installs that nothing was imported from so far."""
     outputs: OutputFolder | None = None
+    reads: InputWatch | None = None  # what the task opens, while it runs
     ended: tuple[str, float] | None = None  # when the task was over, and how many seconds it took
     started: float = field(default_factory=time.monotonic)
     owner: Owner = field(default_factory=Owner)
@@ -76,6 +79,10 @@ class ActiveRun(RecordedInputs):
         if self.ended is None:
             seconds = round(time.monotonic() - self.started, 6)
             self.ended = utc_now().isoformat(), seconds
+            if self.reads is not None:
+                from flexlock_hydra.hooks.job import observed_inputs
+
+                observed_inputs.end(self, self.reads)
             self.end_inputs(status)
 
     def finish(self, status: str, *, error: Failure | None = None, result: Json = None) -> None:
@@ -94,6 +101,7 @@ class ActiveRun(RecordedInputs):
         ended, seconds = self.ended
         run = replace(self.lock.run, status=status, ended=ended, duration=seconds)
         self.lock = replace(self.lock, run=replace(run, error=error, result=result))
+        self.lock = replace(self.lock, completeness=judge(self.lock))
         try:
             self.write()
         except OSError as problem:
@@ -142,10 +150,20 @@ class Bystander(ActiveRun):
         moved = self.relocate(given, config_key)
         return moved if moved != given or original is None else original
 
-    def add_data(self, key: str, given: str, config_key: str | None = None) -> None:
+    def add_data(
+        self,
+        key: str,
+        given: str,
+        config_key: str | None = None,
+        *,
+        how: str = MARKED,
+        files: tuple[str, ...] = (),
+    ) -> None:
         """Add nothing: the recording process does."""
 
-    def add_prevs(self, given: str, via: str, found: Digest | None = None) -> bool:
+    def add_prevs(
+        self, given: str, via: str, found: Digest | None = None, files: tuple[str, ...] = ()
+    ) -> bool:
         """Add nothing, as if there were predecessors: the recording process looks for them."""
         return True
 

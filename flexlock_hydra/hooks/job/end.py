@@ -26,16 +26,20 @@ from flexlock_hydra.capture.secrets.masker import Masker
 from flexlock_hydra.hooks.config.options import CallbackOptions, Strict
 from flexlock_hydra.hooks.job import code_watch
 from flexlock_hydra.hooks.job.active_run import ActiveRun
-from flexlock_hydra.hooks.job.process_exit import catch_signals, release_signals
+from flexlock_hydra.hooks.job.process_exit import catch_signals, release_signals, stop_process
 from flexlock_hydra.ports.hydra_internals import job_frames
 from flexlock_hydra.ports.hydra_internals.job_frames import JobOver
 from flexlock_hydra.record import layout
 from flexlock_hydra.record.codec import Json
-from flexlock_hydra.record.model import COMPLETED, FAILED, INTERRUPTED, Failure
+from flexlock_hydra.record.model import (
+    COMPLETED, FAILED, INTERRUPTED, OBSERVED, Failure, Unrecorded
+)
+from flexlock_hydra.record.wording import some_of
 
 # Characters of JSON above which a result is kept as the beginning of its repr, and elements of an
 # array above which it is.
 _RESULT_LIMIT, _ARRAY_LIMIT = 100_000, 1000
+_NAMED = 3  # inputs that a line on the log names
 
 # The push is a process of its own, for no job loads DVC. The project's folder is taken from the
 # path before anything is imported from it.
@@ -118,6 +122,7 @@ def finish_job(run: ActiveRun, end: End, options: CallbackOptions, *, closely: b
     finally:
         run.finish(end.status, error=end.error, result=end.result)
     log_warnings(run, options.strict, after=warned)
+    _say_inputs(run, options.strict)
     if options.push and end.status != INTERRUPTED and type(run) is ActiveRun:
         push_ended_run(run)
 
@@ -127,6 +132,35 @@ def log_warnings(run: ActiveRun, strict: Strict, after: int = 0) -> None:
     if strict is not Strict.off:
         for text in run.lock.warnings[after:]:
             log.warning(text)
+
+
+def _say_inputs(run: ActiveRun, strict: Strict) -> None:
+    """Log in one line which inputs nobody marked, which are not recorded, and what to write.
+
+    Raises:
+        SystemExit: with ``strict=all``, something that a single job read is not recorded.
+    """
+    lock, view = run.lock, run.view
+    observed = [name for name, each in lock.data.items() if each.how == OBSERVED]
+    gaps = lock.unrecorded or ()
+    if strict is Strict.off or view is None or not (observed or gaps):
+        return
+    said = [f"recorded without a mark: {some_of(observed, _NAMED)}"] if observed else []
+    if gaps:
+        said.append(f"read and not recorded: {some_of([each.path for each in gaps], _NAMED)}")
+    text, advice = run.masker.text("; ".join(said)), _advice(gaps[0]) if gaps else ""
+    if gaps and strict is Strict.all and lock.job.sweep is None:
+        stop_process(text, advice)  # not in a sweep: an exit would end the other jobs with it
+    log.log(logging.WARNING if gaps else logging.INFO, f"{text}; {advice}" if gaps else text)
+
+
+def _advice(gap: Unrecorded) -> str:
+    """What to put into the config, so that a file is recorded, or is no input."""
+    key = gap.config_key or "data"
+    return (
+        f"to record it write {key}: ${{snapshot:{gap.path}}}, to leave it out "
+        f"hydra.callbacks.flexlock.inputs.exclude=[{PurePath(gap.path).name}]"
+    )
 
 
 def push_ended_run(run: ActiveRun) -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import atexit
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable
 from functools import cache
 from types import FrameType
+from typing import NoReturn
 
 from flexlock_hydra.hooks.config import tracking
 from flexlock_hydra.hooks.job.active_run import ActiveRun, active_runs, late_writers
@@ -31,6 +33,16 @@ def at_exit(function: Callable[[], None]) -> None:
     """Have a function called when the process ends, after every run's own end."""
     _register_exit()
     _last.add(function)
+
+
+def stop_process(reason: str, hint: str) -> NoReturn:
+    """End the process, exit code 2: an Exception would become a warning of Hydra's.
+
+    Raises:
+        SystemExit: always.
+    """
+    sys.stderr.write(f"flexlock-hydra: {reason}\n{hint}\n")
+    raise SystemExit(2)
 
 
 def catch_signals() -> None:

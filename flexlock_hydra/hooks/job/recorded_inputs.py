@@ -11,7 +11,7 @@ from flexlock_hydra.capture.data.paths import Places
 from flexlock_hydra.errors import DataError
 from flexlock_hydra.hooks.job.lock_writer import WrittenLock, masked_entry
 from flexlock_hydra.hooks.rerun.notes import Relocation
-from flexlock_hydra.record.model import COMPLETED, FAILED, INTERRUPTED, RUNNING, DataEntry
+from flexlock_hydra.record.model import COMPLETED, FAILED, INTERRUPTED, MARKED, RUNNING, DataEntry
 
 if TYPE_CHECKING:  # loaded where there is something to hash
     from flexlock_hydra.capture.data.digest import Digest
@@ -63,13 +63,23 @@ class RecordedInputs(WrittenLock):
             self._raise_if_strict(moved)
         return moved if moved != given or original is None else original
 
-    def add_data(self, key: str, given: str, config_key: str | None = None) -> None:
+    def add_data(
+        self,
+        key: str,
+        given: str,
+        config_key: str | None = None,
+        *,
+        how: str = MARKED,
+        files: tuple[str, ...] = (),
+    ) -> None:
         """Put an input and its predecessors into the lock; what is large is hashed beside the job.
 
         Args:
             key: of the entry; one that stands there already is replaced.
             given: the path as the user writes it.
             config_key: the key of the config that names it.
+            how: what made it an input.
+            files: of a folder, the files that are the input; all of them where empty.
         """
         from flexlock_hydra.capture.data.entry import describe
         from flexlock_hydra.capture.data.hash_worker import HashAnswer
@@ -77,14 +87,16 @@ class RecordedInputs(WrittenLock):
 
         with self.mutex:
             self.drop_data(key)
-            recorded, task = describe(given, self.places, config_key, time.time_ns())
+            recorded, task = describe(
+                given, self.places, config_key, time.time_ns(), how=how, files=files
+            )
             # Nobody ends a run that is recorded as completed, so there is no later to hash in.
             wait = self.lock.run.status != RUNNING or (self.raise_on_data and bool(task.parts))
             try:
                 answer = self.inputs.look(key, task, wait=wait)
                 if not task.is_url:
                     known = answer.summary.digest if answer and answer.summary else None
-                    self.add_prevs(task.path, via=key, found=known)
+                    self.add_prevs(task.path, via=key, found=known, files=files)
             except DataError as error:
                 answer = HashAnswer(error=str(error))
             self._set_entry(key, recorded)
@@ -105,18 +117,21 @@ class RecordedInputs(WrittenLock):
                 prevs = predecessors.without_via(self.lock.prevs, key)
                 self.lock = replace(self.lock, data=data, prevs=prevs)
 
-    def add_prevs(self, given: str, via: str, found: Digest | None = None) -> bool:
+    def add_prevs(
+        self, given: str, via: str, found: Digest | None = None, files: tuple[str, ...] = ()
+    ) -> bool:
         """Record the runs that wrote a path as predecessors; whether there are any.
 
         Args:
             via: the key of the input that leads to them.
             found: the hash of what lies there, where it is known already.
+            files: of a folder, those that were read.
         """
         from flexlock_hydra.capture.lineage import find_locks
 
         path = self.places.locate(given)
         reader = find_locks.Reader(self.lock.run.id, self.path, self.places.root)
-        locks, left_out = find_locks.find_locks(path, reader, found)
+        locks, left_out = find_locks.find_locks(path, reader, found, files)
         self.warn(*(f"data {via}: {reason}" for reason in left_out))
         if not locks:
             return False
@@ -186,6 +201,13 @@ class RecordedInputs(WrittenLock):
             for key, names in self.looked.changed():
                 self.warn(f"data {key} changed during the job, its hash is of the start: {names}")
 
+    def free_key(self, key: str) -> str:
+        """The key, or the first numbered one that no input has."""
+        if key not in self.lock.data:
+            return key
+        number = next(n for n in range(2, 1 << 30) if f"{key}#{n}" not in self.lock.data)
+        return f"{key}#{number}"
+
     def _is_recorded(self, given: str, name: str | None, config_key: str) -> bool:
         """Whether the lock has a path under its key already, or under the key with a number."""
         path = self.places.written(given)
@@ -206,13 +228,13 @@ class RecordedInputs(WrittenLock):
         taken = self.lock.data.get(key)
         if taken is None or (taken.config_key == config_key and not self.scanning):
             return key
-        number = next(n for n in range(2, 1 << 30) if f"{key}#{n}" not in self.lock.data)
+        numbered = self.free_key(key)
         if name:
             self.warn(
                 f"data key {key} names two paths: {taken.path} and {given}; "
-                f"the second is recorded as {key}#{number}"
+                f"the second is recorded as {numbered}"
             )
-        return f"{key}#{number}"
+        return numbered
 
     def _raise_if_strict(self, given: str) -> None:
         if not self.raise_on_data or self.scanning:

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from hydra.core.utils import JobReturn
 from omegaconf import DictConfig, OmegaConf
@@ -15,17 +15,20 @@ from flexlock_hydra.capture.code.scope import Scope
 from flexlock_hydra.capture.secrets.masker import Masker
 from flexlock_hydra.errors import DataError
 from flexlock_hydra.hooks.config import tracking
+from flexlock_hydra.hooks.config.marked_keys import lost_marks
 from flexlock_hydra.hooks.config.options import CallbackOptions, Strict
 from flexlock_hydra.hooks.config.survey import named_data
 from flexlock_hydra.hooks.job import code_watch, job_view
 from flexlock_hydra.hooks.job.active_run import ActiveRun, Bystander, active
 from flexlock_hydra.hooks.job.end import End, finish_job, log_warnings, watch
 from flexlock_hydra.hooks.job.job_view import JobView, config_sources, output_dir_of
+from flexlock_hydra.hooks.job.process_exit import stop_process
 from flexlock_hydra.hooks.job.recorded_inputs import MISSING_DATA_HINT
 from flexlock_hydra.hooks.job.start import (
     Start, begin_run, bystander_start, is_bystander, observe_start, observe_task
 )
 from flexlock_hydra.hooks.rerun import config_check
+from flexlock_hydra.hooks.rerun.moved_paths import move_paths
 from flexlock_hydra.hooks.rerun.notes import Rerun
 from flexlock_hydra.ports.git.ask import Ahead
 from flexlock_hydra.ports.hydra_internals.job_frames import config_of_task, returned_or_raised
@@ -116,12 +119,16 @@ class Recorder:
         job = JobView.of(config, task_function)
         # First: a job that is cut off while it is observed has an end to be written, too.
         watch(lambda error: self._end_by(error, job.output_dir))
+        to_task = config_of_task()
+        for each in (config, to_task):
+            if isinstance(each, DictConfig):
+                move_paths(each, job.rerun.relocation, _NOT_THE_TASKS)
         if is_bystander(job.output_dir):
             self._begin(job, bystander_start(), Bystander)
             return
         run = self._begin(job, self._start_of(job), ActiveRun)
         # The task sees what was recorded: it gets the values of cached resolvers.
-        if isinstance(to_task := config_of_task(), DictConfig):
+        if isinstance(to_task, DictConfig):
             OmegaConf.copy_cache(config, to_task)
         self._publish(run)
         self._refuse_missing_data(run)
@@ -167,6 +174,7 @@ class Recorder:
             save_config=self.options.save_config,
             masker=self.masker,
             raise_on_data=self.options.strict is Strict.all and kind is ActiveRun,
+            inputs=self.options.inputs if kind is ActiveRun else None,
             kind=kind,
         )
 
@@ -177,7 +185,7 @@ class Recorder:
             reason = f"{run.path} cannot be written: {error.strerror}"
             if self.options.strict is Strict.all:
                 tracking.leave_sink(run)
-                _stop_process(
+                stop_process(
                     reason,
                     "Free space or change its permissions, choose another hydra.run.dir or "
                     "hydra.sweep.dir, or run with hydra.callbacks.flexlock.strict=code",
@@ -193,7 +201,9 @@ class Recorder:
             editable=self.options.editable,
             ahead=ahead,
         )
-        return _with_gaps(start, config_sources(config), None)
+        sources = config_sources(config)
+        start = replace(start, marked=lost_marks(config, sources))
+        return _with_gaps(start, sources, None)
 
     def _scope(self, folder: str | Path, data: tuple[Path, ...]) -> Scope:
         return Scope(
@@ -216,7 +226,7 @@ class Recorder:
         reasons = [*start.warnings, *gaps]
         exact = all(each.completeness == EXACT for each in states.values())
         if start.warnings or MAIN not in states or not exact:
-            _stop_process(
+            stop_process(
                 f"the code cannot be recorded exactly: {'; '.join(reasons)}",
                 "Commit or remove what is named, or run with hydra.callbacks.flexlock.strict=off",
             )
@@ -232,7 +242,7 @@ class Recorder:
         if gaps:
             reason = "; ".join(gaps)
             self._finish(run, End.by_error(DataError(reason), run.masker))
-            _stop_process(reason, MISSING_DATA_HINT)
+            stop_process(reason, MISSING_DATA_HINT)
 
 
 def _with_gaps(start: Start, sources: Iterable[Mapping[str, Any]], task: Path | None) -> Start:
@@ -242,8 +252,3 @@ def _with_gaps(start: Start, sources: Iterable[Mapping[str, Any]], task: Path | 
         return start
     reasons = code_watch.foreign_code(Path(start.root), sources, task)
     return replace(start, repos={**start.repos, MAIN: main.with_reasons(reasons)})
-
-
-def _stop_process(reason: str, hint: str) -> NoReturn:
-    sys.stderr.write(f"flexlock-hydra: {reason}\n{hint}\n")
-    raise SystemExit(2)  # an Exception would become a warning of Hydra's, and the job would run

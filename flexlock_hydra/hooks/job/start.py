@@ -22,9 +22,9 @@ from flexlock_hydra.capture.environment.ranks import is_further_rank
 from flexlock_hydra.capture.secrets.config_values import env_names
 from flexlock_hydra.capture.secrets.masker import Masker
 from flexlock_hydra.errors import FlexlockError, LockError
-from flexlock_hydra.hooks.config.options import SaveConfig
+from flexlock_hydra.hooks.config.options import InputSelection, SaveConfig
 from flexlock_hydra.hooks.config.survey import Survey, survey, undisturbed
-from flexlock_hydra.hooks.job import code_watch, extra_repos
+from flexlock_hydra.hooks.job import code_watch, extra_repos, observed_inputs
 from flexlock_hydra.hooks.job.active_run import ActiveRun
 from flexlock_hydra.hooks.job.job_view import JobView
 from flexlock_hydra.hooks.job.lock_writer import masked_lock
@@ -52,6 +52,8 @@ class Start:
     warnings: tuple[str, ...] = ()
     code: Mapping[str, Snapshot] = field(default_factory=dict)
     installed: frozenset[str] = frozenset()  # repositories that count if anything imports from them
+    marked: Mapping[str, str] = field(default_factory=dict)
+    """Config keys that the app marks, and an override may not: key -> the input's name."""
 
     def warned(self, reason: str) -> Start:
         """The start with one more warning for each lock."""
@@ -168,6 +170,7 @@ def begin_run(
     masker: Masker,
     view: JobView | None = None,
     raise_on_data: bool = False,
+    inputs: InputSelection | None = None,
     kind: type[ActiveRun] = ActiveRun,
 ) -> ActiveRun:
     """Build the active run and record the data that the config names; write nothing yet.
@@ -175,6 +178,7 @@ def begin_run(
     Args:
         without: keys of the config that are not the task's: Hydra's own.
         view: the job's; without one the record is ``completed``, for nobody ends it.
+        inputs: what becomes of inputs that nobody marked; None: they are named alone.
     """
     rerun = view.rerun if view else Rerun()
     found = survey(config, without)
@@ -204,10 +208,14 @@ def begin_run(
     )
     enter_run(run)  # before the config is resolved: its resolvers tell the active run
     resolved = None if config is None else _record_config(run, found, save_config, rerun)
+    observed_inputs.record_overridden(run, start.marked, resolved)
     # After the config is resolved: a secret is told by its value, wherever else it stands.
     run.masker = masker.learn(found.unresolved, resolved)
     _mask_lock(run)
-    warn_unmarked(run, found, resolved)
+    if inputs is None or not inputs.observed:
+        warn_unmarked(run, found, resolved)
+    if inputs is not None:
+        run.reads = observed_inputs.begin(run, resolved, inputs)
     return run
 
 

@@ -75,6 +75,16 @@ def warn_unmarked(run: ActiveRun, found: Survey, resolved: Json) -> None:
         run.warn(_in_words(unrecorded))
 
 
+def sounds_read(key: str, text: str) -> bool:
+    """Whether a path in the config is one that a job reads, by its key and its looks.
+
+    A bare word names a path only where its key says so: ``model: data`` need not.
+    """
+    last = key.rpartition(".")[2].lower()
+    looks_so = "/" in text or "." in text or _FOR_A_PATH.search(last) is not None
+    return looks_so and not _TO_WRITE.search(last)
+
+
 def _in_words(unrecorded: list[NamedPath]) -> str:
     few, first = Few(), unrecorded[0]
     for each in unrecorded:

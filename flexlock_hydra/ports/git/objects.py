@@ -108,6 +108,32 @@ def look_up(root: Path, oids: Iterable[str]) -> list[tuple[str, str, int]]:
     return [(oid, kind, int(size)) for oid, kind, size in (w for w in words if len(w) == 3)]
 
 
+def held_paths(root: Path, tree: str, paths: Iterable[str]) -> set[str]:
+    """Those of the paths, relative to the top, that a tree has files at.
+
+    Folders are asked for first: of what lies in one that the tree lacks nothing is asked.
+
+    Raises:
+        GitError: there is no git, or no such tree.
+    """
+    by_folder: dict[str, list[str]] = {}
+    for path in paths:
+        if "\n" not in path:  # git reads a path a line
+            by_folder.setdefault(path.rpartition("/")[0], []).append(path)
+    if not by_folder:
+        return set()
+    folders = [folder for folder in by_folder if folder]
+    there = {"", *_with_kind(root, tree, folders, b"tree")}
+    asked = [path for folder in there for path in by_folder.get(folder, ())]
+    return _with_kind(root, tree, asked, b"blob")
+
+
+def _with_kind(root: Path, tree: str, paths: list[str], kind: bytes) -> set[str]:
+    lines = b"".join(os.fsencode(f"{tree}:{path}\n") for path in paths)
+    said = git(root, "cat-file", "--batch-check=%(objecttype)", stdin=lines) if paths else b""
+    return {path for path, answer in zip(paths, said.split(b"\n")) if answer == kind}
+
+
 def batched(sizes: Iterable[tuple[str, int]]) -> Iterator[list[str]]:
     """The ids of ``(id, bytes)``, in batches that are read at once."""
     batch: list[str] = []

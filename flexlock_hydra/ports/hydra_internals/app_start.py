@@ -120,3 +120,22 @@ def launch_module() -> Any:
     import hydra_zen._launch
 
     return hydra_zen._launch
+
+
+def compose_without_overrides(config_name: str) -> Any:
+    """The config of the app in progress as it is without any override; None where there is no app.
+
+    Seen on both; ``hydra.compose`` would give it a job of its own.
+    """
+    from hydra.core.global_hydra import GlobalHydra
+    from hydra.errors import HydraException
+    from hydra.types import RunMode
+    from omegaconf.errors import OmegaConfBaseException
+
+    hydra = GlobalHydra.instance()
+    if not hydra.is_initialized():
+        return None
+    try:
+        return hydra.config_loader().load_configuration(config_name, [], RunMode.RUN)
+    except (HydraException, OmegaConfBaseException):  # it takes overrides to be one
+        return None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from flexlock_hydra.errors import RunNotFoundError
 from flexlock_hydra.ports.git.repo import GitRepo
 from flexlock_hydra.record import layout
 from flexlock_hydra.record.codec import Json
+from flexlock_hydra.record.completeness import worst_of
 from flexlock_hydra.record.model import Environment
 from flexlock_hydra.record.verdict import Verdict
 from flexlock_hydra.replay.compare.outcome import worst
@@ -145,7 +146,7 @@ def _homes(tag: str, restored: GitRepo) -> Iterator[GitRepo]:
         yield here
 
 
-def _verdict_on(tag: str, runs: Iterable[RecordedRun], again: tuple[RerunResult, ...]) -> Verdict:
+def _verdict_on(tag: str, runs: Sequence[RecordedRun], again: tuple[RerunResult, ...]) -> Verdict:
     compared = [each.comparison for run in again for each in (*run.steps, run)]
     left_out = dict.fromkeys(left.by for each in compared for left in each.left_out)
     differ = [
@@ -172,6 +173,7 @@ def _verdict_on(tag: str, runs: Iterable[RecordedRun], again: tuple[RerunResult,
         differ=tuple(differ[:_NAMED]),
         left_out=tuple(left_out)[:_NAMED],
         tolerance=vars(compared[0].tolerance),
+        completeness=worst_of(run.lock for run in runs).to_dict(),
     )
 
 

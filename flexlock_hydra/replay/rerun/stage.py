@@ -22,7 +22,7 @@ from flexlock_hydra.archive.runs.recorded_run import (
 )
 from flexlock_hydra.archive.tag.collect import CommitTrees, locate_input
 from flexlock_hydra.capture.data.digest import Digest, FileDigest, digest, digest_bytes, digest_file
-from flexlock_hydra.capture.data.globs import outside
+from flexlock_hydra.capture.data.entry import passed_over
 from flexlock_hydra.capture.data.paths import relocated
 from flexlock_hydra.errors import CodeError, DataError
 from flexlock_hydra.ports.git.repo import GitRepo
@@ -206,7 +206,7 @@ class _Inputs:
         """An input: of a rerun before this, here, in the recorded code, or on a remote."""
         new = self._from_rerun(entry)
         if new is not None:
-            return new, digest(new, outside(entry.parts))
+            return new, digest(new, passed_over(entry))
         if held:
             return self._from_code(entry)
         try:

@@ -15,7 +15,7 @@ from flexlock_hydra.archive.runs.recorded_run import RecordedRun
 from flexlock_hydra.archive.tag.collect import resized_outputs, written_late
 from flexlock_hydra.archive.tag.listings import LostListingError, read_listing
 from flexlock_hydra.capture.data.digest import DataSummary, digest, summarize
-from flexlock_hydra.capture.data.globs import outside
+from flexlock_hydra.capture.data.entry import passed_over
 from flexlock_hydra.capture.data.hash_index import HashIndex
 from flexlock_hydra.capture.data.walk import LeaveOut
 from flexlock_hydra.errors import DataError, FlexlockError, RemoteError
@@ -52,12 +52,12 @@ class CurrentContents:
         if entry.md5 is None:
             why = entry.error or "the run ended before it was hashed"
             return Check(name, False, f"{entry.path} was not recorded: {why}")
-        recorded = _Recorded(entry, outside(entry.parts), run.lock.run.started)
+        recorded = _Recorded(entry, passed_over(entry), run.lock.run.started)
         reasons = []
         for path in places_now(run, entry.place):
             if not os.path.lexists(path):
                 continue
-            key = (path, entry.parts)
+            key = (path, (*entry.parts, *(entry.files or ())))
             if key not in self.seen:
                 self.seen[key] = self._summarize(path, recorded.leave_out)
             reason = self._differs(run, path, recorded, self.seen[key])

@@ -1,0 +1,185 @@
+"""What this process and its forked children open, as Python's audit hook tells it.
+
+The hook sees ``open``, ``os.open``, ``sqlite3.connect``, ``os.listdir`` and ``os.scandir``
+(https://docs.python.org/3/library/audit_events.html). It sees no library that opens files in C,
+and no process that is started anew. It stays in the process once it is there, and does nothing
+while nobody watches.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from enum import IntEnum
+from functools import cache
+from typing import IO, Any
+
+_WRITING = os.O_WRONLY | os.O_RDWR
+
+
+class Access(IntEnum):
+    """What was done with a file, as far as its openings tell."""
+
+    READ = 0
+    WRITTEN = 1
+    """Its first opening was for writing: it is this job's own."""
+    CHANGED = 2
+    """Read first, or opened for both, and written."""
+
+
+@dataclass(eq=False)
+class Watch:
+    """The files that are opened while it goes on, by the absolute paths that they were opened by.
+
+    Args:
+        thread: where several jobs share a process, the thread that this one runs in.
+    """
+
+    pid: int = field(default_factory=os.getpid)
+    thread: int = field(default_factory=threading.get_ident)
+    seen: dict[str, Access] = field(default_factory=dict)
+    listed: dict[str, None] = field(default_factory=dict)
+    told: IO[bytes] | None = None  # where forked children say what they opened
+
+    def start(self) -> None:
+        """Watch what this process opens from now on."""
+        _install()
+        _watches.append(self)
+
+    def opened(self, path: str, flags: int) -> None:
+        """Note that a file was opened."""
+        before, now = self.seen.get(path), _access(flags)
+        if before is None:
+            self.seen[path] = now
+        elif before is Access.READ and now is not Access.READ:
+            self.seen[path] = now = Access.CHANGED
+        else:
+            return
+        if self.told is not None and os.getpid() != self.pid:
+            self._tell(f"{now.value}{path}")
+
+    def listing(self, path: str) -> None:
+        """Note that the names in a folder were listed."""
+        if path not in self.listed:
+            self.listed[path] = None
+            if self.told is not None and os.getpid() != self.pid:
+                self._tell(f"l{path}")
+
+    def _tell(self, line: str) -> None:
+        assert self.told is not None
+        if "\0" not in line:  # no file has such a name
+            with suppress(OSError, ValueError):  # a child that closed all files, a full disk
+                os.write(self.told.fileno(), os.fsencode(line) + b"\0")
+
+    def end(self) -> None:
+        """Stop watching, and take in what forked children told."""
+        with suppress(ValueError):  # ended before
+            _watches.remove(self)
+        if self.told is None:
+            return
+        with self.told as file:
+            for line in _lines(file.fileno()):
+                path = os.fsdecode(line[1:])
+                if line[:1] == b"l":
+                    self.listed[path] = None
+                else:
+                    self._merge(path, Access(int(line[:1])))
+        self.told = None
+
+    def _merge(self, path: str, now: Access) -> None:
+        before = self.seen.setdefault(path, now)
+        if before is Access.READ and now is not Access.READ:
+            self.seen[path] = Access.CHANGED
+
+
+_watches: list[Watch] = []
+
+
+@cache  # once a process: a hook cannot be removed
+def _install() -> None:
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(before=_before_fork)
+    sys.addaudithook(_hook)
+
+
+def _hook(event: str, args: tuple[Any, ...]) -> None:
+    if not _watches or event not in _EVENTS:
+        return
+    path = args[0]
+    if type(path) is not str:
+        if path is None:
+            path = "."
+        elif isinstance(path, int):  # a file descriptor: what it leads to was opened before
+            return
+        else:
+            try:
+                path = os.fsdecode(path)
+            except TypeError:
+                return
+    if not os.path.isabs(path):
+        path = _absolute(path)
+    for watch in _watching():
+        if event == "open":
+            watch.opened(path, args[2])
+        elif event == "sqlite3.connect":
+            watch.opened(path, os.O_RDWR)
+        else:
+            watch.listing(path)
+
+
+_EVENTS = frozenset({"open", "os.listdir", "os.scandir", "sqlite3.connect"})
+
+
+def _absolute(path: str) -> str:
+    try:
+        return os.path.join(os.getcwd(), path)
+    except OSError:  # the working folder is gone, and so is what was meant
+        return path
+
+
+def _watching() -> list[Watch]:
+    """The watches that an opening belongs to: the thread's own, else all of them.
+
+    A thread that a job started may be of any job whose thread it is not.
+    """
+    if len(_watches) == 1:
+        return _watches
+    here = threading.get_ident()
+    return [watch for watch in _watches if watch.thread == here] or [*_watches]
+
+
+def _access(flags: Any) -> Access:
+    if not isinstance(flags, int) or not flags & (_WRITING | os.O_CREAT | os.O_TRUNC):
+        return Access.READ
+    if flags & _WRITING == os.O_RDWR and not flags & os.O_TRUNC:
+        return Access.CHANGED
+    return Access.WRITTEN
+
+
+def _before_fork() -> None:
+    """Before a fork: make the file in which the child says what it opens."""
+    for watch in _watches:
+        if watch.told is None and watch.pid == os.getpid():
+            with suppress(OSError):  # no space: what children open is not seen
+                watch.told = _shared_file()
+
+
+def _shared_file() -> IO[bytes]:
+    """A file without a name; what is forked writes at one place, each line whole."""
+    if hasattr(os, "memfd_create"):
+        return open(os.memfd_create("flexlock-opened"), "r+b", buffering=0)
+    return tempfile.TemporaryFile(buffering=0)
+
+
+def _lines(fd: int) -> Iterator[bytes]:
+    """What was told so far; children that live on write behind it, at an offset that all share."""
+    rest, at = b"", 0
+    while block := os.pread(fd, 1 << 20, at):
+        at += len(block)
+        *lines, rest = (rest + block).split(b"\0")
+        yield from lines

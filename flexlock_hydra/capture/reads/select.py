@@ -1,0 +1,201 @@
+"""Which of the files that a job opened are its inputs, and under which key each stands."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from flexlock_hydra.capture.code.scope import matches
+from flexlock_hydra.capture.data.globs import Pattern
+from flexlock_hydra.capture.reads.tool_paths import is_secret_by_name, is_tools_own, of_the_system
+from flexlock_hydra.capture.secrets.leaks import LARGEST, find_secrets, holds_settings
+from flexlock_hydra.record.model import Unrecorded
+
+_MOST_UNRECORDED = 1000
+_SCANNED = 200
+"""Files of settings that are read to see whether they hold a secret."""
+
+InCode = Callable[[Collection[str]], set[str]]
+"""Those of some absolute paths that a recorded snapshot holds."""
+
+
+@dataclass(frozen=True)
+class ReadFile:
+    """A file that the job read and that is no code: its absolute path and its bytes."""
+
+    path: str
+    size: int
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What tells an input from other files.
+
+    Args:
+        root: the project's; what lies outside of it is an input where the config names it.
+        outputs: folders that the job writes to.
+        known: inputs that are recorded already, files or folders; patterns too.
+        named: absolute paths in the config, each with its key.
+        since: when the job started, ns since the epoch: what changed later is its own work.
+        exclude: globs of what shall be no input.
+        in_code: tells what a snapshot holds.
+    """
+
+    root: str
+    outputs: tuple[str, ...]
+    known: tuple[str, ...]
+    named: Mapping[str, str]
+    since: int
+    exclude: tuple[str, ...]
+    in_code: InCode
+
+    def below_root(self, path: str) -> str | None:
+        """The path relative to the root; None for what lies outside of it."""
+        return path[len(self.root) + 1:] if path.startswith(f"{self.root}{os.sep}") else None
+
+    def written(self, path: str) -> str:
+        """A path as a key or a message has it: relative to the root where it lies below it."""
+        return (self.below_root(path) or path).replace(os.sep, "/")
+
+    def excludes(self, path: str) -> bool:
+        """Whether the user wants a file or a folder to be no input."""
+        return any(matches(self.written(path).lstrip("/"), glob) for glob in self.exclude)
+
+    def is_apart(self, folder: str) -> bool:
+        """Whether files in a folder are no inputs: the job's own, the system's, a tool's."""
+        if any(folder == each or folder.startswith(f"{each}{os.sep}") for each in self.outputs):
+            return True
+        inside = self.below_root(f"{folder}{os.sep}")
+        if inside is not None:
+            return is_tools_own(inside)
+        name = self.name_of(folder)
+        # What leads to a path that the config names is nobody's choice; what is below it, is.
+        below = folder if name is None else folder[len(name):]
+        return of_the_system()(f"{folder}{os.sep}") or is_tools_own(below)
+
+    def knows_of(self, folder: str) -> bool:
+        """Whether a folder is recorded as an input already, lies in one, or holds one."""
+        inside = f"{folder}{os.sep}"
+        is_known = _known_test(self.known)
+        return is_known(folder) or any(each.startswith(inside) for each in self.known)
+
+    def name_of(self, path: str) -> str | None:
+        """The path in the config that names a file: its own, or the nearest folder above it."""
+        place = path
+        while place not in self.named:
+            above = os.path.dirname(place)
+            if above == place:
+                return None
+            place = above
+        return place
+
+
+@dataclass
+class Selection:
+    """The inputs among the files that were opened, and what cannot be recorded."""
+
+    files: list[ReadFile] = field(default_factory=list)
+    unrecorded: list[Unrecorded] = field(default_factory=list)
+
+
+def select(paths: Iterable[str], around: Surroundings) -> Selection:
+    """The files among paths that were opened for reading that are inputs of the job.
+
+    Args:
+        paths: absolute, as they were opened; in any order, each once.
+    """
+    found, settings = Selection(), _SCANNED
+    candidates = [*_candidates(paths, around)]
+    code = around.in_code([each.path for each in candidates])
+    for each in candidates:
+        if each.path in code:
+            continue
+        why = _why_not(each, around)
+        if why is None and settings and holds_settings(each.path) and each.size <= LARGEST:
+            settings -= 1
+            why = _shown_secret(each.path)
+        if why is None:
+            found.files.append(each)
+        elif len(found.unrecorded) < _MOST_UNRECORDED:
+            name = around.name_of(each.path)
+            key = None if name is None else around.named[name]
+            found.unrecorded.append(
+                Unrecorded(path=around.written(each.path), why=why, config_key=key, size=each.size)
+            )
+    return found
+
+
+def _candidates(paths: Iterable[str], around: Surroundings) -> Iterator[ReadFile]:
+    """Regular files as they were when the job started, and that are no tool's nor the job's own."""
+    is_other = _folder_test(around)
+    known = _known_test(around.known)
+    seen = set()
+    for given in paths:
+        path = os.path.normpath(given)
+        if path in seen or is_other(os.path.dirname(path)):
+            continue
+        seen.add(path)
+        if is_tools_own(os.path.basename(path)) or known(path) or around.excludes(path):
+            continue
+        try:
+            info = os.stat(path)
+        except (OSError, ValueError):  # gone, and so no input that anybody could restore
+            continue
+        if stat.S_ISREG(info.st_mode) and info.st_mtime_ns < around.since:
+            yield ReadFile(path, info.st_size)
+
+
+def _folder_test(around: Surroundings) -> Callable[[str], bool]:
+    """Tells of a folder whether its files are no inputs; asked once for each folder."""
+    known: dict[str, bool] = {}
+
+    def test(folder: str) -> bool:
+        if folder not in known:
+            known[folder] = around.is_apart(folder)
+        return known[folder]
+
+    return test
+
+
+def _known_test(known: Iterable[str]) -> Callable[[str], bool]:
+    plain, patterns = set(), []
+    for each in known:
+        pattern = Pattern.parse(Path(each))
+        if pattern is None:
+            plain.add(each)
+        else:
+            patterns.append(pattern)
+
+    def test(path: str) -> bool:
+        place = path
+        while place not in plain:
+            above = os.path.dirname(place)
+            if above == place:
+                return any(pattern.matches(Path(path)) for pattern in patterns)
+            place = above
+        return True
+
+    return test
+
+
+def _shown_secret(path: str) -> str | None:
+    """What secret a file of settings shows, in words without it; None where it shows none."""
+    with suppress(OSError):  # what cannot be read is said where it is hashed
+        with open(path, "rb") as file:
+            leak = next(find_secrets(path, file.read()), None)
+        if leak is not None:
+            return f"it shows what looks like a secret, line {leak.line}: {leak.what}"
+    return None
+
+
+def _why_not(file: ReadFile, around: Surroundings) -> str | None:
+    """Why a file that was read is not recorded; None where it is."""
+    if is_secret_by_name(file.path):
+        return "it looks like a secret by its name"
+    if around.below_root(file.path) is None and around.name_of(file.path) is None:
+        return "it lies outside of the project, and no key of the config names it"
+    return None

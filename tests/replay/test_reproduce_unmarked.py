@@ -1,0 +1,62 @@
+"""Runs whose inputs nobody marked come back elsewhere, with everything of the original gone."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Project, add_origin, with_callback
+
+pytestmark = pytest.mark.hydra
+
+APP = """
+from pathlib import Path
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+
+
+@hydra.main(version_base=None, config_path="conf", config_name="config")
+def main(cfg):
+    out = Path(HydraConfig.get().runtime.output_dir)
+    texts = [Path(cfg.table).read_text(), Path("data/hard.csv").read_text()]
+    texts += [path.read_text() for path in sorted(Path(cfg.folder).glob("*.txt"))[:2]]
+    (out / "all.txt").write_text("".join(texts))
+    return {"n": len(texts)}
+
+
+if __name__ == "__main__":
+    main()
+"""
+
+
+@pytest.mark.parametrize("place", ["inside", "absolute", "outside"])
+@pytest.mark.parametrize("sweep", [False, True], ids=["run", "sweep"])
+def test_everything_comes_back(
+    project: Project, tmp_path: Path, place: str, sweep: bool
+) -> None:
+    """Data below the project, named by an absolute path, or outside of it: the same result."""
+    far = tmp_path / "far"
+    data = {"inside": "data", "absolute": str(project.root / "data"), "outside": str(far)}[place]
+    project.write("app.py", APP)
+    project.write("conf/config.yaml", with_callback("table: null\nfolder: null\nlr: 1\n"))
+    project.write(".gitignore", "outputs/\nmultirun/\ndata/\n")
+    for root in (project.path("data"), far):
+        (root / "set").mkdir(parents=True, exist_ok=True)
+        for name in ("a.csv", "hard.csv", "set/1.txt", "set/2.txt", "set/3.txt"):
+            (root / name).write_text(f"{root.name} {name}\n")
+    project.commit("app")
+    origin, store = add_origin(project, tmp_path / "origin.git"), tmp_path / "store"
+    given = [f"table={data}/a.csv", f"folder={data}/set"]
+    if sweep:
+        project.app("-m", "lr=1,2", *given, "hydra.sweep.dir=outputs/a")
+    else:
+        project.app(*given, "hydra.run.dir=outputs/a")
+    tag = project.flexlock("push", "outputs/a", "--remote", store, "--json").json["tag"]
+    shutil.move(project.root, tmp_path / "gone")
+    shutil.rmtree(far)
+    done = project.flexlock("reproduce", tag, "--from", origin, "--into", tmp_path / "x", "--json",
+                            cwd=tmp_path).json
+    assert (done["verdict"], done["identical"]) == ("identical", 1 + sweep)
