@@ -172,6 +172,8 @@ class DataEntry(Node):
     base: str | None = None
     files: tuple[str, ...] | None = None
     """Of a folder of which the job read a part: the files, relative to it, that are hashed."""
+    listed: Mapping[str, str] | None = None
+    """Folders in it that the job listed (``.``: itself), each with the md5 of its names."""
     hash: Mapping[str, str] | None = None
     size: int | None = None
     nfiles: int | None = None
@@ -211,6 +213,13 @@ class DataEntry(Node):
     def md5(self) -> str | None:
         """DVC's object id, or None when the data could not be read."""
         return (self.hash or {}).get("md5")
+
+    @property
+    def identity(self) -> Json:
+        """What is equal of two entries with the same data; None where nothing is known of it."""
+        if self.md5 is None:
+            return dict(self.remote) if self.remote is not None else None
+        return [self.md5, dict(self.listed)] if self.listed else self.md5
 
 
 class Unrecorded(Node):

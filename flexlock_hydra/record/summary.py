@@ -8,7 +8,7 @@ the wanted pieces are parsed. A lock of any other form is read whole.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -17,8 +17,8 @@ from flexlock_hydra.errors import LockError
 from flexlock_hydra.record import lockfile
 from flexlock_hydra.record.codec import Json, Node, NodeT, decode, field_order
 from flexlock_hydra.record.model import (
-    RUNNING, CodeState, DataEntry, Outputs, Overrides, Predecessor, Process, RunLock, Sweep,
-    check_status
+    DRIFTED, EXACT, PARTIAL, RUNNING, CodeState, Completeness, DataEntry, Outputs, Overrides,
+    Predecessor, Process, RunLock, Sweep, check_status
 )
 from flexlock_hydra.record.validate import check_run_ids
 
@@ -179,3 +179,25 @@ def _nodes(kind: type[NodeT], lines: bytes) -> Mapping[str, NodeT]:
     if not isinstance(plain, dict):
         raise ValueError("a section of another form")
     return {str(key): kind.parse(item, str(key)) for key, item in plain.items()}
+
+
+def judge_completeness(lock: RunLock) -> Completeness:
+    """What a lock's other sections say of it: its code, and the data that the job read."""
+    states = {each.completeness for each in lock.repos.values()}
+    if lock.code is None:
+        states.add(PARTIAL)
+    unhashed = any(each.md5 is None and not each.is_url for each in lock.data.values())
+    return Completeness(code=_worst(states), data=PARTIAL if unhashed or lock.unrecorded else EXACT)
+
+
+def worst_of(locks: Iterable[RunLock]) -> Completeness:
+    """That of several runs together; a lock that does not say it, an old one, is judged."""
+    found = [lock.completeness or judge_completeness(lock) for lock in locks]
+    return Completeness(
+        code=_worst(each.code for each in found), data=_worst(each.data for each in found)
+    )
+
+
+def _worst(states: Iterable[str]) -> str:
+    there = {*states}
+    return next((state for state in (DRIFTED, PARTIAL) if state in there), EXACT)

@@ -73,7 +73,7 @@ def test_one_key_for_two_paths(recorded: Project) -> None:
     """A lock that gives one key twice is refused: one of the two would be lost."""
     path = recorded.path("outputs/a/run.lock")
     text = path.read_text()
-    entry = text[text.index("  table:\n    path"):text.index("prevs:")]
+    entry = text[text.index("  table:\n    path"):text.index("\ncompleteness:") + 1]
     path.write_text(text.replace(entry, entry + entry))
     refused(recorded.flexlock("push", "outputs/a", check=False), "key table stands twice")
 

@@ -173,6 +173,21 @@ def test_a_folder_that_nobody_saw_read(app: Project) -> None:
     assert lock["data"]["folder"]["nfiles"] == 3
 
 
+def test_a_listing_that_decides(app: Project) -> None:
+    """Of a folder that the job lists and reads in part, another name in it is a difference."""
+    line = "read(cfg.folder + \"/\" + sorted(os.listdir(cfg.folder))[0])"
+    first = run(app, line, "folder=data/set")
+    assert observed(first) == {"folder": ("data/set", "1.txt")}
+    assert set(first["data"]["folder"]["listed"]) == {"."}
+    assert app.flexlock("verify", "outputs/0").code == 0
+    app.write("data/set/9.txt", "9")
+    done = app.flexlock("verify", "outputs/0", check=False)
+    assert (done.code, "the names in data/set changed" in done.out) == (1, True)
+    run(app, line, "folder=data/set")
+    found = app.flexlock("diff", "outputs/0", "outputs/1", "--json", check=False).json
+    assert list(found["data"]["changed"]) == ["folder"]
+
+
 def test_an_earlier_run_is_a_predecessor(app: Project) -> None:
     """Its folder needs no mark: the lock in it or above it says where the data came from."""
     first = run(app, "(out / \"model\").mkdir(); (out / \"model/m.bin\").write_text(\"m\")")

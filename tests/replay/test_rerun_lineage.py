@@ -177,8 +177,9 @@ def test_data_that_nobody_marked(project: Project, store: Path) -> None:
     project.write("app.py", READING)
     project.write("conf/config.yaml", with_callback("table: data/table.csv"))
     project.commit("nothing is marked")
-    project.app("hydra.run.dir=outputs/a")
+    project.app("hydra.run.dir=outputs/a", "hydra.callbacks.flexlock.inputs=marked")
     pushed = project.flexlock("push", "outputs/a", "--remote", store)
+    assert pushed.out.startswith("data partial: ")
     assert "warning: named in the config and not recorded, " in pushed.err
     done = project.flexlock("rerun", "outputs/a", check=False)
     assert done.code == 1 and "the rerun failed: FileNotFoundError: " in done.out

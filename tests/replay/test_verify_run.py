@@ -83,7 +83,7 @@ def test_what_changed_is_named(change: Break, said: str, recorded: Project) -> N
 
 def test_an_input_that_is_a_program(recorded: Project) -> None:
     """A file that was executable and is not any more is told, though its bytes are the same."""
-    recorded.app("hydra.run.dir=outputs/e", "table=${snapshot:data/set/run.sh,tool}", "folder=x")
+    recorded.app("hydra.run.dir=outputs/e", "table=${snapshot:data/set/run.sh,tool}", "folder=null")
     recorded.path("data/set/run.sh").chmod(0o644)
     assert verified(recorded, "outputs/e", code=1) == [
         "data tool: data/set/run.sh: it is not executable any more"

@@ -116,6 +116,7 @@ FULL = RunLock(
                     given="~/raw/*.csv",
                     base="/data/raw",
                     files=("a.csv",),
+                    listed={".": MD5},
                     executable=("run.sh",),
                     links={"a.csv": "../a.csv"},
                     empty=("none",),

@@ -33,8 +33,8 @@ from flexlock_hydra.ports.git.remote import remote_refs
 from flexlock_hydra.ports.store.open_store import open_store
 from flexlock_hydra.ports.store.store import RemoteSpec, Store
 from flexlock_hydra.record import layout
-from flexlock_hydra.record.completeness import worst_of
 from flexlock_hydra.record.model import EXACT, Completeness
+from flexlock_hydra.record.summary import worst_of
 
 _NAMED = 5  # files beside a sweep's jobs that are named
 

@@ -14,7 +14,7 @@ from flexlock_hydra.archive.tag.plan import Out, Piece
 from flexlock_hydra.errors import DataError
 from flexlock_hydra.ports.store.store import RemoteSpec
 from flexlock_hydra.record import layout
-from flexlock_hydra.record.completeness import worst_of
+from flexlock_hydra.record.summary import worst_of
 
 MANIFEST_FORMAT = 1
 SHARED, PER_TAG = "shared", "tag"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 from flexlock_hydra.capture.data.globs import Pattern, all_but, outside
 from flexlock_hydra.capture.data.hash_worker import HashAnswer, HashTask
@@ -13,6 +14,22 @@ from flexlock_hydra.record.layout import is_url
 from flexlock_hydra.record.model import MARKED, DataEntry
 
 
+@dataclass(frozen=True)
+class Part:
+    """What of a folder is an input: some of its files, and the names in it that the job saw.
+
+    Args:
+        files: relative to the folder; empty for all that are in it.
+        listed: folders, relative to it, with the md5 of their names.
+    """
+
+    files: tuple[str, ...] = ()
+    listed: Mapping[str, str] = field(default_factory=dict)
+
+
+WHOLE = Part()
+
+
 def describe(
     given: str,
     places: Places,
@@ -20,13 +37,13 @@ def describe(
     since: int = 0,
     *,
     how: str = MARKED,
-    files: tuple[str, ...] = (),
+    part: Part = WHOLE,
 ) -> tuple[DataEntry, HashTask]:
     """The entry of an input as far as it is known before a look at it, and how to look.
 
     Args:
         how: what made it an input.
-        files: of a folder, the files that are the input; all of them where empty.
+        part: what of a folder is the input.
     """
     if is_remote(given):
         entry = DataEntry(path=masked(given), how=how, config_key=config_key)
@@ -39,12 +56,13 @@ def describe(
         how=how,
         given=given if is_short else None,
         base=places.record(pattern.base) if pattern else None,
-        files=files or None,
+        files=part.files or None,
+        listed=part.listed or None,
         config_key=config_key,
     )
     if pattern:
         return entry, HashTask(str(pattern.base), pattern.parts, since)
-    return entry, HashTask(str(path), since=since, files=files)
+    return entry, HashTask(str(path), since=since, files=part.files)
 
 
 def passed_over(entry: DataEntry) -> LeaveOut | None:

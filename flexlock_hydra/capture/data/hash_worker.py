@@ -121,7 +121,7 @@ class HashWorker:
 
     def listen(self, answered: Answered) -> None:
         """Call back with answers as they come, from a thread that waits for them."""
-        if self.thread is None and self.process is not None:
+        if self.thread is None and self.process is not None and not self.gone:
             self.thread = threading.Thread(
                 target=self._read, args=(self.process, answered), daemon=True, name="flexlock"
             )

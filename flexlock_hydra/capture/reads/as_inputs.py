@@ -9,11 +9,15 @@ from itertools import islice
 from pathlib import Path
 
 from flexlock_hydra.capture.data.digest import walk_files
+from flexlock_hydra.capture.data.entry import WHOLE, Part
+from flexlock_hydra.capture.data.names import names_in
 from flexlock_hydra.capture.reads.c_readers import suffixes_read_in_c
 from flexlock_hydra.capture.reads.select import ReadFile, Surroundings
 
 _APART = 20
 """Files below one folder, that no key of the config names, that have an entry each."""
+_MOST_LISTINGS = 1000
+"""Folders in an input whose names are recorded."""
 _MOST_LISTED = 10_000
 """Files of a folder that a lock names one by one; of more, the whole folder is the input."""
 _MOST_WALKED = 200_000
@@ -29,8 +33,7 @@ class ReadInput:
     config_key: str | None
     size: int
     nfiles: int = 1
-    files: tuple[str, ...] = ()
-    """Of a folder of which a part was read: that part, relative to it."""
+    part: Part = WHOLE
 
 
 def as_inputs(files: Iterable[ReadFile], around: Surroundings) -> list[ReadInput]:
@@ -39,11 +42,16 @@ def as_inputs(files: Iterable[ReadFile], around: Surroundings) -> list[ReadInput
     Of more than some files below one folder, that no key names, the folder is the input.
     """
     by_name: dict[str | None, list[ReadFile]] = {}
+    of_folder: dict[str, str | None] = {}
     for each in files:
-        by_name.setdefault(around.name_of(each.path), []).append(each)
+        folder = each.path.rpartition(os.sep)[0]
+        if folder not in of_folder:
+            of_folder[folder] = around.name_of(folder)
+        name = each.path if each.path in around.named else of_folder[folder]
+        by_name.setdefault(name, []).append(each)
     unnamed = by_name.pop(None, [])
     found = [
-        _together(name, around.named[name], around.named[name], some)
+        _together(name, around.named[name], around.named[name], some, around)
         for name, some in by_name.items()
         if name is not None
     ]
@@ -53,7 +61,7 @@ def as_inputs(files: Iterable[ReadFile], around: Surroundings) -> list[ReadInput
     for some in by_top.values():
         top = os.path.commonpath([os.path.dirname(each.path) for each in some])
         if len(some) > _APART and top != around.root:
-            found.append(_together(top, around.written(top), None, some))
+            found.append(_together(top, around.written(top), None, some, around))
         else:
             found += [
                 ReadInput(around.written(each.path), each.path, None, each.size) for each in some
@@ -90,15 +98,27 @@ def unread_folders(
             yield ReadInput(key, folder, key, size, len(names))
 
 
-def _together(path: str, key: str, config_key: str | None, files: list[ReadFile]) -> ReadInput:
+def _together(
+    path: str, key: str, config_key: str | None, files: list[ReadFile], around: Surroundings
+) -> ReadInput:
     size = sum(each.size for each in files)
+    start = len(path) + 1
     names = tuple(sorted(
-        os.path.relpath(each.path, path).replace(os.sep, "/") for each in files if each.path != path
+        each.path[start:].replace(os.sep, "/") for each in files if each.path != path
     ))
     is_whole = len(names) > _MOST_LISTED or (
         names and sum(1 for _ in islice(_names_in(path), len(names) + 1)) == len(names)
     )
-    return ReadInput(key, path, config_key, size, len(files), () if is_whole else names)
+    part = Part(() if is_whole else names, _listed_below(path, around) if names else {})
+    return ReadInput(key, path, config_key, size, len(files), part)
+
+
+def _listed_below(path: str, around: Surroundings) -> dict[str, str]:
+    """The names in a folder and those below it, as far as the job listed them."""
+    inside = f"{path}{os.sep}"
+    folders = sorted(each for each in around.listed if each == path or each.startswith(inside))
+    names = ((each[len(inside):].replace(os.sep, "/") or ".", names_in(each)) for each in folders)
+    return {folder: md5 for folder, md5 in islice(names, _MOST_LISTINGS) if md5 is not None}
 
 
 def _names_in(folder: str) -> Iterator[str]:

@@ -7,6 +7,7 @@ import stat
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from flexlock_hydra.capture.code.scope import matches
@@ -42,15 +43,17 @@ class Surroundings:
         named: absolute paths in the config, each with its key.
         since: when the job started, ns since the epoch: what changed later is its own work.
         exclude: globs of what shall be no input.
+        listed: folders that the job listed.
         in_code: tells what a snapshot holds.
     """
 
     root: str
     outputs: tuple[str, ...]
-    known: tuple[str, ...]
+    known: frozenset[str]
     named: Mapping[str, str]
     since: int
     exclude: tuple[str, ...]
+    listed: frozenset[str]
     in_code: InCode
 
     def below_root(self, path: str) -> str | None:
@@ -77,21 +80,34 @@ class Surroundings:
         below = folder if name is None else folder[len(name):]
         return of_the_system()(f"{folder}{os.sep}") or is_tools_own(below)
 
+    @cached_property
+    def patterns(self) -> tuple[Pattern, ...]:
+        """The recorded inputs that are patterns."""
+        found = (Pattern.parse(Path(each)) for each in self.known)
+        return tuple(each for each in found if each is not None)
+
+    def matches_known(self, path: str) -> bool:
+        """Whether a recorded pattern takes a file for one of its matches."""
+        return any(each.matches(Path(path)) for each in self.patterns)
+
+    def is_known(self, folder: str) -> bool:
+        """Whether a folder is recorded as an input already, or lies in one."""
+        return any(each in self.known for each in _with_folders_above(folder))
+
     def knows_of(self, folder: str) -> bool:
         """Whether a folder is recorded as an input already, lies in one, or holds one."""
         inside = f"{folder}{os.sep}"
-        is_known = _known_test(self.known)
-        return is_known(folder) or any(each.startswith(inside) for each in self.known)
+        return self.is_known(folder) or any(each.startswith(inside) for each in self.known)
 
     def name_of(self, path: str) -> str | None:
         """The path in the config that names a file: its own, or the nearest folder above it."""
-        place = path
-        while place not in self.named:
-            above = os.path.dirname(place)
-            if above == place:
-                return None
-            place = above
-        return place
+        return next((each for each in _with_folders_above(path) if each in self.named), None)
+
+
+def _with_folders_above(path: str) -> Iterator[str]:
+    yield path
+    while (path := path.rpartition(os.sep)[0]):
+        yield path
 
 
 @dataclass
@@ -131,55 +147,40 @@ def select(paths: Iterable[str], around: Surroundings) -> Selection:
 
 def _candidates(paths: Iterable[str], around: Surroundings) -> Iterator[ReadFile]:
     """Regular files as they were when the job started, and that are no tool's nor the job's own."""
-    is_other = _folder_test(around)
-    known = _known_test(around.known)
     seen = set()
-    for given in paths:
-        path = os.path.normpath(given)
-        if path in seen or is_other(os.path.dirname(path)):
+    for folder, names in _by_folder(paths).items():
+        # What a whole folder tells is asked once: there may be very many files in it.
+        if around.is_apart(folder):
             continue
-        seen.add(path)
-        if is_tools_own(os.path.basename(path)) or known(path) or around.excludes(path):
+        lies_in_known = around.is_known(folder)
+        for name in names:
+            path = f"{folder.rstrip(os.sep)}{os.sep}{name}"
+            if path in seen or lies_in_known or path in around.known or is_tools_own(name):
+                continue
+            seen.add(path)
+            if around.exclude and around.excludes(path):
+                continue
+            try:
+                info = os.stat(path)
+            except (OSError, ValueError):  # gone, and so no input that anybody could restore
+                continue
+            if stat.S_ISREG(info.st_mode) and info.st_mtime_ns < around.since:
+                if not (around.patterns and around.matches_known(path)):
+                    yield ReadFile(path, info.st_size)
+
+
+def _by_folder(paths: Iterable[str]) -> dict[str, list[str]]:
+    """Paths by the folders that they lie in, without dots; each in the order it came."""
+    found: dict[str, list[str]] = {}
+    plain: dict[str, str] = {}
+    for path in paths:
+        given, _, name = path.rpartition(os.sep)
+        if name in ("", ".", ".."):
             continue
-        try:
-            info = os.stat(path)
-        except (OSError, ValueError):  # gone, and so no input that anybody could restore
-            continue
-        if stat.S_ISREG(info.st_mode) and info.st_mtime_ns < around.since:
-            yield ReadFile(path, info.st_size)
-
-
-def _folder_test(around: Surroundings) -> Callable[[str], bool]:
-    """Tells of a folder whether its files are no inputs; asked once for each folder."""
-    known: dict[str, bool] = {}
-
-    def test(folder: str) -> bool:
-        if folder not in known:
-            known[folder] = around.is_apart(folder)
-        return known[folder]
-
-    return test
-
-
-def _known_test(known: Iterable[str]) -> Callable[[str], bool]:
-    plain, patterns = set(), []
-    for each in known:
-        pattern = Pattern.parse(Path(each))
-        if pattern is None:
-            plain.add(each)
-        else:
-            patterns.append(pattern)
-
-    def test(path: str) -> bool:
-        place = path
-        while place not in plain:
-            above = os.path.dirname(place)
-            if above == place:
-                return any(pattern.matches(Path(path)) for pattern in patterns)
-            place = above
-        return True
-
-    return test
+        if given not in plain:
+            plain[given] = os.path.normpath(given or os.sep)
+        found.setdefault(plain[given], []).append(name)
+    return found
 
 
 def _shown_secret(path: str) -> str | None:

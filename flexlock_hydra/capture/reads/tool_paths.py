@@ -6,7 +6,6 @@ import os
 import re
 import site
 import sys
-import sysconfig
 from collections.abc import Callable
 from functools import cache
 
@@ -66,7 +65,7 @@ def of_the_system() -> Callable[[str], bool]:
 def _folders() -> list[str]:
     home = os.path.expanduser("~")
     named = [os.environ.get(name, "") for name in _CACHE_VARIABLES]
-    python = [sys.prefix, sys.base_prefix, sys.exec_prefix, *sysconfig.get_paths().values()]
+    python = [sys.prefix, sys.base_prefix, sys.exec_prefix]
     packages = [*site.getsitepackages(), site.getusersitepackages()]
     found = [*_SYSTEM, *named, *python, *packages, *(os.path.join(home, n) for n in _OF_HOME)]
     found += [os.path.realpath(each) for each in found if each]

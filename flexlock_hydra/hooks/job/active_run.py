@@ -16,12 +16,13 @@ from flexlock_hydra.hooks.config import tracking
 from flexlock_hydra.hooks.config.tracking import Owner
 from flexlock_hydra.hooks.job.recorded_inputs import RecordedInputs
 from flexlock_hydra.record.codec import Json
-from flexlock_hydra.record.completeness import judge
 from flexlock_hydra.record.layout import utc_now
 from flexlock_hydra.record.model import MARKED, CodeState, Failure
+from flexlock_hydra.record.summary import judge_completeness
 
 if TYPE_CHECKING:
     from flexlock_hydra.capture.data.digest import Digest
+    from flexlock_hydra.capture.data.entry import Part
     from flexlock_hydra.hooks.job.hashed_data import OutputFolder
     from flexlock_hydra.hooks.job.job_view import JobView
     from flexlock_hydra.hooks.job.observed_inputs import InputWatch
@@ -79,11 +80,12 @@ class ActiveRun(RecordedInputs):
         if self.ended is None:
             seconds = round(time.monotonic() - self.started, 6)
             self.ended = utc_now().isoformat(), seconds
+            asked = self.looked.number if self.looked else 0
             if self.reads is not None:
                 from flexlock_hydra.hooks.job import observed_inputs
 
                 observed_inputs.end(self, self.reads)
-            self.end_inputs(status)
+            self.end_inputs(status, asked)
 
     def finish(self, status: str, *, error: Failure | None = None, result: Json = None) -> None:
         """Write the end of the run with its status, its error or its result.
@@ -101,7 +103,7 @@ class ActiveRun(RecordedInputs):
         ended, seconds = self.ended
         run = replace(self.lock.run, status=status, ended=ended, duration=seconds)
         self.lock = replace(self.lock, run=replace(run, error=error, result=result))
-        self.lock = replace(self.lock, completeness=judge(self.lock))
+        self.lock = replace(self.lock, completeness=judge_completeness(self.lock))
         try:
             self.write()
         except OSError as problem:
@@ -157,7 +159,7 @@ class Bystander(ActiveRun):
         config_key: str | None = None,
         *,
         how: str = MARKED,
-        files: tuple[str, ...] = (),
+        part: Part | None = None,
     ) -> None:
         """Add nothing: the recording process does."""
 

@@ -114,11 +114,15 @@ class Inputs:
                     self.looks[look.key] = replace(look, answer=answer)
         return [(look.key, self.looks[look.key].answer) for look in missing]
 
-    def changed(self) -> Iterator[tuple[str, str]]:
-        """Yield the inputs that are not what was hashed any more, each with names of files."""
+    def changed(self, asked: int) -> Iterator[tuple[str, str]]:
+        """Yield the inputs that are not what was hashed any more, each with names of files.
+
+        Args:
+            asked: the number of the last look that counts; what came later was hashed just now.
+        """
         for key, look in self.looks.items():
             task, found = look.task, look.answer and look.answer.summary
-            if not found:
+            if not found or look.number > asked:
                 continue
             try:
                 now, late = fingerprint(Path(task.path), task.leave_out, since=task.since)

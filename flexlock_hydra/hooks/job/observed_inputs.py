@@ -141,18 +141,19 @@ def _record(
 def _add(run: ActiveRun, found: ReadInput) -> str:
     """Put an input into the lock; its key there."""
     key = run.free_key(found.key)
-    run.add_data(key, found.path, found.config_key, how=OBSERVED, files=found.files)
+    run.add_data(key, found.path, found.config_key, how=OBSERVED, part=found.part)
     return key
 
 
 def _surroundings(run: ActiveRun, begun: InputWatch) -> Surroundings:
     from flexlock_hydra.capture.reads.select import Surroundings
 
-    known = [run.places.root / each.path for each in run.lock.data.values() if not each.is_url]
+    known = (run.places.root / each.path for each in run.lock.data.values() if not each.is_url)
     return Surroundings(
         root=str(run.places.root),
         outputs=(str(run.folder), os.path.realpath(run.folder)),
-        known=tuple(map(str, known)),
+        listed=frozenset(map(os.path.normpath, begun.watch.listed)),
+        known=frozenset(map(str, known)),
         named=begun.named,
         since=begun.since,
         exclude=begun.options.exclude,
@@ -166,20 +167,27 @@ def _in_code(run: ActiveRun, paths: Collection[str]) -> set[str]:
     Of a link, what it leads to counts: a snapshot holds the link alone.
     """
     imported = {file for _, file in module_files(("",))}
-    real = {path: os.path.realpath(path) if os.path.islink(path) else path for path in paths}
-    held = {path for path in paths if real[path] in imported}
-    roots = {f"{kept.repo.root}{os.sep}": kept for kept in run.code.values()}
-    by_root: dict[str, dict[str, list[str]]] = {}
-    for path, place in real.items():
-        root = max((each for each in roots if place.startswith(each)), key=len, default=None)
+    held = _held(run, paths)
+    links = {path: os.path.realpath(path) for path in held if os.path.islink(path)}
+    led_to = _held(run, {*links.values()}) if links else set()
+    lost = {path for path, real in links.items() if real not in led_to}
+    return (held - lost) | imported.intersection(paths)
+
+
+def _held(run: ActiveRun, paths: Collection[str]) -> set[str]:
+    """The paths that recorded snapshots have something at."""
+    snapshots = {f"{kept.repo.root}{os.sep}": kept for kept in run.code.values()}
+    roots = sorted(snapshots, key=len, reverse=True)  # an inner repository has its own files
+    names: dict[str, list[str]] = {}
+    for path in paths:
+        root = next((each for each in roots if path.startswith(each)), None)
         if root is not None:
-            name = place[len(root):].replace(os.sep, "/")
-            by_root.setdefault(root, {}).setdefault(name, []).append(path)
-    for root, names in by_root.items():
-        kept = roots[root]
-        for name in held_paths(kept.repo.root, kept.state.tree, names):
-            held.update(names[name])
-    return held
+            names.setdefault(root, []).append(path[len(root):].replace(os.sep, "/"))
+    return {
+        f"{root}{name.replace('/', os.sep)}"
+        for root, below in names.items()
+        for name in held_paths(snapshots[root].repo.root, snapshots[root].state.tree, below)
+    }
 
 
 def _named_paths(run: ActiveRun, resolved: Json) -> tuple[dict[str, str], frozenset[str]]:

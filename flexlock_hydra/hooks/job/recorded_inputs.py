@@ -15,6 +15,7 @@ from flexlock_hydra.record.model import COMPLETED, FAILED, INTERRUPTED, MARKED, 
 
 if TYPE_CHECKING:  # loaded where there is something to hash
     from flexlock_hydra.capture.data.digest import Digest
+    from flexlock_hydra.capture.data.entry import Part
     from flexlock_hydra.capture.data.hash_worker import HashAnswer
     from flexlock_hydra.hooks.job.hashed_data import Inputs
 
@@ -70,7 +71,7 @@ class RecordedInputs(WrittenLock):
         config_key: str | None = None,
         *,
         how: str = MARKED,
-        files: tuple[str, ...] = (),
+        part: Part | None = None,
     ) -> None:
         """Put an input and its predecessors into the lock; what is large is hashed beside the job.
 
@@ -79,16 +80,17 @@ class RecordedInputs(WrittenLock):
             given: the path as the user writes it.
             config_key: the key of the config that names it.
             how: what made it an input.
-            files: of a folder, the files that are the input; all of them where empty.
+            part: what of a folder is the input; None: all of it.
         """
-        from flexlock_hydra.capture.data.entry import describe
+        from flexlock_hydra.capture.data.entry import WHOLE, describe
         from flexlock_hydra.capture.data.hash_worker import HashAnswer
         from flexlock_hydra.hooks.job.hashed_data import lies_inside
 
         with self.mutex:
             self.drop_data(key)
+            part = part or WHOLE
             recorded, task = describe(
-                given, self.places, config_key, time.time_ns(), how=how, files=files
+                given, self.places, config_key, time.time_ns(), how=how, part=part
             )
             # Nobody ends a run that is recorded as completed, so there is no later to hash in.
             wait = self.lock.run.status != RUNNING or (self.raise_on_data and bool(task.parts))
@@ -96,7 +98,7 @@ class RecordedInputs(WrittenLock):
                 answer = self.inputs.look(key, task, wait=wait)
                 if not task.is_url:
                     known = answer.summary.digest if answer and answer.summary else None
-                    self.add_prevs(task.path, via=key, found=known, files=files)
+                    self.add_prevs(task.path, via=key, found=known, files=part.files)
             except DataError as error:
                 answer = HashAnswer(error=str(error))
             self._set_entry(key, recorded)
@@ -174,16 +176,20 @@ class RecordedInputs(WrittenLock):
             with contextlib.suppress(OSError):  # the write at the job's end shows what is wrong
                 self.write()
 
-    def end_inputs(self, status: str) -> None:
+    def end_inputs(self, status: str, asked: int) -> None:
         """Complete the entries that still lack a hash, and name inputs that changed meanwhile.
 
         A completed job waits as long as it takes, a failed one not very long, and one
         that was cut off not at all.
+
+        Args:
+            asked: the number of the last look at an input while the job went on.
         """
         if self.looked is None:
             return
         from flexlock_hydra.hooks.job.hashed_data import FAILED_PATIENCE
 
+        self.looked.listen(self._on_answers)  # to what was found at the end, too
         patience = {COMPLETED: None, FAILED: FAILED_PATIENCE}.get(status, 0.0)
         try:
             late = self.looked.finish(patience)
@@ -198,7 +204,7 @@ class RecordedInputs(WrittenLock):
             else:
                 self.warn(f"data {key}: not hashed: the job ended before")
         if status != INTERRUPTED:
-            for key, names in self.looked.changed():
+            for key, names in self.looked.changed(asked):
                 self.warn(f"data {key} changed during the job, its hash is of the start: {names}")
 
     def free_key(self, key: str) -> str:

@@ -232,11 +232,8 @@ def _named_result(value: Json) -> Json:
 
 
 def _identities(lock: RunLock) -> dict[str, Json]:
-    """The inputs by name: an md5, or what a server says."""
-    return {
-        name: entry.md5 or (dict(entry.remote) if entry.remote is not None else None)
-        for name, entry in lock.data.items()
-    }
+    """The inputs by name: an md5, also of the names in folders, or what a server says."""
+    return {name: entry.identity for name, entry in lock.data.items()}
 
 
 def _described(lock: RunLock, name: str) -> Described | None:

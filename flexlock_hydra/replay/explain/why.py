@@ -215,13 +215,14 @@ def _is_renamed(old: Step, new: Step) -> bool:
 
 
 def _identity(entry: DataEntry) -> Json:
-    return entry.md5 or (dict(entry.remote) if entry.remote else entry.error)
+    return entry.identity or entry.error
 
 
 def _known_of_input(entry: DataEntry | None) -> Json:
     if entry is None:
         return None
-    known = {"path": entry.path, "size": entry.size, "md5": entry.md5, "error": entry.error}
+    known = {"path": entry.path, "size": entry.size, "md5": entry.md5, "names": entry.listed,
+             "error": entry.error}
     return {key: value for key, value in known.items() if value is not None}
 
 

@@ -20,8 +20,8 @@ from flexlock_hydra.errors import RunNotFoundError
 from flexlock_hydra.ports.git.repo import GitRepo
 from flexlock_hydra.record import layout
 from flexlock_hydra.record.codec import Json
-from flexlock_hydra.record.completeness import worst_of
 from flexlock_hydra.record.model import Environment
+from flexlock_hydra.record.summary import worst_of
 from flexlock_hydra.record.verdict import Verdict
 from flexlock_hydra.replay.compare.outcome import worst
 from flexlock_hydra.replay.rerun.rerun import rerun

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import posixpath
 import stat
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -11,12 +12,13 @@ from pathlib import Path
 
 from flexlock_hydra.archive.runs.check import Check
 from flexlock_hydra.archive.runs.places import places_now
-from flexlock_hydra.archive.runs.recorded_run import RecordedRun
+from flexlock_hydra.archive.runs.recorded_run import RecordedRun, is_pulled
 from flexlock_hydra.archive.tag.collect import resized_outputs, written_late
 from flexlock_hydra.archive.tag.listings import LostListingError, read_listing
 from flexlock_hydra.capture.data.digest import DataSummary, digest, summarize
 from flexlock_hydra.capture.data.entry import passed_over
 from flexlock_hydra.capture.data.hash_index import HashIndex
+from flexlock_hydra.capture.data.names import names_in
 from flexlock_hydra.capture.data.walk import LeaveOut
 from flexlock_hydra.errors import DataError, FlexlockError, RemoteError
 from flexlock_hydra.ports.store.open_store import open_store
@@ -94,7 +96,7 @@ class CurrentContents:
             return f"cannot be looked at: {found}"
         entry = recorded.entry
         if found.md5 == entry.md5:
-            return "; ".join(_lost_of(path, entry))
+            return "; ".join((*_lost_of(path, entry), *_renamed_in(run, path, entry)))
         which = self._which(run, path, recorded)
         said = f"changed: recorded {_described(entry)}, now {_described(found)}"
         return f"{said}; {which}" if which else said
@@ -150,6 +152,15 @@ def _lost_of(path: Path, entry: DataEntry | Outputs) -> Iterator[str]:
     for name in entry.empty or ():
         if not os.path.isdir(path / name):
             yield f"the empty folder {name} is missing"
+
+
+def _renamed_in(run: RecordedRun, path: Path, entry: DataEntry | Outputs) -> Iterator[str]:
+    """Folders with other names than the job saw; a pull brings no more than was read."""
+    if isinstance(entry, Outputs) or is_pulled(run.root):
+        return
+    for folder, names in (entry.listed or {}).items():
+        if names_in(str(path / folder)) != names:
+            yield f"the names in {posixpath.normpath(posixpath.join(entry.path, folder))} changed"
 
 
 def _leads_to(path: Path, target: str) -> bool:
