@@ -12,7 +12,7 @@ from flexlock_hydra.capture.data.digest import walk_files
 from flexlock_hydra.capture.data.entry import WHOLE, Part
 from flexlock_hydra.capture.data.names import names_in
 from flexlock_hydra.capture.reads.c_readers import suffixes_read_in_c
-from flexlock_hydra.capture.reads.select import ReadFile, Surroundings
+from flexlock_hydra.capture.reads.select import ReadFolder, Surroundings
 
 _APART = 20
 """Files below one folder, that no key of the config names, that have an entry each."""
@@ -36,37 +36,46 @@ class ReadInput:
     part: Part = WHOLE
 
 
-def as_inputs(files: Iterable[ReadFile], around: Surroundings) -> list[ReadInput]:
+def as_inputs(folders: Iterable[ReadFolder], around: Surroundings) -> list[ReadInput]:
     """The inputs that files make: by the paths that the config names, the others by their own.
 
     Of more than some files below one folder, that no key names, the folder is the input.
     """
-    by_name: dict[str | None, list[ReadFile]] = {}
-    of_folder: dict[str, str | None] = {}
-    for each in files:
-        folder = each.path.rpartition(os.sep)[0]
-        if folder not in of_folder:
-            of_folder[folder] = around.name_of(folder)
-        name = each.path if each.path in around.named else of_folder[folder]
-        by_name.setdefault(name, []).append(each)
-    unnamed = by_name.pop(None, [])
-    found = [
-        _together(name, around.named[name], around.named[name], some, around)
-        for name, some in by_name.items()
-        if name is not None
-    ]
-    by_top: dict[str, list[ReadFile]] = {}
-    for each in unnamed:
-        by_top.setdefault(around.written(each.path).partition("/")[0], []).append(each)
-    for some in by_top.values():
-        top = os.path.commonpath([os.path.dirname(each.path) for each in some])
-        if len(some) > _APART and top != around.root:
-            found.append(_together(top, around.written(top), None, some, around))
+    by_name: dict[str, list[ReadFolder]] = {}
+    by_top: dict[str, list[ReadFolder]] = {}
+    found = []
+    for each in folders:
+        for path, size in each.files() if _names_files(each, around) else ():
+            if path in around.named:
+                found.append(ReadInput(around.named[path], path, around.named[path], size))
+        others = each.only(lambda name, _: each.path(name) not in around.named)  # noqa: B023
+        if (name := around.name_of(each.folder)) is not None:
+            by_name.setdefault(name, []).append(others)
         else:
-            found += [
-                ReadInput(around.written(each.path), each.path, None, each.size) for each in some
-            ]
+            by_top.setdefault(around.written(each.folder).partition("/")[0], []).append(others)
+    for name, some in by_name.items():
+        key = around.named[name]
+        found += [_together(name, key, key, some, around)] if any(e.names for e in some) else []
+    for some in by_top.values():
+        found += _unnamed(some, around)
     return found
+
+
+def _names_files(each: ReadFolder, around: Surroundings) -> bool:
+    """Whether the config may name single files of a folder: nearly all folders have none."""
+    inside = f"{each.folder.rstrip(os.sep)}{os.sep}"
+    return any(path.startswith(inside) for path in around.named)
+
+
+def _unnamed(folders: list[ReadFolder], around: Surroundings) -> Iterator[ReadInput]:
+    """The inputs that no key names: many below one folder together, few each by its path."""
+    top = os.path.commonpath([each.folder for each in folders])
+    if sum(len(each.names) for each in folders) > _APART and top != around.root:
+        yield _together(top, around.written(top), None, folders, around)
+        return
+    for each in folders:
+        for path, size in each.files():
+            yield ReadInput(around.written(path), path, None, size)
 
 
 def files_read_in_c(folders: Iterable[str], around: Surroundings) -> Iterator[str]:
@@ -79,38 +88,48 @@ def files_read_in_c(folders: Iterable[str], around: Surroundings) -> Iterator[st
 
 
 def unread_folders(
-    folders: Iterable[str], files: Iterable[ReadFile], around: Surroundings
+    folders: Iterable[str], read: Iterable[ReadFolder], around: Surroundings
 ) -> Iterator[ReadInput]:
     """Folders that the config names and in which nobody saw anything read: taken whole.
 
     What a library reads in C or another process reads is in none of the files that were seen.
     """
-    read = {around.name_of(each.path) for each in files}
+    seen = {around.name_of(each.folder) for each in read}
     for folder in folders:
-        if folder in read or any(other.startswith(f"{folder}{os.sep}") for other in around.named):
+        if folder in seen or any(other.startswith(f"{folder}{os.sep}") for other in around.named):
             continue
         if around.is_apart(folder) or around.excludes(folder) or around.knows_of(folder):
             continue
-        names = [os.path.join(folder, name) for name in islice(_names_in(folder), _MOST_WALKED)]
-        if names and len(around.in_code(names[:_APART])) < min(len(names), _APART):
-            size = sum(map(_size, names))
+        names = [*islice(_names_in(folder), _MOST_WALKED)]
+        if names and not _is_code(folder, names[:_APART], around):
+            size = sum(_size(os.path.join(folder, name)) for name in names)
             key = around.named[folder]
             yield ReadInput(key, folder, key, size, len(names))
 
 
+def _is_code(folder: str, names: list[str], around: Surroundings) -> bool:
+    """Whether the first files of a folder are all held by a snapshot."""
+    asked: dict[str, list[str]] = {}
+    for name in names:
+        above, _, last = os.path.join(folder, name).rpartition(os.sep)
+        asked.setdefault(above, []).append(last)
+    return sum(map(len, around.in_code(asked).values())) == len(names)
+
+
 def _together(
-    path: str, key: str, config_key: str | None, files: list[ReadFile], around: Surroundings
+    path: str, key: str, config_key: str | None, folders: list[ReadFolder], around: Surroundings
 ) -> ReadInput:
-    size = sum(each.size for each in files)
-    start = len(path) + 1
-    names = tuple(sorted(
-        each.path[start:].replace(os.sep, "/") for each in files if each.path != path
-    ))
-    is_whole = len(names) > _MOST_LISTED or (
-        names and sum(1 for _ in islice(_names_in(path), len(names) + 1)) == len(names)
+    count = sum(len(each.names) for each in folders)
+    size = sum(sum(each.sizes) for each in folders)
+    is_whole = sum(1 for _ in islice(_names_in(path), count + 1)) == count
+    names: tuple[str, ...] = ()
+    if not is_whole and count <= _MOST_LISTED:
+        start = len(path) + 1
+        found = (each.path(name)[start:] for each in folders for name in each.names)
+        names = tuple(sorted(name.replace(os.sep, "/") for name in found))
+    return ReadInput(
+        key, path, config_key, size, count, Part(names, _listed_below(path, around))
     )
-    part = Part(() if is_whole else names, _listed_below(path, around) if names else {})
-    return ReadInput(key, path, config_key, size, len(files), part)
 
 
 def _listed_below(path: str, around: Surroundings) -> dict[str, str]:

@@ -12,7 +12,7 @@ import os
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import IntEnum
@@ -38,11 +38,12 @@ class Watch:
 
     Args:
         thread: where several jobs share a process, the thread that this one runs in.
+        seen: folder -> name -> what was done; a million paths fit into memory so.
     """
 
     pid: int = field(default_factory=os.getpid)
     thread: int = field(default_factory=threading.get_ident)
-    seen: dict[str, Access] = field(default_factory=dict)
+    seen: dict[str, dict[str, Access]] = field(default_factory=dict)
     listed: dict[str, None] = field(default_factory=dict)
     told: IO[bytes] | None = None  # where forked children say what they opened
 
@@ -53,11 +54,15 @@ class Watch:
 
     def opened(self, path: str, flags: int) -> None:
         """Note that a file was opened."""
-        before, now = self.seen.get(path), _access(flags)
+        folder, _, name = path.rpartition(os.sep)
+        names = self.seen.get(folder)
+        if names is None:
+            names = self.seen.setdefault(folder, {})
+        before, now = names.get(name), _access(flags)
         if before is None:
-            self.seen[path] = now
+            names[name] = now
         elif before is Access.READ and now is not Access.READ:
-            self.seen[path] = now = Access.CHANGED
+            names[name] = now = Access.CHANGED
         else:
             return
         if self.told is not None and os.getpid() != self.pid:
@@ -91,10 +96,34 @@ class Watch:
                     self._merge(path, Access(int(line[:1])))
         self.told = None
 
+    def access(self, path: str) -> Access | None:
+        """What was done with a file; None where nobody opened it by this path."""
+        folder, _, name = path.rpartition(os.sep)
+        return self.seen.get(folder, {}).get(name)
+
+    def read(self) -> dict[str, list[str]]:
+        """The names of the files that were read and not written, by their folders."""
+        found = {
+            folder: [name for name, access in names.items() if access is Access.READ]
+            for folder, names in self.seen.items()
+        }
+        return {folder: names for folder, names in found.items() if names}
+
     def _merge(self, path: str, now: Access) -> None:
-        before = self.seen.setdefault(path, now)
+        folder, _, name = path.rpartition(os.sep)
+        names = self.seen.setdefault(folder, {})
+        before = names.setdefault(name, now)
         if before is Access.READ and now is not Access.READ:
-            self.seen[path] = Access.CHANGED
+            names[name] = Access.CHANGED
+
+
+def by_folder(paths: Iterable[str]) -> dict[str, list[str]]:
+    """The names of files by the folders that they lie in."""
+    found: dict[str, list[str]] = {}
+    for path in paths:
+        folder, _, name = path.rpartition(os.sep)
+        found.setdefault(folder, []).append(name)
+    return found
 
 
 _watches: list[Watch] = []

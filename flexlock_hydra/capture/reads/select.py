@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
+from itertools import repeat
 from pathlib import Path
 
 from flexlock_hydra.capture.code.scope import matches
 from flexlock_hydra.capture.data.globs import Pattern
-from flexlock_hydra.capture.reads.tool_paths import is_secret_by_name, is_tools_own, of_the_system
+from flexlock_hydra.capture.reads.tool_paths import (
+    is_plain, is_secret_by_name, is_tools_own, of_the_system
+)
 from flexlock_hydra.capture.secrets.leaks import LARGEST, find_secrets, holds_settings
 from flexlock_hydra.record.model import Unrecorded
 
@@ -20,16 +23,30 @@ _MOST_UNRECORDED = 1000
 _SCANNED = 200
 """Files of settings that are read to see whether they hold a secret."""
 
-InCode = Callable[[Collection[str]], set[str]]
-"""Those of some absolute paths that a recorded snapshot holds."""
+InCode = Callable[[Mapping[str, Collection[str]]], Mapping[str, Collection[str]]]
+"""Of the names of files by their absolute folders, those that a recorded snapshot holds."""
 
 
 @dataclass(frozen=True)
-class ReadFile:
-    """A file that the job read and that is no code: its absolute path and its bytes."""
+class ReadFolder:
+    """Files of one folder that the job read and that are no code: names, and bytes of each."""
 
-    path: str
-    size: int
+    folder: str
+    names: list[str]
+    sizes: list[int]
+
+    def path(self, name: str) -> str:
+        """The absolute path of one of its files."""
+        return f"{self.folder.rstrip(os.sep)}{os.sep}{name}"
+
+    def files(self) -> Iterator[tuple[str, int]]:
+        """Absolute path and bytes of each file."""
+        yield from zip(map(self.path, self.names), self.sizes, strict=True)
+
+    def only(self, keep: Callable[[str, int], bool]) -> ReadFolder:
+        """The same with the files that are kept, told by name and bytes."""
+        left = [each for each in zip(self.names, self.sizes) if keep(*each)]
+        return ReadFolder(self.folder, [name for name, _ in left], [size for _, size in left])
 
 
 @dataclass(frozen=True)
@@ -114,50 +131,58 @@ def _with_folders_above(path: str) -> Iterator[str]:
 class Selection:
     """The inputs among the files that were opened, and what cannot be recorded."""
 
-    files: list[ReadFile] = field(default_factory=list)
+    folders: list[ReadFolder] = field(default_factory=list)
     unrecorded: list[Unrecorded] = field(default_factory=list)
 
 
-def select(paths: Iterable[str], around: Surroundings) -> Selection:
-    """The files among paths that were opened for reading that are inputs of the job.
+def select(opened: Mapping[str, Collection[str]], around: Surroundings) -> Selection:
+    """The files among those that were opened for reading that are inputs of the job.
 
     Args:
-        paths: absolute, as they were opened; in any order, each once.
+        opened: names by their absolute folders, as they were opened; dots are taken out.
     """
-    found, settings = Selection(), _SCANNED
-    candidates = [*_candidates(paths, around)]
-    code = around.in_code([each.path for each in candidates])
-    for each in candidates:
-        if each.path in code:
-            continue
-        why = _why_not(each, around)
-        if why is None and settings and holds_settings(each.path) and each.size <= LARGEST:
-            settings -= 1
-            why = _shown_secret(each.path)
-        if why is None:
-            found.files.append(each)
-        elif len(found.unrecorded) < _MOST_UNRECORDED:
-            name = around.name_of(each.path)
-            key = None if name is None else around.named[name]
+    found, settings = Selection(), repeat(True, _SCANNED)
+    candidates = [each for each in _candidates(opened, around) if each.names]
+    code = around.in_code({each.folder: each.names for each in candidates})
+
+    def is_input(each: ReadFolder, is_inside: bool, name: str, size: int) -> bool:
+        path = each.path(name)
+        if is_inside and is_plain(name):  # of very many files
+            return True
+        why = _why_not(path, around)
+        if why is None and holds_settings(name) and size <= LARGEST:
+            why = _shown_secret(path) if next(settings, False) else None
+        if why is not None and len(found.unrecorded) < _MOST_UNRECORDED:
+            named = around.name_of(path)
+            key = None if named is None else around.named[named]
             found.unrecorded.append(
-                Unrecorded(path=around.written(each.path), why=why, config_key=key, size=each.size)
+                Unrecorded(path=around.written(path), why=why, config_key=key, size=size)
             )
+        return why is None
+
+    for each in candidates:
+        held = code.get(each.folder, ())
+        left = each.only(lambda name, _: name not in held)  # noqa: B023 (called at once)
+        inside = around.below_root(left.path("")) is not None or around.name_of(each.folder)
+        left = left.only(partial(is_input, left, bool(inside)))
+        if left.names:
+            found.folders.append(left)
     return found
 
 
-def _candidates(paths: Iterable[str], around: Surroundings) -> Iterator[ReadFile]:
+def _candidates(
+    opened: Mapping[str, Collection[str]], around: Surroundings
+) -> Iterator[ReadFolder]:
     """Regular files as they were when the job started, and that are no tool's nor the job's own."""
-    seen = set()
-    for folder, names in _by_folder(paths).items():
+    for folder, names in _without_dots(opened).items():
         # What a whole folder tells is asked once: there may be very many files in it.
-        if around.is_apart(folder):
+        if around.is_apart(folder) or around.is_known(folder):
             continue
-        lies_in_known = around.is_known(folder)
+        each = ReadFolder(folder, [], [])
         for name in names:
-            path = f"{folder.rstrip(os.sep)}{os.sep}{name}"
-            if path in seen or lies_in_known or path in around.known or is_tools_own(name):
+            path = each.path(name)
+            if path in around.known or (not is_plain(name) and is_tools_own(name)):
                 continue
-            seen.add(path)
             if around.exclude and around.excludes(path):
                 continue
             try:
@@ -166,20 +191,18 @@ def _candidates(paths: Iterable[str], around: Surroundings) -> Iterator[ReadFile
                 continue
             if stat.S_ISREG(info.st_mode) and info.st_mtime_ns < around.since:
                 if not (around.patterns and around.matches_known(path)):
-                    yield ReadFile(path, info.st_size)
+                    each.names.append(name)
+                    each.sizes.append(info.st_size)
+        yield each
 
 
-def _by_folder(paths: Iterable[str]) -> dict[str, list[str]]:
-    """Paths by the folders that they lie in, without dots; each in the order it came."""
-    found: dict[str, list[str]] = {}
-    plain: dict[str, str] = {}
-    for path in paths:
-        given, _, name = path.rpartition(os.sep)
-        if name in ("", ".", ".."):
-            continue
-        if given not in plain:
-            plain[given] = os.path.normpath(given or os.sep)
-        found.setdefault(plain[given], []).append(name)
+def _without_dots(opened: Mapping[str, Collection[str]]) -> dict[str, Collection[str]]:
+    """The names by their folders' plain paths, each once."""
+    found: dict[str, Collection[str]] = {}
+    for given, names in opened.items():
+        folder = os.path.normpath(given or os.sep)
+        before = found.get(folder)
+        found[folder] = names if before is None else dict.fromkeys([*before, *names])
     return found
 
 
@@ -193,10 +216,10 @@ def _shown_secret(path: str) -> str | None:
     return None
 
 
-def _why_not(file: ReadFile, around: Surroundings) -> str | None:
+def _why_not(path: str, around: Surroundings) -> str | None:
     """Why a file that was read is not recorded; None where it is."""
-    if is_secret_by_name(file.path):
+    if is_secret_by_name(path):
         return "it looks like a secret by its name"
-    if around.below_root(file.path) is None and around.name_of(file.path) is None:
+    if around.below_root(path) is None and around.name_of(path) is None:
         return "it lies outside of the project, and no key of the config names it"
     return None

@@ -45,6 +45,21 @@ _SECRET_NAMES = re.compile(
 )
 
 
+# What is in every name that the rules below are about, secrets' and settings' too: most names of
+# data have none of it, and one look tells.
+_TELLING = re.compile(
+    r"^[._]|~$|-(?:wal|shm|journal)$|\.so\.|secret|token|passw|credential|id_|api|lock|thumbs|"
+    r"\.(?:ya?ml|json|toml|ini|env|cfg|conf|properties|secrets|lock|mdb|"
+    r"py[cod]|so|dylib|dll|sw[a-z]|pem|p12|pfx|jks|keystore|kdbx|key|ppk|gpg|asc)$",
+    re.I,
+)
+
+
+def is_plain(name: str) -> bool:
+    """Whether a file's name says nothing but that it is data: no tool's, no secret, no settings."""
+    return _TELLING.search(name) is None
+
+
 def is_tools_own(path: str) -> bool:
     """Whether a path, relative to what a project or its data has as its top, is a tool's own."""
     return _OF_TOOLS.search(path) is not None

@@ -160,6 +160,7 @@ class Bystander(ActiveRun):
         *,
         how: str = MARKED,
         part: Part | None = None,
+        wait: bool = False,
     ) -> None:
         """Add nothing: the recording process does."""
 

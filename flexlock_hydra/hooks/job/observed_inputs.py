@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING
 
 from flexlock_hydra.capture.code.imports import module_files
 from flexlock_hydra.capture.data.globs import Pattern
-from flexlock_hydra.capture.reads.audit_hook import Access, Watch
+from flexlock_hydra.capture.reads.audit_hook import Access, Watch, by_folder
 from flexlock_hydra.errors import FlexlockError
 from flexlock_hydra.hooks.config.options import InputSelection
 from flexlock_hydra.hooks.config.survey import plain_at, strings_passing
 from flexlock_hydra.hooks.job.active_run import ActiveRun
 from flexlock_hydra.hooks.job.unmarked_inputs import sounds_read
-from flexlock_hydra.ports.git.objects import held_paths
+from flexlock_hydra.ports.git.objects import held_names
 from flexlock_hydra.record.codec import Json
 from flexlock_hydra.record.model import OBSERVED, OVERRIDDEN, Unrecorded
 
@@ -30,6 +30,9 @@ if TYPE_CHECKING:  # loaded where something was read
     from flexlock_hydra.capture.reads.as_inputs import ReadInput
     from flexlock_hydra.capture.reads.select import Surroundings
 
+Names = Mapping[str, Collection[str]]
+"""Files: names by the absolute folders that they lie in."""
+_SMALL = 64 << 20  # bytes that are hashed in a tenth of a second
 _LONGEST = 4096  # characters above which a text is no path
 
 
@@ -80,7 +83,8 @@ def begin(run: ActiveRun, resolved: Json, options: InputSelection) -> InputWatch
         from flexlock_hydra.capture.reads.select import select
 
         around = _surroundings(run, begun)
-        fitting, *_ = options.choose(as_inputs(select(files, around).files, around))
+        found = select(by_folder(files), around)
+        fitting, *_ = options.choose(as_inputs(found.folders, around))
         begun.early = {_add(run, each): each for each in fitting}
     begun.watch.start()  # last: what was hashed here is nothing that the job read
     return begun
@@ -98,21 +102,23 @@ def end(run: ActiveRun, begun: InputWatch) -> None:
 
 def _end(run: ActiveRun, begun: InputWatch) -> None:
     for key, each in begun.early.items():
-        if begun.watch.seen.get(each.path) is Access.WRITTEN:  # it names what is written, not read
+        if begun.watch.access(each.path) is Access.WRITTEN:  # it names what is written, not read
             run.drop_data(key)
-    read = [path for path, access in begun.watch.seen.items() if access is Access.READ]
     folders = [path for path in begun.named if path in begun.likely and os.path.isdir(path)]
     from flexlock_hydra.capture.reads import as_inputs
     from flexlock_hydra.capture.reads.open_files import open_for_reading
     from flexlock_hydra.capture.reads.select import select
 
     around = _surroundings(run, begun)
-    read += open_for_reading() - begun.watch.seen.keys()
-    read += as_inputs.files_read_in_c(folders, around)
+    read: dict[str, Collection[str]] = {**begun.watch.read()}
+    unseen = [path for path in open_for_reading() if begun.watch.access(path) is None]
+    unseen += as_inputs.files_read_in_c(folders, around)
+    for folder, names in by_folder(unseen).items():
+        read[folder] = dict.fromkeys([*read.get(folder, ()), *names])
     found = select(read, around)
     inputs = [
-        *as_inputs.as_inputs(found.files, around),
-        *as_inputs.unread_folders(folders, found.files, around),
+        *as_inputs.as_inputs(found.folders, around),
+        *as_inputs.unread_folders(folders, found.folders, around),
     ]
     _record(run, begun, inputs, list(found.unrecorded))
 
@@ -127,7 +133,8 @@ def _record(
     fitting, others, why = begun.options.choose(inputs, begun.early.values())
     with run.mutex:
         for each in fitting:
-            _add(run, each)
+            # The job is over: nothing goes on beside which a worker could hash what is small.
+            _add(run, each, wait=each.size < _SMALL)
         unrecorded += [
             Unrecorded(
                 path=run.places.record(Path(each.path)), why=why, config_key=each.config_key,
@@ -138,10 +145,10 @@ def _record(
         run.lock = replace(run.lock, unrecorded=tuple(unrecorded) or None)
 
 
-def _add(run: ActiveRun, found: ReadInput) -> str:
+def _add(run: ActiveRun, found: ReadInput, *, wait: bool = False) -> str:
     """Put an input into the lock; its key there."""
     key = run.free_key(found.key)
-    run.add_data(key, found.path, found.config_key, how=OBSERVED, part=found.part)
+    run.add_data(key, found.path, found.config_key, how=OBSERVED, part=found.part, wait=wait)
     return key
 
 
@@ -157,36 +164,49 @@ def _surroundings(run: ActiveRun, begun: InputWatch) -> Surroundings:
         named=begun.named,
         since=begun.since,
         exclude=begun.options.exclude,
-        in_code=lambda paths: _in_code(run, paths),
+        in_code=lambda names: _in_code(run, names),
     )
 
 
-def _in_code(run: ActiveRun, paths: Collection[str]) -> set[str]:
-    """Those of the paths that were imported, or that a recorded snapshot holds.
+def _in_code(run: ActiveRun, names: Names) -> dict[str, set[str]]:
+    """Those of the files, names by folders, that were imported, or that a recorded snapshot holds.
 
     Of a link, what it leads to counts: a snapshot holds the link alone.
     """
-    imported = {file for _, file in module_files(("",))}
-    held = _held(run, paths)
-    links = {path: os.path.realpath(path) for path in held if os.path.islink(path)}
-    led_to = _held(run, {*links.values()}) if links else set()
-    lost = {path for path, real in links.items() if real not in led_to}
-    return (held - lost) | imported.intersection(paths)
+    held = _held(run, names)
+    links = {
+        (folder, name): os.path.realpath(path)
+        for folder, some in held.items()
+        for name in some
+        if os.path.islink(path := os.path.join(folder, name))
+    }
+    led_to = _held(run, by_folder(links.values())) if links else {}
+    for (folder, name), real in links.items():
+        above, _, last = real.rpartition(os.sep)
+        if last not in led_to.get(above, ()):
+            held[folder].discard(name)
+    for folder, some in by_folder(file for _, file in module_files(("",))).items():
+        if folder in names:
+            held.setdefault(folder, set()).update({*some}.intersection(names[folder]))
+    return held
 
 
-def _held(run: ActiveRun, paths: Collection[str]) -> set[str]:
-    """The paths that recorded snapshots have something at."""
-    snapshots = {f"{kept.repo.root}{os.sep}": kept for kept in run.code.values()}
+def _held(run: ActiveRun, names: Names) -> dict[str, set[str]]:
+    """Those of the files that recorded snapshots have something at."""
+    snapshots = {str(kept.repo.root): kept for kept in run.code.values()}
     roots = sorted(snapshots, key=len, reverse=True)  # an inner repository has its own files
-    names: dict[str, list[str]] = {}
-    for path in paths:
-        root = next((each for each in roots if path.startswith(each)), None)
+    asked: dict[str, dict[str, Collection[str]]] = {}
+    for folder, some in names.items():
+        inside = f"{folder}{os.sep}"
+        root = next((each for each in roots if inside.startswith(f"{each}{os.sep}")), None)
         if root is not None:
-            names.setdefault(root, []).append(path[len(root):].replace(os.sep, "/"))
+            asked.setdefault(root, {})[folder[len(root) + 1:].replace(os.sep, "/")] = some
     return {
-        f"{root}{name.replace('/', os.sep)}"
-        for root, below in names.items()
-        for name in held_paths(snapshots[root].repo.root, snapshots[root].state.tree, below)
+        os.path.normpath(os.path.join(root, folder)): some
+        for root, below in asked.items()
+        for folder, some in held_names(
+            snapshots[root].repo.root, snapshots[root].state.tree, below
+        ).items()
     }
 
 

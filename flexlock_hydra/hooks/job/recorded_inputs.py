@@ -72,6 +72,7 @@ class RecordedInputs(WrittenLock):
         *,
         how: str = MARKED,
         part: Part | None = None,
+        wait: bool = False,
     ) -> None:
         """Put an input and its predecessors into the lock; what is large is hashed beside the job.
 
@@ -81,6 +82,7 @@ class RecordedInputs(WrittenLock):
             config_key: the key of the config that names it.
             how: what made it an input.
             part: what of a folder is the input; None: all of it.
+            wait: hash it here and now, whatever its size.
         """
         from flexlock_hydra.capture.data.entry import WHOLE, describe
         from flexlock_hydra.capture.data.hash_worker import HashAnswer
@@ -93,7 +95,7 @@ class RecordedInputs(WrittenLock):
                 given, self.places, config_key, time.time_ns(), how=how, part=part
             )
             # Nobody ends a run that is recorded as completed, so there is no later to hash in.
-            wait = self.lock.run.status != RUNNING or (self.raise_on_data and bool(task.parts))
+            wait |= self.lock.run.status != RUNNING or (self.raise_on_data and bool(task.parts))
             try:
                 answer = self.inputs.look(key, task, wait=wait)
                 if not task.is_url:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from flexlock_hydra.ports.git.command import git, git_text, run_git, start_git
@@ -108,24 +108,29 @@ def look_up(root: Path, oids: Iterable[str]) -> list[tuple[str, str, int]]:
     return [(oid, kind, int(size)) for oid, kind, size in (w for w in words if len(w) == 3)]
 
 
-def held_paths(root: Path, tree: str, paths: Iterable[str]) -> set[str]:
-    """Those of the paths, relative to the top, that a tree has files at.
+def held_names(
+    root: Path, tree: str, names: Mapping[str, Collection[str]]
+) -> dict[str, set[str]]:
+    """Those of the names, by their folders relative to the top, that a tree has files at.
 
     Folders are asked for first: of what lies in one that the tree lacks nothing is asked.
 
     Raises:
         GitError: there is no git, or no such tree.
     """
-    by_folder: dict[str, list[str]] = {}
-    for path in paths:
-        if "\n" not in path:  # git reads a path a line
-            by_folder.setdefault(path.rpartition("/")[0], []).append(path)
-    if not by_folder:
-        return set()
-    folders = [folder for folder in by_folder if folder]
-    there = {"", *_with_kind(root, tree, folders, b"tree")}
-    asked = [path for folder in there for path in by_folder.get(folder, ())]
-    return _with_kind(root, tree, asked, b"blob")
+    folders = [folder for folder in names if folder and "\n" not in folder]
+    there = {*_with_kind(root, tree, folders, b"tree"), *({""} & names.keys())}
+    asked = {
+        f"{folder}/{name}" if folder else name: (folder, name)
+        for folder in there
+        for name in names[folder]
+        if "\n" not in name  # git reads a path a line
+    }
+    found: dict[str, set[str]] = {}
+    for path in _with_kind(root, tree, [*asked], b"blob"):
+        folder, name = asked[path]
+        found.setdefault(folder, set()).add(name)
+    return found
 
 
 def _with_kind(root: Path, tree: str, paths: list[str], kind: bytes) -> set[str]:
