@@ -17,6 +17,7 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
 from flexlock_hydra.capture.environment.ranks import is_further_rank
+from flexlock_hydra.capture.reads.audit_hook import unwatched
 from flexlock_hydra.hooks.config.options import CallbackOptions
 from flexlock_hydra.ports.git.ask import ask_working_tree_ahead
 
@@ -62,12 +63,14 @@ class FlexlockCallback(Callback):
     def on_job_start(self, config: DictConfig, *, task_function: Any, **kwargs: Any) -> None:
         """Write the job's lock with status ``running``, in the process of the job."""
         if self.options.enabled:
-            self.recorder.job_start(config, task_function)
+            with unwatched():
+                self.recorder.job_start(config, task_function)
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
         """Write the job's lock with its end, result and outputs."""
         if self._recorder is not None:
-            self._recorder.job_end(config, job_return)
+            with unwatched():
+                self._recorder.job_end(config, job_return)
 
     def _observe(self, config: DictConfig, *, is_sweep: bool) -> None:
         if self.options.enabled and not is_further_rank():

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.conftest import Project, with_callback
+from tests.conftest import Project, read_lock, with_callback
 
 pytestmark = pytest.mark.hydra
 
@@ -33,6 +35,43 @@ def main(cfg):
 
 if __name__ == "__main__":
     main()
+"""
+TWO_THREADS = """
+import threading
+from pathlib import Path
+
+from hydra import compose, initialize
+from hydra._internal.callbacks import Callbacks
+from hydra.core.utils import run_job
+from hydra.types import HydraContext
+
+together = threading.Barrier(2)
+
+
+def task(cfg):
+    together.wait()
+    Path(cfg.table).read_text()
+    together.wait()
+
+
+def job(config):
+    callbacks = Callbacks(config)
+    callbacks.on_run_start(config=config, config_name="config")
+    context = HydraContext(config_loader=None, callbacks=callbacks)
+    run_job(task, config, "hydra.run.dir", None, context, configure_logging=False)
+
+
+with initialize(version_base=None, config_path="conf"):
+    configs = [
+        compose("config", [f"table={table}", f"hydra.run.dir=outputs/{number}", "hydra.job.name=x"],
+                return_hydra_config=True)
+        for number, table in enumerate(("data/a.csv", "data/set/1.txt"))
+    ]
+threads = [threading.Thread(target=job, args=[config]) for config in configs]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
 """
 CONFIG = "do: pass\ntable: null\nfolder: null\n"
 
@@ -261,6 +300,30 @@ def test_secrets_are_named_and_go_nowhere(app: Project, store: Path) -> None:
     app.flexlock("push", "@latest", "--remote", store)
     sent = b"".join(path.read_bytes() for path in store.rglob("*") if path.is_file())
     assert token.encode() not in sent
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a file system that takes any bytes")
+def test_hostile_names(app: Project) -> None:
+    """Line breaks and quotes travel; a name that is not UTF-8 is named, and no lock is lost."""
+    app.write("data/a\n\"b\" #.csv", "x")
+    lock = run(app, "[read(path) for path in Path(\"data\").glob(\"a*b*\")]")
+    assert observed(lock) == {"data/a\n\"b\" #.csv": ("data/a\n\"b\" #.csv",)}
+    assert app.flexlock("rerun", "outputs/0", "--json").json["verdict"] == "identical"
+    Path(os.fsdecode(bytes(app.root) + b"/data/odd\xff.bin")).write_text("x")
+    lock = run(app, "[read(path) for path in Path(\"data\").glob(\"odd*\")]")
+    assert unrecorded(lock) == {
+        "data/odd\\xff.bin": "its name is not UTF-8: it could not be restored elsewhere"
+    }
+
+
+def test_jobs_in_threads_of_one_process(app: Project) -> None:
+    """What one job's thread reads is no input of the job beside it."""
+    app.write("both.py", TWO_THREADS)
+    app.call(app.python, "both.py")
+    locks = {read_lock(path)["config"]["table"]: read_lock(path) for path in app.locks()}
+    assert {table: observed(lock) for table, lock in locks.items()} == {
+        name: {"table": (name,)} for name in ("data/a.csv", "data/set/1.txt")
+    }
 
 
 # What the user says

@@ -13,7 +13,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from enum import IntEnum
 from functools import cache
@@ -127,6 +127,21 @@ def by_folder(paths: Iterable[str]) -> dict[str, list[str]]:
 
 
 _watches: list[Watch] = []
+_unwatched: set[int] = set()
+
+
+@contextmanager
+def unwatched() -> Iterator[None]:
+    """Do what is no job's own reading: in this thread, nothing that is opened counts."""
+    here = threading.get_ident()
+    if here in _unwatched:
+        yield
+        return
+    _unwatched.add(here)
+    try:
+        yield
+    finally:
+        _unwatched.discard(here)
 
 
 @cache  # once a process: a hook cannot be removed
@@ -137,7 +152,7 @@ def _install() -> None:
 
 
 def _hook(event: str, args: tuple[Any, ...]) -> None:
-    if not _watches or event not in _EVENTS:
+    if not _watches or event not in _EVENTS or threading.get_ident() in _unwatched:
         return
     path = args[0]
     if type(path) is not str:

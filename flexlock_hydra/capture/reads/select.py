@@ -147,7 +147,7 @@ def select(opened: Mapping[str, Collection[str]], around: Surroundings) -> Selec
 
     def is_input(each: ReadFolder, is_inside: bool, name: str, size: int) -> bool:
         path = each.path(name)
-        if is_inside and is_plain(name):  # of very many files
+        if is_inside and name.isascii() and is_plain(name):  # of very many files
             return True
         why = _why_not(path, around)
         if why is None and holds_settings(name) and size <= LARGEST:
@@ -156,7 +156,7 @@ def select(opened: Mapping[str, Collection[str]], around: Surroundings) -> Selec
             named = around.name_of(path)
             key = None if named is None else around.named[named]
             found.unrecorded.append(
-                Unrecorded(path=around.written(path), why=why, config_key=key, size=size)
+                Unrecorded(path=_as_text(around.written(path)), why=why, config_key=key, size=size)
             )
         return why is None
 
@@ -164,7 +164,7 @@ def select(opened: Mapping[str, Collection[str]], around: Surroundings) -> Selec
         held = code.get(each.folder, ())
         left = each.only(lambda name, _: name not in held)  # noqa: B023 (called at once)
         inside = around.below_root(left.path("")) is not None or around.name_of(each.folder)
-        left = left.only(partial(is_input, left, bool(inside)))
+        left = left.only(partial(is_input, left, bool(inside) and each.folder.isascii()))
         if left.names:
             found.folders.append(left)
     return found
@@ -216,8 +216,15 @@ def _shown_secret(path: str) -> str | None:
     return None
 
 
+def _as_text(path: str) -> str:
+    """A path as text that a lock can hold, whatever its bytes are."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
 def _why_not(path: str, around: Surroundings) -> str | None:
     """Why a file that was read is not recorded; None where it is."""
+    if _as_text(path) != path:
+        return "its name is not UTF-8: it could not be restored elsewhere"
     if is_secret_by_name(path):
         return "it looks like a secret by its name"
     if around.below_root(path) is None and around.name_of(path) is None:

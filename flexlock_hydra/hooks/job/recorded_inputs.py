@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from flexlock_hydra.capture.data.paths import Places
+from flexlock_hydra.capture.reads.audit_hook import unwatched
 from flexlock_hydra.errors import DataError
 from flexlock_hydra.hooks.job.lock_writer import WrittenLock, masked_entry
 from flexlock_hydra.hooks.rerun.notes import Relocation
@@ -88,7 +89,7 @@ class RecordedInputs(WrittenLock):
         from flexlock_hydra.capture.data.hash_worker import HashAnswer
         from flexlock_hydra.hooks.job.hashed_data import lies_inside
 
-        with self.mutex:
+        with self.mutex, unwatched():
             self.drop_data(key)
             part = part or WHOLE
             recorded, task = describe(
