@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ pytestmark = pytest.mark.hydra
 APP = """
 import os
 import sys
+import time
 from pathlib import Path
 
 import hydra
@@ -73,6 +75,23 @@ for thread in threads:
 for thread in threads:
     thread.join()
 """
+WAIT_FOR_A_HASH = """
+def wait_for_a_hash():
+    import sqlite3, time
+    from flexlock_hydra.capture.data.hash_index import index_path
+
+    end = time.monotonic() + 20
+    while time.monotonic() < end:
+        try:
+            if sqlite3.connect(index_path()).execute("select count(*) from files").fetchone()[0]:
+                return
+        except sqlite3.Error:
+            pass
+        time.sleep(0.05)
+    raise TimeoutError("nothing was hashed")
+
+
+@hydra"""
 CONFIG = "do: pass\ntable: null\nfolder: null\n"
 
 
@@ -225,6 +244,20 @@ def test_a_listing_that_decides(app: Project) -> None:
     run(app, line, "folder=data/set")
     found = app.flexlock("diff", "outputs/0", "outputs/1", "--json", check=False).json
     assert list(found["data"]["changed"]) == ["folder"]
+
+
+@pytest.mark.parametrize("folder", ["null", "data"])
+def test_what_is_large_is_hashed_while_the_job_runs(app: Project, folder: str) -> None:
+    """When the job ends, the index knows what it read, alone or in a folder that a key names."""
+    app.write("data/big.bin", b"x" * (20 << 20))
+    old = time.time() - 60  # a file that changed a moment ago is not trusted to stay as it is
+    os.utime(app.path("data/big.bin"), (old, old))
+    time.sleep(2.1)
+    line = "read(\"data/big.bin\"); wait_for_a_hash()"
+    app.write("app.py", APP.replace("@hydra", WAIT_FOR_A_HASH))
+    app.commit("wait")
+    lock = run(app, line, f"folder={folder}")
+    assert [each["size"] for each in lock["data"].values()] == [20 << 20]
 
 
 def test_an_earlier_run_is_a_predecessor(app: Project) -> None:

@@ -10,9 +10,8 @@ from __future__ import annotations
 
 import os
 import sys
-import tempfile
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from enum import IntEnum
@@ -20,6 +19,8 @@ from functools import cache
 from typing import IO, Any
 
 _WRITING = os.O_WRONLY | os.O_RDWR
+_LARGE = 16 << 20  # bytes
+_LOOKED_AT = 100  # files of one folder whose size is asked for: where so many are, they are small
 
 
 class Access(IntEnum):
@@ -46,6 +47,8 @@ class Watch:
     seen: dict[str, dict[str, Access]] = field(default_factory=dict)
     listed: dict[str, None] = field(default_factory=dict)
     told: IO[bytes] | None = None  # where forked children say what they opened
+    on_large: Callable[[str], None] | None = None
+    """Is told of large files when this process first opens them for reading."""
 
     def start(self) -> None:
         """Watch what this process opens from now on."""
@@ -67,6 +70,13 @@ class Watch:
             return
         if self.told is not None and os.getpid() != self.pid:
             self._tell(f"{now.value}{path}")
+        elif now is Access.READ and self.on_large is not None and len(names) <= _LOOKED_AT:
+            self._look(path, self.on_large)
+
+    def _look(self, path: str, on_large: Callable[[str], None]) -> None:
+        with suppress(OSError, ValueError):  # it is not there: whoever opens it hears of it
+            if os.stat(path).st_size >= _LARGE and os.getpid() == self.pid:
+                on_large(path)
 
     def listing(self, path: str) -> None:
         """Note that the names in a folder were listed."""
@@ -217,7 +227,9 @@ def _shared_file() -> IO[bytes]:
     """A file without a name; what is forked writes at one place, each line whole."""
     if hasattr(os, "memfd_create"):
         return open(os.memfd_create("flexlock-opened"), "r+b", buffering=0)
-    return tempfile.TemporaryFile(buffering=0)
+    from tempfile import TemporaryFile  # loads much, and nearly all systems have the other
+
+    return TemporaryFile(buffering=0)
 
 
 def _lines(fd: int) -> Iterator[bytes]:

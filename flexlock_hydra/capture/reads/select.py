@@ -81,6 +81,10 @@ class Surroundings:
         """A path as a key or a message has it: relative to the root where it lies below it."""
         return (self.below_root(path) or path).replace(os.sep, "/")
 
+    def in_reach(self, path: str) -> bool:
+        """Whether a path lies in the project, or the config names it or a folder above it."""
+        return self.below_root(path) is not None or self.name_of(path) is not None
+
     def excludes(self, path: str) -> bool:
         """Whether the user wants a file or a folder to be no input."""
         return any(matches(self.written(path).lstrip("/"), glob) for glob in self.exclude)
@@ -163,8 +167,8 @@ def select(opened: Mapping[str, Collection[str]], around: Surroundings) -> Selec
     for each in candidates:
         held = code.get(each.folder, ())
         left = each.only(lambda name, _: name not in held)  # noqa: B023 (called at once)
-        inside = around.below_root(left.path("")) is not None or around.name_of(each.folder)
-        left = left.only(partial(is_input, left, bool(inside) and each.folder.isascii()))
+        is_plainly_inside = each.folder.isascii() and around.in_reach(left.path(""))
+        left = left.only(partial(is_input, left, is_plainly_inside))
         if left.names:
             found.folders.append(left)
     return found
@@ -227,6 +231,6 @@ def _why_not(path: str, around: Surroundings) -> str | None:
         return "its name is not UTF-8: it could not be restored elsewhere"
     if is_secret_by_name(path):
         return "it looks like a secret by its name"
-    if around.below_root(path) is None and around.name_of(path) is None:
+    if not around.in_reach(path):
         return "it lies outside of the project, and no key of the config names it"
     return None

@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,7 @@ URL_PATIENCE = 10.0
 """Seconds that a job's end waits for servers at most."""
 FAILED_PATIENCE = 30.0
 """Seconds that the end of a failed job waits for hashes: its user waits for the error."""
+_ahead = count(-1, -1)  # numbers of looks that no input asked for
 _CHEAP = 64 * 1024**2  # bytes that are read again to tell a changed file from a changed stat
 _AT_ONCE = Limits(files=256, size=4 * 1024**2)  # what is hashed without the index, and read again
 
@@ -70,14 +72,18 @@ class Inputs:
             answer = _identify_with_index(task)
         self.looks[key] = InputLook(self.number, key, task, answer)
         if answer is None:
-            if task.is_url not in self.workers:
-                from flexlock_hydra.capture.data.hash_index import index_path
-
-                self.workers[task.is_url] = HashWorker(str(index_path()), task.is_url)
-            self.workers[task.is_url].ask(self.number, task)
+            self._worker(is_url=task.is_url).ask(self.number, task)
         elif answer.error:
             raise DataError(answer.error)
         return answer
+
+    def hash_ahead(
+        self, task: HashTask, found: Callable[[list[tuple[int, HashAnswer]]], None]
+    ) -> None:
+        """Have something hashed that may turn out to be an input: then the index knows it."""
+        worker = self._worker(is_url=False)
+        worker.ask(next(_ahead), task)
+        worker.listen(found)
 
     def listen(self, found: Callable[[list[tuple[int, HashAnswer]]], None]) -> None:
         """Have a function called, from another thread, with each hash that the workers find."""
@@ -131,6 +137,13 @@ class Inputs:
                 continue
             if now != found.fingerprint and not self._is_same(task, found):
                 yield key, late or "files are gone"
+
+    def _worker(self, *, is_url: bool) -> HashWorker:
+        if is_url not in self.workers:
+            from flexlock_hydra.capture.data.hash_index import index_path
+
+            self.workers[is_url] = HashWorker(str(index_path()), is_url)
+        return self.workers[is_url]
 
     def _hash_at_once(self, task: HashTask) -> HashAnswer | None:
         limits = Limits(self.files, self.size)

@@ -7,16 +7,19 @@ nobody sees what a library opens in C; a folder that it names holds together wha
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flexlock_hydra.capture.code.imports import module_files
 from flexlock_hydra.capture.data.globs import Pattern
 from flexlock_hydra.capture.reads.audit_hook import Access, Watch, by_folder
+from flexlock_hydra.capture.reads.tool_paths import is_plain
 from flexlock_hydra.errors import FlexlockError
 from flexlock_hydra.hooks.config.options import InputSelection
 from flexlock_hydra.hooks.config.survey import plain_at, strings_passing
@@ -86,8 +89,24 @@ def begin(run: ActiveRun, resolved: Json, options: InputSelection) -> InputWatch
         found = select(by_folder(files), around)
         fitting, *_ = options.choose(as_inputs(found.folders, around))
         begun.early = {_add(run, each): each for each in fitting}
+    if options.observed:
+        begun.watch.on_large = partial(_hash_ahead, run, begun)
     begun.watch.start()  # last: what was hashed here is nothing that the job read
     return begun
+
+
+def _hash_ahead(run: ActiveRun, begun: InputWatch, path: str) -> None:
+    """Have a large file hashed while the job goes on, if it may be an input at its end."""
+    from flexlock_hydra.capture.reads.select import Surroundings
+
+    folder, _, name = path.rpartition(os.sep)
+    around: Surroundings = _surroundings(run, begun)
+    if not (around.is_apart(folder) or around.is_known(folder) or path in around.known):
+        if is_plain(name) and around.in_reach(path):
+            whole = around.name_of(path) or path
+            inside = path[len(whole) + 1:].replace(os.sep, "/")
+            # Not in this thread: the job waits for its file, and a process may have to be started.
+            threading.Thread(target=run.hash_ahead, args=[whole, inside], daemon=True).start()
 
 
 def end(run: ActiveRun, begun: InputWatch) -> None:

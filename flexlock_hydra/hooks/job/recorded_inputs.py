@@ -110,6 +110,19 @@ class RecordedInputs(WrittenLock):
             if lies_inside(self.folder, task):
                 self.warn(f"data {key}: the job's own output directory lies inside of it")
 
+    def hash_ahead(self, folder: str, name: str) -> None:
+        """Have a large file hashed beside the job that may turn out to be an input.
+
+        Args:
+            folder: the folder that it will be hashed with, by which the index knows it.
+            name: the file, relative to it; empty where the path is the file.
+        """
+        from flexlock_hydra.capture.data.hash_worker import HashTask
+
+        with self.mutex:
+            task = HashTask(folder, files=(name,) if name else ())
+            self.inputs.hash_ahead(task, self._on_answers)
+
     def drop_data(self, key: str) -> None:
         """Take an input, and predecessors that no other input leads to, out of the lock."""
         with self.mutex:
@@ -174,8 +187,11 @@ class RecordedInputs(WrittenLock):
     def _on_answers(self, answers: list[tuple[int, HashAnswer]]) -> None:
         """Write hashes that a worker found: a job that is killed later still has them."""
         with self.mutex:
-            for key, answer in self.inputs.current(answers):
+            found = self.inputs.current(answers)
+            for key, answer in found:
                 self._complete(key, answer)
+            if not found:  # it was hashed ahead
+                return
             with contextlib.suppress(OSError):  # the write at the job's end shows what is wrong
                 self.write()
 
