@@ -31,6 +31,7 @@ BEGIN, END = "<!-- table: begin -->", "<!-- table: end -->"
 ROWS = (
     recording.callback,
     recording.further_job,
+    recording.unmarked_reads,
     recording.many_small_files,
     recording.large_file,
     recording.large_config,

@@ -16,6 +16,7 @@ from pathlib import Path
 import yaml
 
 APP = '''
+import os
 import time
 import hydra
 
@@ -25,6 +26,10 @@ def main(cfg):
     total = 0
     for i in range(cfg.get("turns", 0)):
         total += i * i
+    for folder in sorted(os.listdir(cfg.read)) if "read" in cfg else ():
+        for name in sorted(os.listdir(os.path.join(cfg.read, folder))):
+            with open(os.path.join(cfg.read, folder, name)) as file:
+                total += sum(map(int, file.read().split()))
     print("TASK", time.perf_counter() - start)
 
 if __name__ == "__main__":

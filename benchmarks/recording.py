@@ -55,6 +55,27 @@ def further_job(bench: Bench) -> Iterator[Row]:
     )
 
 
+def unmarked_reads(bench: Bench) -> Iterator[Row]:
+    """A job that opens very many small files that nobody marked, and one that opens none."""
+    files = bench.scale.files
+    root = project(bench, "reads", 10, {"read": "data"})
+    small_files(root / "data", files, lambda i: f"{i} ".encode() * 200)
+    found = bench.medians(off=lambda: bench.app(root), on=lambda: bench.app(root, ON))
+    yield Row(
+        f"a job that reads {files:,} small files, none of them marked",
+        "bare Hydra",
+        found["off"] + found["extra"],
+        found["off"],
+        1.15 * found["off"] + 0.1,  # what the callback costs that has nothing to hash
+        "1.15 x + 100 ms",
+    )
+    said = bench.call(sys.executable, "-c", _OPENED, str(bench.scale.crowd), cwd=root)
+    yield Row(
+        f"memory of {bench.scale.crowd:,} opened paths", "", float(said) / 1e9, 0.0, 0.3, "0.3 GB",
+        unit="GB",
+    )
+
+
 def many_small_files(bench: Bench) -> Iterator[Row]:
     """Hash a folder of small files, new and unchanged, as DVC does and as we do."""
     count = bench.scale.small_files
@@ -199,6 +220,22 @@ def walk(folder):
 start = time.perf_counter()
 walk(sys.argv[1])
 print(time.perf_counter() - start)
+"""
+_OPENED = """
+import os, resource, sys
+from flexlock_hydra.capture.reads.audit_hook import Watch
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+before, watch = peak(), Watch()
+watch.start()
+for i in range(int(sys.argv[1])):
+    try:
+        open(f"/some/where/a/data/set/of/images/{i // 1000:04d}/sample_{i:08d}.jpg")
+    except OSError:
+        pass
+watch.end()
+watch.read()
+print(peak() - before)
 """
 _OURS = """
 import sys

@@ -62,6 +62,7 @@ class Surroundings:
         exclude: globs of what shall be no input.
         listed: folders that the job listed.
         in_code: tells what a snapshot holds.
+        writer: the id of another run that still writes to a folder, if one does.
     """
 
     root: str
@@ -72,6 +73,7 @@ class Surroundings:
     exclude: tuple[str, ...]
     listed: frozenset[str]
     in_code: InCode
+    writer: Callable[[str], str | None] = lambda folder: None
 
     def below_root(self, path: str) -> str | None:
         """The path relative to the root; None for what lies outside of it."""
@@ -138,6 +140,14 @@ class Selection:
     folders: list[ReadFolder] = field(default_factory=list)
     unrecorded: list[Unrecorded] = field(default_factory=list)
 
+    def add_unrecorded(self, path: str, why: str, size: int, around: Surroundings) -> None:
+        """Name a file that was read and is not recorded, as long as they are not too many."""
+        if len(self.unrecorded) < _MOST_UNRECORDED:
+            named = around.name_of(path)
+            key = None if named is None else around.named[named]
+            text = _as_text(around.written(path))
+            self.unrecorded.append(Unrecorded(path=text, why=why, config_key=key, size=size))
+
 
 def select(opened: Mapping[str, Collection[str]], around: Surroundings) -> Selection:
     """The files among those that were opened for reading that are inputs of the job.
@@ -146,7 +156,7 @@ def select(opened: Mapping[str, Collection[str]], around: Surroundings) -> Selec
         opened: names by their absolute folders, as they were opened; dots are taken out.
     """
     found, settings = Selection(), repeat(True, _SCANNED)
-    candidates = [each for each in _candidates(opened, around) if each.names]
+    candidates = [each for each in _candidates(opened, around, found) if each.names]
     code = around.in_code({each.folder: each.names for each in candidates})
 
     def is_input(each: ReadFolder, is_inside: bool, name: str, size: int) -> bool:
@@ -156,12 +166,8 @@ def select(opened: Mapping[str, Collection[str]], around: Surroundings) -> Selec
         why = _why_not(path, around)
         if why is None and holds_settings(name) and size <= LARGEST:
             why = _shown_secret(path) if next(settings, False) else None
-        if why is not None and len(found.unrecorded) < _MOST_UNRECORDED:
-            named = around.name_of(path)
-            key = None if named is None else around.named[named]
-            found.unrecorded.append(
-                Unrecorded(path=_as_text(around.written(path)), why=why, config_key=key, size=size)
-            )
+        if why is not None:
+            found.add_unrecorded(path, why, size, around)
         return why is None
 
     for each in candidates:
@@ -175,9 +181,12 @@ def select(opened: Mapping[str, Collection[str]], around: Surroundings) -> Selec
 
 
 def _candidates(
-    opened: Mapping[str, Collection[str]], around: Surroundings
+    opened: Mapping[str, Collection[str]], around: Surroundings, found: Selection
 ) -> Iterator[ReadFolder]:
-    """Regular files as they were when the job started, and that are no tool's nor the job's own."""
+    """Regular files as they were when the job started, and that are no tool's nor the job's own.
+
+    What changed since is the job's own work, or that of another run: that is unrecorded.
+    """
     for folder, names in _without_dots(opened).items():
         # What a whole folder tells is asked once: there may be very many files in it.
         if around.is_apart(folder) or around.is_known(folder):
@@ -193,10 +202,16 @@ def _candidates(
                 info = os.stat(path)
             except (OSError, ValueError):  # gone, and so no input that anybody could restore
                 continue
-            if stat.S_ISREG(info.st_mode) and info.st_mtime_ns < around.since:
-                if not (around.patterns and around.matches_known(path)):
-                    each.names.append(name)
-                    each.sizes.append(info.st_size)
+            if not stat.S_ISREG(info.st_mode) or (
+                around.patterns and around.matches_known(path)
+            ):
+                continue
+            if info.st_mtime_ns < around.since:
+                each.names.append(name)
+                each.sizes.append(info.st_size)
+            elif (writer := around.writer(folder)) is not None:
+                why = f"run {writer} still writes it"
+                found.add_unrecorded(path, why, info.st_size, around)
         yield each
 
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from flexlock_hydra.capture.code.imports import module_files
 from flexlock_hydra.capture.data.globs import Pattern
+from flexlock_hydra.capture.lineage.find_locks import find_lock
 from flexlock_hydra.capture.reads.audit_hook import Access, Watch, by_folder
 from flexlock_hydra.capture.reads.tool_paths import is_plain
 from flexlock_hydra.errors import FlexlockError
@@ -26,6 +27,7 @@ from flexlock_hydra.hooks.config.survey import plain_at, strings_passing
 from flexlock_hydra.hooks.job.active_run import ActiveRun
 from flexlock_hydra.hooks.job.unmarked_inputs import sounds_read
 from flexlock_hydra.ports.git.objects import held_names
+from flexlock_hydra.record import lockfile
 from flexlock_hydra.record.codec import Json
 from flexlock_hydra.record.model import OBSERVED, OVERRIDDEN, Unrecorded
 
@@ -184,7 +186,15 @@ def _surroundings(run: ActiveRun, begun: InputWatch) -> Surroundings:
         since=begun.since,
         exclude=begun.options.exclude,
         in_code=lambda names: _in_code(run, names),
+        writer=lambda folder: _writer(run, folder),
     )
+
+
+def _writer(run: ActiveRun, folder: str) -> str | None:
+    """The id of another run that still writes to a folder, by the nearest lock."""
+    lock = find_lock(Path(folder), run.places.root)
+    head = lockfile.read_head(lock) if lock is not None and lock != run.path else None
+    return head[1] if head and head[1] != run.lock.run.id else None
 
 
 def _in_code(run: ActiveRun, names: Names) -> dict[str, set[str]]:
