@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -28,6 +30,14 @@ def main(cfg):
 
 if __name__ == "__main__":
     main()
+"""
+SLOW = """
+    import time
+
+    part = Path(HydraConfig.get().runtime.output_dir, "part.txt")
+    while not Path("data/stop").exists():
+        part.write_text("x")
+        time.sleep(0.005)
 """
 STRICT = "hydra.callbacks.flexlock.strict="
 
@@ -99,6 +109,24 @@ def test_a_push_and_verdicts_say_it(app: Project, store: Path, tmp_path: Path) -
     assert again.out.splitlines()[-1].endswith(", recorded in part: data partial")
     shown = " ".join(app.flexlock("show", said["tag"]).out.split())
     assert "differs on" in shown and "recorded in part: data partial" in shown
+
+
+def test_what_another_run_still_writes(app: Project) -> None:
+    """Its file is no input, and is named with the run that writes it."""
+    app.write("slow.py", APP.replace("    texts =", SLOW + "    texts ="))
+    words = [app.python, "slow.py", "hydra.run.dir=outputs/slow"]
+    with subprocess.Popen(words, cwd=app.root, env=app.env) as slow:
+        while not app.path("outputs/slow/part.txt").exists():
+            assert slow.poll() is None
+            time.sleep(0.01)
+        app.app("paths=[outputs/slow/part.txt]", "hydra.run.dir=outputs/fast")
+        app.write("data/stop", "")
+        assert slow.wait(60) == 0
+    other = read_lock(app.path("outputs/slow/run.lock"))["run"]["id"]
+    (gap,) = read_lock(app.path("outputs/fast/run.lock"))["unrecorded"]
+    assert (gap["path"], gap["why"]) == (
+        "outputs/slow/part.txt", f"run {other} still writes it"
+    )
 
 
 def test_a_record_from_before(app: Project, store: Path) -> None:

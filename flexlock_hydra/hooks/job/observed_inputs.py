@@ -123,7 +123,11 @@ def end(run: ActiveRun, begun: InputWatch) -> None:
 
 def _end(run: ActiveRun, begun: InputWatch) -> None:
     for key, each in begun.early.items():
-        if begun.watch.access(each.path) is Access.WRITTEN:  # it names what is written, not read
+        # It names what the job writes and does not read, or what another run still writes.
+        written = begun.watch.access(each.path) is Access.WRITTEN
+        if written or (
+            _changed_since(each.path, begun.since) and _writer(run, os.path.dirname(each.path))
+        ):
             run.drop_data(key)
     folders = [path for path in begun.named if path in begun.likely and os.path.isdir(path)]
     from flexlock_hydra.capture.reads import as_inputs
@@ -188,6 +192,13 @@ def _surroundings(run: ActiveRun, begun: InputWatch) -> Surroundings:
         in_code=lambda names: _in_code(run, names),
         writer=lambda folder: _writer(run, folder),
     )
+
+
+def _changed_since(path: str, since: int) -> bool:
+    try:
+        return os.stat(path).st_mtime_ns >= since
+    except OSError:
+        return False
 
 
 def _writer(run: ActiveRun, folder: str) -> str | None:
