@@ -15,7 +15,8 @@ from flexlock_hydra.capture.secrets.masker import Masker
 from flexlock_hydra.errors import CodeError, DataError, FlexlockError
 from flexlock_hydra.hooks.config import tracking
 from flexlock_hydra.hooks.config.options import PathLike, Paths, SaveConfig, named_paths
-from flexlock_hydra.hooks.config.survey import named_data, survey, to_plain
+from flexlock_hydra.hooks.config.snapshot_calls import named_data
+from flexlock_hydra.hooks.config.survey import survey, to_plain
 from flexlock_hydra.hooks.job import code_watch
 from flexlock_hydra.hooks.job.active_run import ActiveRun
 from flexlock_hydra.hooks.job.start import begin_run, observe_start

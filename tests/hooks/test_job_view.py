@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from omegaconf import DictConfig, OmegaConf
 
-from flexlock_hydra.hooks.config import survey
+from flexlock_hydra.hooks.config import values
 from flexlock_hydra.hooks.job import job_view
 from flexlock_hydra.hooks.job.job_view import JobView
 from flexlock_hydra.record.model import Command
@@ -64,7 +64,7 @@ def test_each_key_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
     def value_at(config: Any, path: str) -> Any:
         read[path] += 1
-        return survey.value_at(config, path)
+        return values.value_at(config, path)
 
     monkeypatch.setattr(job_view, "value_at", value_at)
     view = JobView.of(job_config(tmp_path), job_config)

@@ -15,7 +15,8 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import Container, DictConfig
 
 from flexlock_hydra.hooks.config import resolver
-from flexlock_hydra.hooks.config.survey import has_marks, marked_keys, value_at
+from flexlock_hydra.hooks.config.snapshot_calls import has_marks, marked_keys
+from flexlock_hydra.hooks.config.values import value_at
 from flexlock_hydra.ports.hydra_internals import app_start
 
 _MARK = f"${{{resolver.NAME}:".encode()

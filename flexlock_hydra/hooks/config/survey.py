@@ -6,50 +6,24 @@ about the strings that hold an interpolation.
 
 from __future__ import annotations
 
-import contextlib
-import os
 import re
-import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path, PurePath
 from typing import Any
 
-from omegaconf import AnyNode, Container, DictConfig, OmegaConf
+from omegaconf import AnyNode, Container, DictConfig
 
-from flexlock_hydra.capture.data.paths import Places
-from flexlock_hydra.hooks.config import resolver, tracking
+from flexlock_hydra.hooks.config import tracking
+from flexlock_hydra.hooks.config.snapshot_calls import (
+    CALL, ONE_CALL, Interpolation, failure_in_words, first_line, located, resolve_calls
+)
 from flexlock_hydra.ports.hydra_internals import config_nodes
 from flexlock_hydra.ports.hydra_internals.config_nodes import ABSENT, SCALARS, children, raw_value
 from flexlock_hydra.record.codec import Json
 
-_CALL = re.compile(rf"\$\{{\s*{resolver.NAME}\s*:")
 _REFERENCE = re.compile(r"\$\{([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*)\}")
-# Modules of random numbers, and how the state of each is read and set.
-_GENERATORS = (
-    ("random", "getstate", "setstate"),
-    ("numpy.random", "get_state", "set_state"),
-    ("torch.random", "get_rng_state", "set_rng_state"),
-)
-
-
-@dataclass
-class Interpolation:
-    """A string of a config with ``${...}`` in it, and where its resolved value belongs."""
-
-    container: Any
-    key: Any
-    node: Any
-    text: str
-    name: str | int
-    place: Any = None
-    has_failed: bool = False
-
-    @property
-    def full_key(self) -> str:
-        """The config key, ``data.train`` or ``data.list[1]``."""
-        return config_nodes.full_key(self.node)
 
 
 @dataclass
@@ -59,43 +33,126 @@ class Survey:
     unresolved: Json = None
     interpolations: list[Interpolation] = field(default_factory=list)
     _resolved: Json = None
+    _known: dict[int, Interpolation] = field(default_factory=dict)
+    """The same by their nodes: what several references lead to is resolved once."""
+    _before: tuple[tracking.PathCollector, list[str]] | None = None
+    """What :meth:`name_data` collected, and what failed in it."""
 
-    def resolve_snapshots(self) -> list[str]:
-        """Resolve the snapshot expressions alone, which records their paths; what failed, in words.
+    def name_data(self, *, whole: bool) -> tuple[Path, ...]:
+        """The paths that the snapshot expressions name, before there is a run to record them.
 
-        Of a string only the sub-expression ``${snapshot:...}`` is resolved, so no other
-        resolver of the user's runs more often than it would.
+        :meth:`resolve_snapshots` then hands them on, and resolves nothing a second time.
+
+        Args:
+            whole: see there.
         """
-        return list(_resolve_calls(self.interpolations))
+        collector = tracking.PathCollector()
+        with collector.collecting():
+            failed = self.resolve_snapshots(whole=whole)
+        self._before = collector, failed
+        return located(collector)
+
+    def resolve_snapshots(self, *, whole: bool = False) -> list[str]:
+        """Resolve the snapshot expressions, which records their paths; what failed, in words.
+
+        Args:
+            whole: whether the strings that they stand in are to be resolved later: then they are
+                now, and no resolver in them runs twice. Else of a string only the sub-expression
+                ``${snapshot:...}`` is resolved, so no other resolver of the user's runs.
+        """
+        if self._before is not None:
+            collector, failed = self._before
+            collector.repeat()
+            return failed
+        strings = [each for each in self.interpolations if CALL.search(each.text)]
+        return list(self._resolve_whole(strings) if whole else resolve_calls(strings))
 
     def resolve(self) -> tuple[Json, list[str]]:
         """The resolved config, and in words what failed: there the interpolation stays."""
         failed: list[str] = []
         for found in self.interpolations:
-            found.place[found.name] = _resolved_value(found, failed)
+            found.place[found.name] = self._plain(found, failed)
         return self._resolved, failed
 
+    def _resolve_whole(self, strings: Iterable[Interpolation]) -> Iterator[str]:
+        for found in strings:
+            self._settle(found)
+            if found.error is None:
+                continue
+            # Perhaps it failed before the snapshot expressions in it had their turn.
+            if not ONE_CALL.fullmatch(found.text):
+                yield from resolve_calls([found])
+            else:
+                found.is_told = True
+                yield failure_in_words(found, found.error)
 
-@contextlib.contextmanager
-def undisturbed() -> Iterator[None]:
-    """Leave random numbers and the working folder as they were.
+    def _plain(self, found: Interpolation, failed: list[str]) -> Json:
+        """The value of a string as plain data; the string itself, and why, where there is none."""
+        found = self._settle(found)
+        if found.error is None and isinstance(found.value, Container):
+            inner = survey(found.value)
+            inner._known = self._known
+            plain, reasons = inner.resolve()
+            failed.extend(reasons)
+            return plain
+        if found.error is not None:
+            if not found.is_told:
+                failed.append(f"config {found.full_key}: {found.error}")
+            return found.text
+        return plain_value(found.value)
 
-    The user's own resolvers run where a config is resolved, and the task may count on
-    being the only one that draws.
-    """
-    # Only generators that the app has loaded can be disturbed; torch is not imported for this.
-    states = [
-        (getattr(sys.modules[name], put), getattr(sys.modules[name], get)())
-        for name, get, put in _GENERATORS
-        if hasattr(sys.modules.get(name), put)  # it may be half imported
-    ]
-    cwd = os.getcwd()
-    try:
-        yield
-    finally:
-        for put_back, state in states:
-            put_back(state)
-        os.chdir(cwd)
+    def _settle(self, found: Interpolation) -> Interpolation:
+        """Resolve a string, if nobody did; the first that was found of its node."""
+        known = self._known.setdefault(id(found.node), found)
+        if not known.is_begun:
+            known.is_begun = True
+            try:
+                known.value = self._value(known)
+            except (Exception, SystemExit) as error:  # the user's own resolvers run here
+                known.error = first_line(error)
+        return known
+
+    def _value(self, found: Interpolation) -> Any:
+        value = self._referred(config_nodes.root_of(found.container), found.text)
+        is_typed = not isinstance(found.node, AnyNode)
+        if is_typed and value is not ABSENT:
+            value = config_nodes.converted(found.node, value)
+        if value is not ABSENT:
+            return value
+        if is_typed:  # the node converts what it gets
+            return raw_value(found.container[found.key])
+        tree = config_nodes.parsed(found.text)
+        return raw_value(config_nodes.evaluate(found.container, found.node, tree))
+
+    def _referred(self, root: Any, text: str) -> Any:
+        """The value of a string of plain references, ``${a.b}/${c}``, without OmegaConf's parser.
+
+        Most interpolations are such, and the parser takes 0.3 ms for each. ``ABSENT`` of any
+        other string.
+        """
+        literals, paths = (_REFERENCE.split(text)[start::2] for start in (0, 1))
+        if any("$" in literal or "\\" in literal for literal in literals):
+            return ABSENT
+        values = [self._at(config_nodes.node_at(root, path)) for path in paths]
+        if len(values) == 1 and literals == ["", ""]:
+            return values[0]
+        if not all(type(value) in (str, int) for value in values):
+            return ABSENT
+        return "".join(f"{literal}{value}" for literal, value in zip(literals, [*values, ""]))
+
+    def _at(self, node: Any) -> Any:
+        """The value of a node: its own, or what it is resolved to.
+
+        Raises:
+            ValueError: it cannot be resolved, and a string that refers to it cannot, either.
+        """
+        value = config_nodes.scalar(node)
+        known = self._known.get(id(node)) if value is ABSENT else None
+        if known is None:
+            return value
+        if self._settle(known).error is not None:
+            raise ValueError(known.error)
+        return known.value
 
 
 def survey(config: Container | None, without: Collection[str] = ()) -> Survey:
@@ -108,61 +165,15 @@ def survey(config: Container | None, without: Collection[str] = ()) -> Survey:
     value = None if config is None else raw_value(config)
     if isinstance(value, Container):
         found.unresolved, found._resolved = _walk(value, found.interpolations, without)
+        found._known = {id(each.node): each for each in found.interpolations}
     else:
-        found.unresolved = found._resolved = _plain_value(value)
+        found.unresolved = found._resolved = plain_value(value)
     return found
-
-
-def named_data(config: Container, without: Collection[str] = ()) -> tuple[Path, ...]:
-    """The paths that a config's snapshot expressions name, from where the job starts.
-
-    An expression that cannot be resolved names none; what is wrong with it is said of the job.
-    """
-    collector = tracking.PathCollector()
-    tracking.enter_sink(collector)
-    try:
-        list(_resolve_calls(_strings_with_calls(config, without)))
-    finally:
-        tracking.leave_sink(collector)
-    cwd = Path.cwd()
-    return tuple(Places(cwd, cwd, cwd).locate(given) for given in collector.given)
-
-
-def has_marks(config: Container) -> bool:
-    """Whether a snapshot expression stands anywhere in a config."""
-    return any(True for _ in _strings_with_calls(config))
-
-
-def marked_keys(config: Container, without: Collection[str] = ()) -> dict[str, str]:
-    """The keys of a config that snapshot expressions stand at, each with the name of its input."""
-    keys, collector = dict[str, str](), tracking.PathCollector()
-    tracking.enter_sink(collector)
-    try:
-        for found in _strings_with_calls(config, without):
-            keys[found.full_key] = found.full_key
-            list(_resolve_calls([found]))
-    finally:
-        tracking.leave_sink(collector)
-    return keys | {key: name for key, name in collector.names.items() if key in keys}
 
 
 def to_plain(config: Container | None) -> Json:
     """An unresolved config as data that YAML can hold."""
     return survey(config).unresolved
-
-
-def value_at(config: Any, path: str) -> Json:
-    """What stands at a dotted path of a config, as plain data; None where nothing does.
-
-    A scalar is resolved, a container is not. OmegaConf itself takes 30 us a key.
-    """
-    node = config_nodes.node_at(config, path)
-    if isinstance(node, Container):
-        return survey(node).unresolved
-    value = config_nodes.scalar(node)
-    if value is ABSENT:
-        value = OmegaConf.select(config, path)
-    return to_plain(value) if isinstance(value, Container) else _plain_value(value)
 
 
 def plain_at(config: Json, key: str) -> Json:
@@ -205,7 +216,7 @@ def _walk(
         if key in without:
             continue
         value = raw_value(node)
-        name = key if is_list or type(key) is str else str(_plain_value(key))
+        name = key if is_list or type(key) is str else str(plain_value(key))
         if type(value) in SCALARS:
             raw[name] = value
             if type(value) is str and "${" in value:
@@ -214,7 +225,7 @@ def _walk(
         elif isinstance(value, Container):
             raw[name], other[name] = _walk(value, found)
         else:
-            raw[name] = _plain_value(value)
+            raw[name] = plain_value(value)
     # What has nothing to resolve is shared by both: only interpolations are written over.
     kept, place = ([*raw.values()], [*(raw | other).values()]) if is_list else (raw, raw | other)
     if len(found) == before:
@@ -224,74 +235,7 @@ def _walk(
     return kept, place
 
 
-def _resolve_calls(strings: Iterable[Interpolation]) -> Iterator[str]:
-    """Resolve each snapshot expression in some strings; yield what failed, in words."""
-    for found in strings:
-        if not _CALL.search(found.text):  # most are plain references: do not parse them
-            continue
-        for expression in config_nodes.resolver_calls(found.text, resolver.NAME):
-            try:
-                config_nodes.evaluate(found.container, found.node, expression)
-            except (Exception, SystemExit) as error:  # the user's own resolvers run here
-                found.has_failed = True
-                why = _first_line(error)
-                yield f"{found.full_key}: {found.text} cannot be resolved: {why}"
-
-
-def _strings_with_calls(
-    container: Container, without: Collection[str] = ()
-) -> Iterator[Interpolation]:
-    """The strings of a config that hold a snapshot expression."""
-    for key, node in children(container):
-        value = raw_value(node)
-        if type(value) is str and "${" in value and _CALL.search(value):
-            yield Interpolation(container, key, node, value, "")
-        elif isinstance(value, Container) and key not in without:
-            yield from _strings_with_calls(value)
-
-
-def _resolved_value(found: Interpolation, failed: list[str]) -> Json:
-    """The value of a string as plain data; the string itself, and why, where there is none."""
-    is_typed = not isinstance(found.node, AnyNode)
-    if not is_typed:
-        value = _references(config_nodes.root_of(found.container), found.text)
-        if value is not ABSENT:
-            return value
-    try:
-        if is_typed:  # the node converts what it gets
-            value = raw_value(found.container[found.key])
-        else:
-            tree = config_nodes.parsed(found.text)
-            value = raw_value(config_nodes.evaluate(found.container, found.node, tree))
-        if not isinstance(value, Container):
-            return _plain_value(value)
-        inner = survey(value)
-    except (Exception, SystemExit) as error:  # the user's own resolvers run here
-        if not found.has_failed:
-            failed.append(f"config {found.full_key}: {_first_line(error)}")
-        return found.text
-    plain, reasons = inner.resolve()
-    failed.extend(reasons)
-    return plain
-
-
-def _references(root: Any, text: str) -> Json:
-    """A string of plain references, ``${a.b}/${c}``, looked up without OmegaConf's parser.
-
-    Most interpolations are such, and the parser takes 0.3 ms for each.
-    """
-    literals, paths = (_REFERENCE.split(text)[start::2] for start in (0, 1))
-    if any("$" in literal or "\\" in literal for literal in literals):
-        return ABSENT
-    values = [config_nodes.scalar(config_nodes.node_at(root, path)) for path in paths]
-    if len(values) == 1 and literals == ["", ""]:
-        return values[0]
-    if not all(type(value) in (str, int) for value in values):
-        return ABSENT
-    return "".join(f"{literal}{value}" for literal, value in zip(literals, [*values, ""]))
-
-
-def _plain_value(value: Any) -> Json:
+def plain_value(value: Any) -> Json:
     if type(value) in SCALARS:
         return value
     if isinstance(value, Enum):
@@ -299,12 +243,7 @@ def _plain_value(value: Any) -> Json:
     if isinstance(value, (str, PurePath)):
         return str(value)
     if isinstance(value, Mapping):
-        return {str(_plain_value(key)): _plain_value(item) for key, item in value.items()}
+        return {str(plain_value(key)): plain_value(item) for key, item in value.items()}
     if isinstance(value, (list, tuple, set, frozenset)):
-        return [_plain_value(item) for item in value]
+        return [plain_value(item) for item in value]
     return repr(value)
-
-
-def _first_line(error: BaseException) -> str:
-    lines = str(error).splitlines()
-    return lines[0] if lines else type(error).__name__

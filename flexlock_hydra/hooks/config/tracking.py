@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -36,16 +38,38 @@ class Owner:
 class PathCollector:
     """A sink that collects the paths that a config names before any job runs."""
 
-    given: list[str] = field(default_factory=list)
-    names: dict[str, str] = field(default_factory=dict)  # config key -> the name that it gives
+    seen: list[tuple[str, str | None, str]] = field(default_factory=list)
     owner: Owner = field(default_factory=Owner)
+
+    @property
+    def given(self) -> list[str]:
+        """The paths, as they were given."""
+        return [given for given, _, _ in self.seen]
+
+    @property
+    def names(self) -> dict[str, str]:
+        """The names that are given to paths, by their config keys."""
+        return {key: name for _, name, key in self.seen if name is not None}
 
     def see(self, given: str, name: str | None, config_key: str, original: Any = None) -> Any:
         """Collect a path, and return it."""
-        self.given.append(given)
-        if name is not None:
-            self.names[config_key] = name
+        self.seen.append((given, name, config_key))
         return given if original is None else original
+
+    @contextmanager
+    def collecting(self) -> Iterator[None]:
+        """Be the innermost sink while the block runs."""
+        enter_sink(self)
+        try:
+            yield
+        finally:
+            leave_sink(self)
+
+    def repeat(self) -> None:
+        """Have the sink that is the innermost by now take note of what was collected."""
+        if (sink := current()) is not None:
+            for each in self.seen:
+                sink.see(*each)
 
 
 _stack: list[Sink] = []

@@ -3,19 +3,30 @@
 from __future__ import annotations
 
 import inspect
+import logging
+import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import hydra
 from omegaconf import DictConfig
 
-from flexlock_hydra.hooks.config.survey import survey, value_at
+from flexlock_hydra.hooks.config.survey import Survey, survey
+from flexlock_hydra.hooks.config.values import value_at
 from flexlock_hydra.hooks.config_source import run_path
 from flexlock_hydra.hooks.rerun.notes import Rerun
+from flexlock_hydra.ports.hydra_internals import config_nodes
+from flexlock_hydra.ports.hydra_internals.job_frames import name_of_app
 from flexlock_hydra.record.model import Command, Job, Overrides, Sweep
+
+NOT_THE_TASKS = ("hydra",)
+"""Keys of the config that the task gets it without."""
+_LOG_BY_NAME = "${hydra.runtime.output_dir}/${hydra.job.name}.log"  # Hydra's default
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +60,11 @@ class JobView:
         choices = value_at(config, "hydra.runtime.choices")
         return cls(config, output_dir, sources, choices, task, task_file, rerun)
 
+    @cached_property
+    def survey(self) -> Survey:
+        """The task's config, walked."""
+        return survey(self.config, NOT_THE_TASKS)
+
     @property
     def variables(self) -> tuple[str, ...]:
         """The environment variables that Hydra sets for the job."""
@@ -63,12 +79,11 @@ class JobView:
             volatile: patterns of the outputs that differ in each run.
         """
         overrides = value_at(self.config, "hydra.overrides")
-        name, config_name, number, job_id = (
-            value_at(self.config, f"hydra.job.{key}")
-            for key in ("name", "config_name", "num", "id")
+        config_name, number, job_id = (
+            value_at(self.config, f"hydra.job.{key}") for key in ("config_name", "num", "id")
         )
         return Job(
-            name=name,
+            name=job_name(self.config),
             overrides=Overrides(
                 task=tuple(map(str, overrides["task"])), hydra=tuple(map(str, overrides["hydra"]))
             ),
@@ -86,20 +101,39 @@ class JobView:
 
     def log_files(self) -> list[str]:
         """Files below the output directory that Hydra's job logging writes to."""
-        logging_config, _ = survey(self.config.hydra.job_logging).resolve()
-        handlers = logging_config.get("handlers") if isinstance(logging_config, dict) else None
-        files = (handler.get("filename") for handler in (handlers or {}).values() if handler)
-        places = [Path(self.output_dir, name) for name in files if name]
+        places = [Path(self.output_dir, name) for name in self._log_file_names()]
         return [
             place.relative_to(self.output_dir).as_posix()
             for place in places
             if place.is_relative_to(self.output_dir)
         ]
 
+    def _log_file_names(self) -> Iterator[str]:
+        """As the config says it; what a resolver of the user's says, as the log has it open."""
+        handlers = value_at(self.config, "hydra.job_logging.handlers") or {}
+        for name, handler in handlers.items():
+            if isinstance(handler, dict) and handler.get("filename"):
+                key = f"hydra.job_logging.handlers.{name}.filename"
+                file = value_at(self.config, key) or _open_log(name)
+                yield from [str(file)] if file else []
+
 
 def output_dir_of(config: DictConfig) -> Path:
     """The output directory of the job that a callback is given this config for."""
     return Path(value_at(config, "hydra.runtime.output_dir"))
+
+
+def job_name(config: DictConfig) -> str:
+    """The name of a job, or of the jobs of a sweep.
+
+    Where a resolver of the user's makes it, Hydra has called that for the name of its log.
+    """
+    name = value_at(config, "hydra.job.name")
+    if name is None and _raw(config, "hydra.job_logging.handlers.file.filename") == _LOG_BY_NAME:
+        folder, log = value_at(config, "hydra.runtime.output_dir"), _open_log("file")
+        if folder and log and log.startswith(f"{folder}{os.sep}"):
+            name = log[len(folder) + 1 :].removesuffix(".log")
+    return str(name or name_of_app())
 
 
 def runs_in_output_dir(config: DictConfig) -> bool:
@@ -127,3 +161,17 @@ def task_name(task: Callable[..., Any] | None) -> tuple[str | None, Path | None]
         spec = getattr(sys.modules["__main__"], "__spec__", None)
         module = spec.name if spec else Path(source).stem
     return f"{module}:{task.__qualname__}", Path(source) if source else None
+
+
+def _open_log(name: str) -> str | None:
+    """The file that a handler of the logging configuration writes to, by the handler's name."""
+    loggers = [logging.getLogger(), *logging.Logger.manager.loggerDict.values()]
+    handlers = chain.from_iterable(getattr(each, "handlers", ()) for each in loggers)
+    files = (each.baseFilename for each in handlers
+             if isinstance(each, logging.FileHandler) and each.name == name)
+    return next(files, None)
+
+
+def _raw(config: DictConfig, path: str) -> Any:
+    node = config_nodes.node_at(config, path)
+    return None if node is config_nodes.ABSENT else config_nodes.raw_value(node)

@@ -9,19 +9,24 @@ from pathlib import Path
 from typing import Any
 
 from hydra.core.utils import JobReturn
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, read_write
+from omegaconf.errors import OmegaConfBaseException
 
 from flexlock_hydra.capture.code.scope import Scope
 from flexlock_hydra.capture.secrets.masker import Masker
 from flexlock_hydra.errors import DataError
 from flexlock_hydra.hooks.config import tracking
 from flexlock_hydra.hooks.config.marked_keys import lost_marks
-from flexlock_hydra.hooks.config.options import CallbackOptions, Strict
-from flexlock_hydra.hooks.config.survey import named_data
+from flexlock_hydra.hooks.config.options import CallbackOptions, SaveConfig, Strict
+from flexlock_hydra.hooks.config.snapshot_calls import named_data, names_data_by_itself
+from flexlock_hydra.hooks.config.undisturbed import undisturbed
+from flexlock_hydra.hooks.config.values import folder_at
 from flexlock_hydra.hooks.job import code_watch, job_view
 from flexlock_hydra.hooks.job.active_run import ActiveRun, Bystander, active
 from flexlock_hydra.hooks.job.end import End, finish_job, log_warnings, watch
-from flexlock_hydra.hooks.job.job_view import JobView, config_sources, output_dir_of
+from flexlock_hydra.hooks.job.job_view import (
+    NOT_THE_TASKS, JobView, config_sources, output_dir_of
+)
 from flexlock_hydra.hooks.job.process_exit import stop_process
 from flexlock_hydra.hooks.job.recorded_inputs import MISSING_DATA_HINT
 from flexlock_hydra.hooks.job.start import (
@@ -31,11 +36,11 @@ from flexlock_hydra.hooks.rerun import config_check
 from flexlock_hydra.hooks.rerun.moved_paths import move_paths
 from flexlock_hydra.hooks.rerun.notes import Rerun
 from flexlock_hydra.ports.git.ask import Ahead
-from flexlock_hydra.ports.hydra_internals.job_frames import config_of_task, returned_or_raised
+from flexlock_hydra.ports.hydra_internals.job_frames import (
+    config_of_task, hydra_config_of, returned_or_raised
+)
 from flexlock_hydra.record import layout
 from flexlock_hydra.record.model import COMPLETED, EXACT, FAILED, INTERRUPTED, MAIN, Sweep
-
-_NOT_THE_TASKS = ("hydra",)  # keys of the config that the task gets it without
 
 
 class Recorder:
@@ -60,15 +65,20 @@ class Recorder:
         Raises:
             SystemExit: the code or the config is none that the user's options let run.
         """
-        folder = config.hydra.run.dir
-        # A rerun hands over values for its own job alone, told by the output directory.
-        rerun = Rerun.of(folder)
-        if rerun.resolved is None:
-            config_check.require(rerun, config, _NOT_THE_TASKS)
-        self.start = start = self._observe(config, folder, rerun, ahead)
+        with hydra_config_of(config):
+            folder = folder_at(config, "hydra.run.dir")
+            # A rerun hands over values for its own job alone, told by the output directory.
+            rerun = Rerun.of(folder) if folder else Rerun()
+            if rerun.resolved is None:
+                config_check.require(rerun, config, NOT_THE_TASKS)
+            is_known = folder is not None and names_data_by_itself(config, NOT_THE_TASKS)
+            if rerun.parent is None and not is_known:
+                return  # a resolver of the user's says it, once, when the job starts
+            data = named_data(config, NOT_THE_TASKS)
+            self.start = start = self._observe(config, str(folder), data, rerun, ahead)
         self._refuse_inexact_code(start)
         if rerun.resolved is not None:
-            masked = config_check.fix(rerun, config, _NOT_THE_TASKS)
+            masked = config_check.fix(rerun, config, NOT_THE_TASKS)
             gaps = f", but for secrets: {', '.join(masked)}" if masked else ""
             self.start = start.warned(f"run from the resolved config of {rerun.parent}{gaps}")
 
@@ -83,15 +93,20 @@ class Recorder:
         """
         from flexlock_hydra.hooks.job import sweep
 
-        folder = Path(config.hydra.sweep.dir).absolute()
+        try:
+            folder = _sweep_dir(config)
+        except OmegaConfBaseException:  # Hydra, which needs it next, says so
+            return
         # This and `start` reach every worker with the callback; changes to the config do not.
         self.sweep = Sweep(id=layout.new_run_id(), dir=str(folder))
-        self.start = self._observe(config, folder, Rerun(), ahead)
-        self._refuse_inexact_code(self.start)
-        try:
-            sweep.begin_sweep(self.sweep, config, self.masker)
-        except OSError as error:
-            self.start = self.start.warned(f"{layout.SWEEP_LOCK} not written: {error}")
+        with hydra_config_of(config):
+            data = named_data(config, NOT_THE_TASKS)
+            self.start = self._observe(config, folder, data, Rerun(), ahead)
+            self._refuse_inexact_code(self.start)
+            try:
+                sweep.begin_sweep(self.sweep, config, self.masker)
+            except OSError as error:
+                self.start = self.start.warned(f"{layout.SWEEP_LOCK} not written: {error}")
 
     def multirun_end(self, config: DictConfig) -> None:
         """Write the sweep's own lock, built from those of its jobs.
@@ -122,7 +137,7 @@ class Recorder:
         to_task = config_of_task()
         for each in (config, to_task):
             if isinstance(each, DictConfig):
-                move_paths(each, job.rerun.relocation, _NOT_THE_TASKS)
+                move_paths(each, job.rerun.relocation, NOT_THE_TASKS)
         if is_bystander(job.output_dir):
             self._begin(job, bystander_start(), Bystander)
             return
@@ -158,7 +173,7 @@ class Recorder:
     def _start_of(self, job: JobView) -> Start:
         """What the main process saw; where no hook ran there, what is here now."""
         folder = job.output_dir
-        start = self.start or self._observe(job.config, folder, job.rerun)
+        start = self.start or self._observe_job(job)
         if MAIN not in start.repos and job.task_file is not None:
             start = observe_task(start, job.task_file, self._scope(folder, ()))
         return _with_gaps(start, job.sources, job.task_file)
@@ -170,7 +185,7 @@ class Recorder:
             job.output_dir,
             job.config if kind is ActiveRun else None,
             view=job,
-            without=_NOT_THE_TASKS,
+            without=NOT_THE_TASKS,
             save_config=self.options.save_config,
             masker=self.masker,
             raise_on_data=self.options.strict is Strict.all and kind is ActiveRun,
@@ -192,11 +207,26 @@ class Recorder:
                 )
             run.warn(f"at the start of the job {reason}")
 
+    def _observe_job(self, job: JobView) -> Start:
+        """What is here now; each resolver is called once for this and for the record."""
+        with undisturbed():
+            whole = self.options.save_config is not SaveConfig.none
+            data = job.survey.name_data(whole=whole)
+        start = self._observe(job.config, job.output_dir, data, job.rerun)
+        if self.sweep is None:  # in a sweep, an exit would end the other jobs
+            self._refuse_inexact_code(start)
+        return start
+
     def _observe(
-        self, config: DictConfig, folder: str | Path, rerun: Rerun, ahead: Ahead | None = None
+        self,
+        config: DictConfig,
+        folder: str | Path,
+        data: tuple[Path, ...],
+        rerun: Rerun,
+        ahead: Ahead | None = None,
     ) -> Start:
         start = observe_start(
-            self._scope(folder, named_data(config, _NOT_THE_TASKS)),
+            self._scope(folder, data),
             repos=self.options.repos if rerun.repos is None else rerun.repos,
             editable=self.options.editable,
             ahead=ahead,
@@ -252,3 +282,20 @@ def _with_gaps(start: Start, sources: Iterable[Mapping[str, Any]], task: Path | 
         return start
     reasons = code_watch.foreign_code(Path(start.root), sources, task)
     return replace(start, repos={**start.repos, MAIN: main.with_reasons(reasons)})
+
+
+def _sweep_dir(config: DictConfig) -> Path:
+    """The folder of a sweep.
+
+    A resolver of the user's that Hydra would call several times for it is called once: the
+    config gets its value.
+
+    Raises:
+        OmegaConfBaseException: it cannot be resolved.
+    """
+    folder = folder_at(config, "hydra.sweep.dir")
+    if folder is None:
+        folder = str(config.hydra.sweep.dir)
+        with read_write(config.hydra.sweep):
+            config.hydra.sweep.dir = folder
+    return Path(folder).absolute()

@@ -23,7 +23,8 @@ from flexlock_hydra.capture.secrets.config_values import env_names
 from flexlock_hydra.capture.secrets.masker import Masker
 from flexlock_hydra.errors import FlexlockError, LockError
 from flexlock_hydra.hooks.config.options import InputSelection, SaveConfig
-from flexlock_hydra.hooks.config.survey import Survey, survey, undisturbed
+from flexlock_hydra.hooks.config.survey import Survey, survey
+from flexlock_hydra.hooks.config.undisturbed import undisturbed
 from flexlock_hydra.hooks.job import code_watch, extra_repos, observed_inputs
 from flexlock_hydra.hooks.job.active_run import ActiveRun
 from flexlock_hydra.hooks.job.job_view import JobView
@@ -181,7 +182,7 @@ def begin_run(
         inputs: what becomes of inputs that nobody marked; None: they are named alone.
     """
     rerun = view.rerun if view else Rerun()
-    found = survey(config, without)
+    found = view.survey if view and config is view.config else survey(config, without)
     named = env_names([each.text for each in found.interpolations])
     variables = named.union(view.variables if view else ())
     file = start.command.file
@@ -235,7 +236,7 @@ def _record_config(run: ActiveRun, found: Survey, save_config: SaveConfig, rerun
         for name, (given, key) in rerun.data.items():
             run.see(given, name, key or "")
         with undisturbed():
-            run.warn(*found.resolve_snapshots())
+            run.warn(*found.resolve_snapshots(whole=save_config is not SaveConfig.none))
             if save_config is SaveConfig.none:
                 return None
             resolved, failed = found.resolve()

@@ -17,6 +17,7 @@ from flexlock_hydra.capture.lineage import sweep_jobs
 from flexlock_hydra.capture.secrets.masker import Masker
 from flexlock_hydra.errors import LockError
 from flexlock_hydra.hooks.config.survey import to_plain
+from flexlock_hydra.hooks.job.job_view import job_name
 from flexlock_hydra.hooks.job.lock_writer import move_aside
 from flexlock_hydra.hooks.job.process_exit import at_exit
 from flexlock_hydra.record import layout, lockfile
@@ -42,7 +43,7 @@ def begin_sweep(identity: Sweep, config: DictConfig, masker: Masker) -> None:
         status=RUNNING,
         started=layout.utc_now().isoformat(),
         process=process.this_process(),
-        job=config.hydra.job.name,
+        job=job_name(config),
         launcher=_choice(choices, "launcher"),
         sweeper=_choice(choices, "sweeper"),
         overrides=tuple(masker.assignment(str(text)) for text in overrides),

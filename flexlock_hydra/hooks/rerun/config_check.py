@@ -13,7 +13,8 @@ from typing import Any, NoReturn
 from omegaconf import DictConfig, flag_override
 
 from flexlock_hydra.capture.secrets.shapes import MASK
-from flexlock_hydra.hooks.config.survey import survey, value_at
+from flexlock_hydra.hooks.config.survey import survey
+from flexlock_hydra.hooks.config.values import value_at
 from flexlock_hydra.hooks.rerun.notes import Rerun, covers
 from flexlock_hydra.ports.hydra_internals.config_nodes import ABSENT, child, key_path
 from flexlock_hydra.record.codec import Json, same

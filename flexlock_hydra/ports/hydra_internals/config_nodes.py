@@ -6,6 +6,7 @@ and the user's resolvers must not run more often than the task has them run.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import Any
@@ -16,6 +17,7 @@ from omegaconf.grammar_parser import parse
 
 ABSENT = object()
 """Stands for a value that is not there, or that OmegaConf would have to compute."""
+_BETWEEN_KEYS = re.compile(r"[.\[\]]")
 SCALARS = frozenset((type(None), bool, int, float, str))
 
 parsed = lru_cache(maxsize=1024)(parse)
@@ -96,6 +98,32 @@ def node_at(root: Any, path: str) -> Any:
     return node
 
 
+def referred_node(container: Any, reference: str) -> Any:
+    """The node that a reference leads to, ``a.b[0]`` or ``..c``, from the container it stands in.
+
+    ``ABSENT`` where there is none, and where it leads through another interpolation. Seen on
+    both; ``OmegaConf.select`` resolves on its way.
+    """
+    path = reference.lstrip(".")
+    node = root_of(container) if path == reference else container
+    for _ in reference[1 : len(reference) - len(path)]:
+        node = parent_of(node)
+    for key in filter(None, _BETWEEN_KEYS.split(path)):
+        content = node._content if isinstance(node, Container) else None
+        if isinstance(content, dict):
+            node = content.get(key, ABSENT)
+        elif isinstance(content, list) and key.isdecimal():
+            node = ABSENT if int(key) >= len(content) else content[int(key)]
+        else:
+            return ABSENT
+    return node
+
+
+def parent_of(node: Any) -> Any:
+    """The container of a node; None of the root. Seen on both, no public way."""
+    return None if node is None else node._get_parent()
+
+
 def scalar(node: Any) -> Any:
     """The plain value of a node; ``ABSENT`` for containers, interpolations and ``???``.
 
@@ -105,6 +133,16 @@ def scalar(node: Any) -> Any:
     if type(value) is not str:
         return value if type(value) in SCALARS else ABSENT
     return value if "$" not in value and value != "???" else ABSENT
+
+
+def converted(node: Any, value: Any) -> Any:
+    """A resolved value as the type of a node has it; ``ABSENT`` where the node must say it itself.
+
+    Seen on both; OmegaConf does it in the course of an access, which resolves.
+    """
+    if isinstance(node, ValueNode) and type(value) in SCALARS:
+        return node.validate_and_convert(value)
+    return ABSENT
 
 
 def root_of(container: Any) -> Any:

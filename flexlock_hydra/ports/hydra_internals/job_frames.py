@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
-from hydra.core.utils import JobReturn
+from hydra.core.utils import JobReturn, JobRuntime
 
 from flexlock_hydra.ports.hydra_internals.app_start import call_in_progress
 
@@ -61,6 +62,26 @@ def jobs_run() -> bool:
 def forget_jobs() -> None:
     """In a forked child: the parent's jobs do not end here."""
     _waiting.clear()
+
+
+@contextmanager
+def hydra_config_of(config: Any) -> Iterator[None]:
+    """Have ``${hydra:...}`` read a config while the block runs, before Hydra has it do so.
+
+    Seen on both; Hydra's own ``set_config`` copies the node, and makes it read-only, which the
+    other callbacks of a run's start do not expect.
+    """
+    instance: Any = HydraConfig.instance()
+    before, instance.cfg = instance.cfg, config
+    try:
+        yield
+    finally:
+        instance.cfg = before
+
+
+def name_of_app() -> str:
+    """The name that Hydra gives a job where the config gives none; seen on both."""
+    return str(JobRuntime.instance().get("name"))
 
 
 def config_of_task() -> Any:
