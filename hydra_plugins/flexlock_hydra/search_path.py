@@ -2,6 +2,7 @@
 
 import warnings
 
+import hydra
 from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.config_store import ConfigStore
 from hydra.plugins.search_path_plugin import SearchPathPlugin
@@ -36,4 +37,7 @@ class FlexlockSearchPath(SearchPathPlugin):
             from flexlock_hydra.hooks.config_source import run_source
 
             run_source.put(search_path, call)
-        warnings.filterwarnings("ignore", message=_UNLISTED)
+        # A new filter makes Python forget which warnings it has shown once: none without need.
+        is_new = not any(getattr(each[1], "pattern", "") == _UNLISTED for each in warnings.filters)
+        if is_new and not hydra.__version__.startswith("1.3."):
+            warnings.filterwarnings("ignore", message=_UNLISTED)

@@ -6,6 +6,7 @@ import logging
 import os
 import re
 import shlex
+import shutil
 import subprocess
 from collections.abc import Container, Mapping
 from dataclasses import dataclass
@@ -124,11 +125,13 @@ def start_git(
         GitError: git is not installed, or there is no such folder.
     """
     log.debug("git -C %s %s", cwd, " ".join(args))
+    variables = clean_environment(env)
     try:
         process = subprocess.Popen(
             ["git", *_CONFIG_ARGS, *args],
+            executable=_place_of_git(variables.get("PATH")),
             cwd=cwd,
-            env=clean_environment(env),
+            env=variables,
             stdin=subprocess.PIPE if reads else subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -143,6 +146,16 @@ def start_git(
     except OSError as error:
         raise GitError(f"git cannot be started in {cwd}: {error.strerror}") from error
     return Started(cwd, args, process)
+
+
+def _place_of_git(path: str | None) -> str | None:
+    """Where git is, by the variable PATH; None where its search is to be left to the system.
+
+    Python looks through PATH under ``catch_warnings``. After that each warning that it shows once is
+    shown once more, in the middle of a user's sweep.
+    """
+    found = shutil.which("git", path=path)
+    return found if found is not None and os.path.isabs(found) else None
 
 
 def require_version() -> None:

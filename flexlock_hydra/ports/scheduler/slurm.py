@@ -45,9 +45,18 @@ def _is_live(states: str) -> bool:
 
 def _ask(*words: str) -> subprocess.CompletedProcess[str] | None:
     """An answer of a Slurm command; None where it is not installed or does not come."""
-    if shutil.which(words[0]) is None:
+    place = shutil.which(words[0])
+    if place is None:
         return None
     try:
-        return subprocess.run(words, capture_output=True, text=True, timeout=_TIMEOUT, check=False)
+        # By its place: to look for it, Python would reset which warnings a job was shown already.
+        return subprocess.run(
+            words,
+            executable=place,
+            capture_output=True,
+            text=True,
+            timeout=_TIMEOUT,
+            check=False,
+        )
     except (OSError, subprocess.TimeoutExpired):
         return None
