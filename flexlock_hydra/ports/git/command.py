@@ -151,8 +151,8 @@ def start_git(
 def _place_of_git(path: str | None) -> str | None:
     """Where git is, by the variable PATH; None where its search is to be left to the system.
 
-    Python looks through PATH under ``catch_warnings``. After that each warning that it shows once is
-    shown once more, in the middle of a user's sweep.
+    Python looks through PATH under ``catch_warnings``. After that, each warning that it shows
+    once is shown once more, in the middle of a user's sweep.
     """
     found = shutil.which("git", path=path)
     return found if found is not None and os.path.isabs(found) else None
