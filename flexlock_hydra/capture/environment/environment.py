@@ -38,11 +38,21 @@ _LARGEST = 256 << 20  # Bytes of a lock file that is read again; no tool writes 
 
 
 def capture_environment(
-    root: Path, config_variables: Iterable[str], masker: Masker, folders: Iterable[Path] = ()
+    root: Path,
+    config_variables: Iterable[str],
+    masker: Masker,
+    folders: Iterable[Path] = (),
+    *,
+    of_job: bool = False,
 ) -> Environment:
     """The environment of this process.
 
     Lock files are looked for in ``root``, in ``folders``, and in the folders between.
+
+    Args:
+        config_variables: those that the config reads or sets.
+        of_job: leave out what came to be set since the first job of this process: a library that
+            an earlier job used did that, and will again.
     """
     return Environment(
         python=platform.python_version(),
@@ -57,7 +67,7 @@ def capture_environment(
         gpu=machine.gpus(),
         torch=machine.torch(),
         container=machine.container(),
-        variables=_result_variables(config_variables, masker),
+        variables=_result_variables(config_variables, masker, of_job),
     )
 
 
@@ -85,14 +95,25 @@ def _libc_version() -> str | None:
     return os.confstr("CS_GNU_LIBC_VERSION") if "CS_GNU_LIBC_VERSION" in names else None
 
 
-def _result_variables(config_variables: Iterable[str], masker: Masker) -> dict[str, str]:
+def _result_variables(
+    config_variables: Iterable[str], masker: Masker, of_job: bool
+) -> dict[str, str]:
     """The variables that change results or that the config reads, masked."""
-    names = {name for name in os.environ if _changes_results(name)}
+    names = _names_at_first_job() if of_job else _names_now()
     return {
         name: masker.mask(value, name)
         for name in sorted(names.union(config_variables))
         if (value := os.environ.get(name)) is not None
     }
+
+
+def _names_now() -> frozenset[str]:
+    return frozenset(name for name in os.environ if _changes_results(name))
+
+
+@lru_cache(maxsize=1)
+def _names_at_first_job() -> frozenset[str]:
+    return _names_now()
 
 
 @lru_cache(maxsize=4096)

@@ -192,7 +192,9 @@ def begin_run(
         run=_run_section(view),
         job=job,
         repos=start.repos_read,
-        environment=capture_environment(Path(start.root), variables, masker, folders),
+        environment=capture_environment(
+            Path(start.root), variables, masker, folders, of_job=view is not None
+        ),
         warnings=start.warnings,
     )
     run = kind(
