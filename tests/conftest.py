@@ -207,7 +207,7 @@ def validator() -> jsonschema.Draft202012Validator:
 def fingerprint(root: Path) -> dict[str, Any]:
     """Everything of a user's checkout that no command of ours may change."""
     git = root / ".git"
-    own = {"refs/flexlock", "refs/tags/flexlock", "objects", "logs"}
+    own = {"refs/flexlock", "refs/tags/flexlock", "objects", "logs", "flexlock-jobs"}
     state: dict[str, Any] = {}
     for path in sorted(root.rglob("*")):
         name = path.relative_to(root).as_posix()

@@ -65,6 +65,7 @@ class StraySearch:
     output_dir: Path
     inputs: Iterable[str] = ()
     read: frozenset[str] = field(default_factory=frozenset)
+    _of_others: dict[str, bool] = field(default_factory=dict)
 
     def find(self, status: Status) -> list[StrayFiles]:
         """Untracked and ignored files that changed, grouped by folders, what is large first.
@@ -97,9 +98,22 @@ class StraySearch:
             info = self._look(name)
             if info is None or not self._is_new(info) or name in self.read:
                 continue
-            path = self.root / name
-            if not (is_expected(name) or self._is_apart(name) or is_stream(path, streams)):
+            if is_stream(self.root / name, streams) or self._is_in_another_run(name):
+                continue
+            if not (is_expected(name) or self._is_apart(name)):
                 yield name, info.st_size
+
+    def _is_in_another_run(self, name: str) -> bool:
+        """Whether a folder above a file is another run's: git names what is in it one by one
+        where it tracks some of it."""
+        folder, _, _ = name.rpartition("/")
+        if not folder:  # the root may have been an output directory once
+            return False
+        if (known := self._of_others.get(folder)) is None:
+            marks = (os.path.lexists(self._path(f"{folder}/{mark}")) for mark in _MARKS_OF_OTHERS)
+            known = any(marks) or self._is_in_another_run(folder)
+            self._of_others[folder] = known
+        return known
 
     def _unfolded(self, names: Iterable[str]) -> Iterator[str]:
         """Files by their names, and those in folders, whose names end with a slash."""
@@ -155,15 +169,23 @@ class StraySearch:
         )
 
 
-def stray_warning(found: list[StrayFiles], *, chdir: bool) -> list[str]:
-    """The warning of what was written, none where nothing was."""
+def stray_warning(found: list[StrayFiles], *, chdir: bool, alone: bool) -> list[str]:
+    """The warning of what was written, none where nothing was.
+
+    Args:
+        chdir: whether the job ran in its output directory.
+        alone: whether no other job ran in the repository meanwhile, which may have written it.
+    """
     if not found:
         return []
     few = some_of(found, _MOST_NAMED)
     hint = "write to the output directory" + ("" if chdir else ", or set hydra.job.chdir=true")
     if any(each.is_next_code for each in found):
         hint += "; what git does not ignore counts as code of the next run"
-    return [f"written outside of the output directory, neither recorded nor pushed: {few}; {hint}"]
+    who = "" if alone else ", by this job or another one at the same time"
+    return [
+        f"written outside of the output directory{who}, neither recorded nor pushed: {few}; {hint}"
+    ]
 
 
 def _grouped(files: Mapping[str, int], code: Container[str]) -> StrayFiles:

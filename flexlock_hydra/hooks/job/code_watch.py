@@ -11,7 +11,7 @@ from pathlib import Path
 from site import getuserbase
 from typing import Any
 
-from flexlock_hydra.capture.code import drift, imports, stray_outputs
+from flexlock_hydra.capture.code import drift, imports, side_by_side, stray_outputs
 from flexlock_hydra.capture.code.scope import Scope
 from flexlock_hydra.capture.code.snapshot import Snapshot, name_each, named_snapshots, take_all
 from flexlock_hydra.capture.environment import process
@@ -21,7 +21,7 @@ from flexlock_hydra.hooks.job.job_view import JobView, runs_in_output_dir
 from flexlock_hydra.ports.git.ask import WorkingTreeRequest
 from flexlock_hydra.ports.git.command import Started
 from flexlock_hydra.ports.git.repo import GitRepo, ignored_paths
-from flexlock_hydra.ports.git.status import read_status
+from flexlock_hydra.ports.git.status import Status, read_status
 from flexlock_hydra.record.model import DRIFTED, MAIN, CodeState
 
 _YAML = (".yaml", ".yml")
@@ -78,7 +78,11 @@ def asked_again(run: ActiveRun, *, closely: bool) -> Iterator[Mapping[str, Start
                 found = begun.enter_context(drift.ask(run.read_code))
             except FlexlockError as error:
                 run.code_differs(MAIN, [_not_compared(error)])
-        yield found
+        try:
+            yield found
+        finally:
+            if closely and MAIN in run.code:
+                side_by_side.leave_repo(run.code[MAIN].repo.git_dir)
 
 
 def look_again(run: ActiveRun, view: JobView, asked: Mapping[str, Started] | None) -> None:
@@ -108,7 +112,7 @@ def look_again(run: ActiveRun, view: JobView, asked: Mapping[str, Started] | Non
                 inputs = [each.path for each in run.lock.data.values() if not each.is_url]
                 chdir = runs_in_output_dir(view.config)
                 search = _stray_search(snapshots[MAIN], run.folder, read, inputs)
-                run.warn(*stray_outputs.stray_warning(search.find(seen[MAIN]), chdir=chdir))
+                run.warn(*_stray_warning(search, seen[MAIN], chdir=chdir))
         for name, reasons in drifted.items():
             run.code_differs(name, reasons, DRIFTED)
     except (FlexlockError, OSError) as error:
@@ -123,10 +127,17 @@ def strays_of_sweep(snapshots: Mapping[str, Snapshot], folder: Path, *, chdir: b
     try:
         with drift.ask({MAIN: main}) as asked:
             seen = read_status(asked[MAIN])
-        found = _stray_search(main, folder, imports.imported([str(main.repo.root)])).find(seen)
+        search = _stray_search(main, folder, imports.imported([str(main.repo.root)]))
+        return _stray_warning(search, seen, chdir=chdir)
     except (FlexlockError, OSError) as error:
         return [f"what the jobs wrote elsewhere was not looked for: {error}"]
-    return stray_outputs.stray_warning(found, chdir=chdir)
+    finally:
+        side_by_side.leave_repo(main.repo.git_dir)
+
+
+def _stray_warning(search: stray_outputs.StraySearch, seen: Status, *, chdir: bool) -> list[str]:
+    found, alone = search.find(seen), side_by_side.is_alone(search.kept.repo.git_dir)
+    return stray_outputs.stray_warning(found, chdir=chdir, alone=alone)
 
 
 def _stray_search(

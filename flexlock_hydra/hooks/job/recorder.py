@@ -13,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf, read_write
 from omegaconf.errors import OmegaConfBaseException
 
 from flexlock_hydra.capture.code.scope import Scope
+from flexlock_hydra.capture.code.side_by_side import enter_repo
 from flexlock_hydra.capture.secrets.masker import Masker
 from flexlock_hydra.errors import DataError
 from flexlock_hydra.hooks.config import tracking
@@ -231,6 +232,8 @@ class Recorder:
             editable=self.options.editable,
             ahead=ahead,
         )
+        if (main := start.code.get(MAIN)) is not None:
+            enter_repo(main.repo.git_dir, main.taken_at)
         sources = config_sources(config)
         start = replace(start, marked=lost_marks(config, sources))
         return _with_gaps(start, sources, None)
