@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import threading
@@ -36,6 +37,8 @@ _HEAD = re.compile(
     rb"^\s+id: ['\"]?(\d{8}T\d{6}Z-[0-9a-f]{8}).*?^\s+started: ['\"]?([^'\"\n]+)", re.M | re.S
 )
 _DEEPEST = 200
+# What fsync says on file systems without it: some of FUSE, of networks, of containers.
+_NO_SYNC = (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP)
 # Folder and thread of whoever is alone with a folder in this process.
 _alone: set[tuple[str, int]] = set()
 _INDENT = re.compile(rb"^[ ?:-]*", re.MULTILINE)
@@ -223,10 +226,23 @@ def write_bytes(path: Path, content: bytes, *, durable: bool = True) -> None:
             file.write(content)
             file.flush()
             if durable:
-                os.fsync(file.fileno())
+                _sync(file.fileno())
         os.replace(beside, path)
     finally:
         beside.unlink(missing_ok=True)  # it is in its place, or never will be
+
+
+def _sync(fd: int) -> None:
+    """Have a file's content on the disk, where its file system can tell when it is there.
+
+    Raises:
+        OSError: it could not be written.
+    """
+    try:
+        os.fsync(fd)
+    except OSError as error:
+        if error.errno not in _NO_SYNC:
+            raise
 
 
 def _construct(loader: Any, node: yaml.Node) -> Json:

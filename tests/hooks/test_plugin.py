@@ -6,9 +6,13 @@ import json
 import re
 import subprocess
 import sys
+from dataclasses import asdict, fields
+from pathlib import Path
 
 import pytest
 
+import flexlock_hydra
+from flexlock_hydra.hooks.config.options import CallbackOptions, FlexlockConf
 from tests.conftest import Project, fingerprint, read_lock, with_callback
 
 pytestmark = pytest.mark.hydra
@@ -95,6 +99,27 @@ def test_wrong_option_is_a_clear_error(project: Project, override: str, said: st
     assert done.code == 1
     assert said in done.err
     assert project.locks() == []
+
+
+# Another value than the default, where the default's type does not tell one.
+OTHER_VALUES = {
+    "strict": "code", "outputs": False, "max_output_mb": 1, "save_config": "none",
+    "repos": {"lib": "../lib"},
+}
+
+
+@pytest.mark.parametrize("name", [each.name for each in fields(FlexlockConf)][1:])
+def test_every_option_reaches_the_recorder(name: str) -> None:
+    """What the config may say is parsed into the callback's options, and these are read."""
+    default = getattr(FlexlockConf(), name)
+    made_up = {bool: default is False, int: 7, list: ["x"]}
+    other = OTHER_VALUES[name] if name in OTHER_VALUES else made_up[type(default)]
+    before, after = (asdict(CallbackOptions.parse(given)) for given in ({}, {name: other}))
+    changed = [key for key in before if before[key] != after[key]]
+    assert len(changed) == 1
+    code = Path(flexlock_hydra.__file__).parent / "hooks"
+    texts = [path.read_text() for path in code.rglob("*.py") if path.name != "options.py"]
+    assert any(f"options.{changed[0]}" in text for text in texts)
 
 
 def test_bare_off_in_yaml_means_off(project: Project) -> None:
@@ -210,6 +235,20 @@ def test_save_config(
     lock = project.lock()
     assert (bool(lock.get("config")), bool(lock.get("unresolved"))) == (has_config, has_unresolved)
     assert "table" in lock["data"]
+
+
+@pytest.mark.parametrize("number", ["EINVAL", "ENOTSUP", "ENOSYS", "EIO"])
+def test_file_systems_without_fsync(number: str, project: Project) -> None:
+    """Where fsync is not there the lock is written all the same; a disk that fails is told."""
+    refused = f"import errno, os\ndef fsync(fd):\n    raise OSError(errno.{number}, 'no')\n"
+    app = project.path("app.py").read_text()
+    project.write("app.py", f"{refused}os.fsync = fsync\n{app}")
+    done = project.app()
+    is_told = "cannot be written" in done.out + done.err
+    assert (project.lock()["run"]["status"], is_told) == (
+        ("running", True) if number == "EIO" else ("completed", False)
+    )
+    assert [each.name for each in project.newest().parent.glob(".run.lock*")] == []
 
 
 def test_outputs_option(project: Project) -> None:
