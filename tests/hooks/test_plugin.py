@@ -104,7 +104,7 @@ def test_wrong_option_is_a_clear_error(project: Project, override: str, said: st
 # Another value than the default, where the default's type does not tell one.
 OTHER_VALUES = {
     "strict": "code", "outputs": False, "max_output_mb": 1, "save_config": "none",
-    "repos": {"lib": "../lib"},
+    "repos": {"lib": "../lib"}, "inputs": "marked",
 }
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from hydra.core.utils import JobReturn
-from omegaconf import DictConfig, OmegaConf, read_write
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from flexlock_hydra.capture.code.scope import Scope
@@ -95,7 +95,7 @@ class Recorder:
         from flexlock_hydra.hooks.job import sweep
 
         try:
-            folder = _sweep_dir(config)
+            folder = sweep.dir_of_sweep(config)
         except OmegaConfBaseException:  # Hydra, which needs it next, says so
             return
         # This and `start` reach every worker with the callback; changes to the config do not.
@@ -285,20 +285,3 @@ def _with_gaps(start: Start, sources: Iterable[Mapping[str, Any]], task: Path | 
         return start
     reasons = code_watch.foreign_code(Path(start.root), sources, task)
     return replace(start, repos={**start.repos, MAIN: main.with_reasons(reasons)})
-
-
-def _sweep_dir(config: DictConfig) -> Path:
-    """The folder of a sweep.
-
-    A resolver of the user's that Hydra would call several times for it is called once: the
-    config gets its value.
-
-    Raises:
-        OmegaConfBaseException: it cannot be resolved.
-    """
-    folder = folder_at(config, "hydra.sweep.dir")
-    if folder is None:
-        folder = str(config.hydra.sweep.dir)
-        with read_write(config.hydra.sweep):
-            config.hydra.sweep.dir = folder
-    return Path(folder).absolute()

@@ -10,13 +10,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, read_write
 
 from flexlock_hydra.capture.environment import process
 from flexlock_hydra.capture.lineage import sweep_jobs
 from flexlock_hydra.capture.secrets.masker import Masker
 from flexlock_hydra.errors import LockError
 from flexlock_hydra.hooks.config.survey import to_plain
+from flexlock_hydra.hooks.config.values import folder_at
 from flexlock_hydra.hooks.job.job_view import job_name
 from flexlock_hydra.hooks.job.lock_writer import move_aside
 from flexlock_hydra.hooks.job.process_exit import at_exit
@@ -27,6 +28,23 @@ from flexlock_hydra.record.sweep import SweepLock, read_sweep_lock
 log = logging.getLogger("flexlock_hydra")
 
 _open: dict[str, SweepLock] = {}  # sweeps of this process that have not ended, by their folders
+
+
+def dir_of_sweep(config: DictConfig) -> Path:
+    """The folder of a sweep.
+
+    A resolver of the user's that Hydra would call several times for it is called once: the
+    config gets its value.
+
+    Raises:
+        OmegaConfBaseException: it cannot be resolved.
+    """
+    folder = folder_at(config, "hydra.sweep.dir")
+    if folder is None:
+        folder = str(config.hydra.sweep.dir)
+        with read_write(config.hydra.sweep):
+            config.hydra.sweep.dir = folder
+    return Path(folder).absolute()
 
 
 def begin_sweep(identity: Sweep, config: DictConfig, masker: Masker) -> None:

@@ -135,7 +135,9 @@ def compose_without_overrides(config_name: str) -> Any:
     hydra = GlobalHydra.instance()
     if not hydra.is_initialized():
         return None
+    # Hydra looks whether there is a name, and calls the user's resolvers that would make it.
+    name = ["hydra.job.name=app"]
     try:
-        return hydra.config_loader().load_configuration(config_name, [], RunMode.RUN)
+        return hydra.config_loader().load_configuration(config_name, name, RunMode.RUN)
     except (HydraException, OmegaConfBaseException):  # it takes overrides to be one
         return None
