@@ -38,7 +38,7 @@ help:
 	@echo 'make environments  one for each version of Hydra, and what else the tests start: by apt-get'
 	@echo '                   where it may, else the tests that are left out are named (3 minutes)'
 	@echo 'make fast          tests that start no Hydra, 1,700 of them (half a minute)'
-	@echo 'make test          everything: style, contracts, types, tests on both versions (14 minutes)'
+	@echo 'make test          everything: style, contracts, types, tests on each Hydra (15 minutes)'
 	@echo 'make pythons       the journeys on the oldest and the newest Python, where they are (5 minutes)'
 	@echo 'make demo          a pipeline is recorded, pushed, lost, restored twice and run again'
 	@echo 'make bench         what each command costs beside its like; writes docs/performance.md'
