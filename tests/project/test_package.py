@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import tarfile
@@ -50,6 +51,7 @@ def test_sdist(built: Path) -> None:
         "examples/data/wdbc.csv",
         "conf/train.yaml",
         "constraints/hydra-1.3.txt",
+        "constraints/hydra-1.3.2.txt",
         "Makefile",
         "LICENSE",
     ):
@@ -84,3 +86,14 @@ def test_entry_points() -> None:
     scripts = {point.name: point.value for point in entry_points(group="console_scripts")}
     assert scripts["flexlock-hydra"] == "flexlock_hydra.cli.main:main"
     assert "flexlock" not in scripts
+
+
+@pytest.mark.parametrize("name", ["hydra-core", "omegaconf"])
+def test_the_oldest_that_is_allowed_is_tested(name: str) -> None:
+    """The lower bounds of Hydra and OmegaConf are what the oldest environment has."""
+    project = (ROOT / "pyproject.toml").read_text()
+    oldest = (ROOT / "constraints/hydra-1.3.2.txt").read_text()
+    bound = re.search(rf'"{name}>=([\d.]+),', project)
+    pinned = re.search(rf"^{name}==([\d.]+)$", oldest, re.M)
+    assert bound and pinned
+    assert pinned[1].removesuffix(".0") == bound[1]
