@@ -72,3 +72,11 @@ def test_each_key_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert view.variables
     assert read["hydra.runtime.output_dir"] == 1
     assert set(read.values()) == {1}
+
+
+def test_a_mapping_that_is_referred_to_is_followed(tmp_path: Path) -> None:
+    """Variables that another part of the config sets are known by their names."""
+    config = job_config(tmp_path)
+    config.variables = {"SEED": "1", "LANG": "C"}
+    config.hydra.job.env_set = DictConfig("${variables}")
+    assert JobView.of(config, job_config).variables == ("SEED", "LANG")

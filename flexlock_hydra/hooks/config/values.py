@@ -21,10 +21,10 @@ def value_at(config: Any, path: str) -> Json:
     value: it would run once more than without the record. OmegaConf itself takes 30 us a key.
     """
     node = config_nodes.node_at(config, path)
-    if isinstance(node, Container):
-        return survey(node).unresolved
     value = config_nodes.scalar(node)
-    if value is ABSENT:
+    if isinstance(node, Container) and isinstance(config_nodes.raw_value(node), Container):
+        return survey(node).unresolved
+    if value is ABSENT:  # an interpolation, in the place of a container too
         if not is_own_node(node):
             return None
         value = OmegaConf.select(config, path)
