@@ -127,15 +127,17 @@ def test_any_output_directory_is_known_before_the_job(project: Project, folder: 
     assert (main["completeness"], main.get("dirty", [])) == ("exact", [])
 
 
-@pytest.mark.parametrize("folder", ["outputs/${hydra:job.name}", "outputs/${count:x}"])
-def test_strict_holds_whatever_names_the_folder(empty: Project, folder: str) -> None:
+@pytest.mark.parametrize("words", [
+    ["hydra.run.dir='outputs/${hydra:job.name}'"], ["hydra.run.dir='outputs/${count:x}'"],
+    ["-m", "hydra.sweep.dir='multirun/${hydra.job.name}'"],
+    ["-m", "hydra.sweep.dir='multirun/${count:x}'"],
+])
+def test_strict_holds_whatever_names_the_folder(empty: Project, words: list[str]) -> None:
     """No job runs whose code is not recorded, wherever its output directory's name comes from."""
     empty.write("app.py", APP)
     empty.write("conf/config.yaml", "defaults: [_self_]\n")
-    done = empty.app(
-        f"hydra.run.dir='{folder}'", "hydra/callbacks=flexlock",
-        "hydra.callbacks.flexlock.strict=code", CALLS="/dev/null", check=False,
-    )
+    strict = ["hydra/callbacks=flexlock", "hydra.callbacks.flexlock.strict=code"]
+    done = empty.app(*words, *strict, CALLS="/dev/null", check=False)
     assert (done.code, done.out) == (2, "")
     assert "the code cannot be recorded exactly" in done.err
 
