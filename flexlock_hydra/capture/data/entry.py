@@ -15,7 +15,7 @@ from flexlock_hydra.record.model import MARKED, DataEntry
 
 
 @dataclass(frozen=True)
-class Part:
+class FolderPart:
     """What of a folder is an input: some of its files, and the names in it that the job saw.
 
     Args:
@@ -27,7 +27,7 @@ class Part:
     listed: Mapping[str, str] = field(default_factory=dict)
 
 
-WHOLE = Part()
+WHOLE = FolderPart()
 
 
 def describe(
@@ -37,7 +37,7 @@ def describe(
     since: int = 0,
     *,
     how: str = MARKED,
-    part: Part = WHOLE,
+    part: FolderPart = WHOLE,
 ) -> tuple[DataEntry, HashTask]:
     """The entry of an input as far as it is known before a look at it, and how to look.
 

@@ -9,7 +9,7 @@ from itertools import islice
 from pathlib import Path
 
 from flexlock_hydra.capture.data.digest import walk_files
-from flexlock_hydra.capture.data.entry import WHOLE, Part
+from flexlock_hydra.capture.data.entry import WHOLE, FolderPart
 from flexlock_hydra.capture.data.names import names_in
 from flexlock_hydra.capture.reads.c_readers import suffixes_read_in_c
 from flexlock_hydra.capture.reads.select import ReadFolder, Surroundings
@@ -33,7 +33,7 @@ class ReadInput:
     config_key: str | None
     size: int
     nfiles: int = 1
-    part: Part = WHOLE
+    part: FolderPart = WHOLE
 
 
 def as_inputs(folders: Iterable[ReadFolder], around: Surroundings) -> list[ReadInput]:
@@ -128,7 +128,7 @@ def _together(
         found = (each.path(name)[start:] for each in folders for name in each.names)
         names = tuple(sorted(name.replace(os.sep, "/") for name in found))
     return ReadInput(
-        key, path, config_key, size, count, Part(names, _listed_below(path, around))
+        key, path, config_key, size, count, FolderPart(names, _listed_below(path, around))
     )
 
 

@@ -22,7 +22,7 @@ from flexlock_hydra.record.summary import judge_completeness
 
 if TYPE_CHECKING:
     from flexlock_hydra.capture.data.digest import Digest
-    from flexlock_hydra.capture.data.entry import Part
+    from flexlock_hydra.capture.data.entry import FolderPart
     from flexlock_hydra.hooks.job.hashed_data import OutputFolder
     from flexlock_hydra.hooks.job.job_view import JobView
     from flexlock_hydra.hooks.job.observed_inputs import InputWatch
@@ -159,7 +159,7 @@ class Bystander(ActiveRun):
         config_key: str | None = None,
         *,
         how: str = MARKED,
-        part: Part | None = None,
+        part: FolderPart | None = None,
         wait: bool = False,
     ) -> None:
         """Add nothing: the recording process does."""

@@ -16,7 +16,7 @@ from flexlock_hydra.record.model import COMPLETED, FAILED, INTERRUPTED, MARKED, 
 
 if TYPE_CHECKING:  # loaded where there is something to hash
     from flexlock_hydra.capture.data.digest import Digest
-    from flexlock_hydra.capture.data.entry import Part
+    from flexlock_hydra.capture.data.entry import FolderPart
     from flexlock_hydra.capture.data.hash_worker import HashAnswer
     from flexlock_hydra.hooks.job.hashed_data import Inputs
 
@@ -72,7 +72,7 @@ class RecordedInputs(WrittenLock):
         config_key: str | None = None,
         *,
         how: str = MARKED,
-        part: Part | None = None,
+        part: FolderPart | None = None,
         wait: bool = False,
     ) -> None:
         """Put an input and its predecessors into the lock; what is large is hashed beside the job.
