@@ -96,6 +96,8 @@ class Command(Node):
     module: str | None = None
     file: str | None = None
     task: str | None = None
+    runner: tuple[str, ...] | None = None
+    """The words between Python and the app: its options, a profiler and those of that."""
     call: str | None = None
     """``hydra_zen.launch``, where that was called and no command line was parsed."""
     import_paths: tuple[str, ...] = ()

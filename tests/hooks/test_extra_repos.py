@@ -97,7 +97,7 @@ def test_a_develop_install_is_recorded(editable: Path, lib: Project, project: Pr
 def test_an_editable_install_that_nothing_is_imported_from_stays_out(
     editable: Path, lib: Project, project: Project, origin: Path, store: Path
 ) -> None:
-    """It stands among the packages alone: its code is not pushed, its troubles refuse nothing."""
+    """It stands among the packages alone: no ref, nothing pushed, its troubles refuse nothing."""
     (editable / "Torn-1.0.dist-info").mkdir()
     (editable / "Torn-1.0.dist-info/direct_url.json").write_text(
         f'{{"url": "file://{editable.parent}/torn", "dir_info": {{"editable": true}}}}'
@@ -112,6 +112,7 @@ def test_an_editable_install_that_nothing_is_imported_from_stays_out(
     assert set(lock["repos"]) == {"main"}
     assert lock["warnings"] == []
     assert lock["environment"]["packages"]["my-lib"] == f"1.0 (editable: {lib.root})"
+    assert lib.git("for-each-ref", "refs/flexlock") == ""
     project.flexlock("push", "outputs/a", "--remote", store)
     of_lib = lib.git("rev-parse", "HEAD:src/lib.py")
     assert of_lib not in project.git("rev-list", "--objects", "--all", cwd=origin)
@@ -133,6 +134,7 @@ def test_an_editable_install_is_recorded_where_a_job_imports_it_late(
 
     assert lib.git("show", f"{entry['commit']}:src/lib.py") == "value = 2"
     assert entry["import_paths"] == ["src"]
+    assert entry["commit"] in lib.git("for-each-ref", "refs/flexlock")
     assert entry["reasons"] == ["src/lib.py changed while the job ran"]
     project.app("-m", "n=0,1", "hydra.sweep.dir=outputs/b")
     repos = [set(read_lock(path)["repos"]) for path in project.locks()[1:]]

@@ -21,6 +21,15 @@ _looked_at: set[str] = set()
 _own_modules: dict[str, str] = {}
 
 
+def set_script(file: Path) -> None:
+    """Say which file runs as ``__main__``; in ``sys.modules`` that may be a profiler."""
+    _looked_at.add("__main__")
+    if is_installed(str(file)):
+        _own_modules.pop("__main__", None)
+    else:
+        _own_modules["__main__"] = str(file)
+
+
 def imported(roots: Iterable[str]) -> list[str]:
     """Files of the imported modules that lie below a root, installed ones left out."""
     prefixes = tuple(f"{root}{os.sep}" for root in roots)

@@ -46,6 +46,14 @@ class Snapshot:
     inner: Mapping[str, Snapshot] = field(default_factory=dict)
     """Repositories inside this one, submodules or not: path -> snapshot."""
 
+    def keep(self) -> None:
+        """Keep the commit alive by a ref.
+
+        Raises:
+            GitError: the ref cannot be written.
+        """
+        self.repo.update_ref(layout.shadow_ref(self.state.commit), self.state.commit)
+
 
 def find_repo(*candidates: Path) -> GitRepo | None:
     """The repository of the first candidate folder that lies in one."""
@@ -69,7 +77,10 @@ def take_snapshot(repo: GitRepo, cwd: Path, scope: Scope = Scope()) -> Snapshot:
         GitError: git refused.
     """
     with ask_working_tree(repo.root) as asked:
-        return _take_one(repo, asked, cwd, scope)
+        taken = _take_one(repo, asked, cwd, scope)
+    for each in named_snapshots(MAIN, taken).values():
+        each.keep()
+    return taken
 
 
 def take_all(
@@ -176,7 +187,6 @@ def _take_one(repo: GitRepo, asked: WorkingTreeRequest, cwd: Path, scope: Scope)
     if tree is None or paths or status.differs or index.links:
         tree, lost = write_tree(repo, index, paths, links, converts=look.converts)
     commit = _snapshot_commit(repo, look, tree)
-    repo.update_ref(layout.shadow_ref(commit), commit)
     reasons = [*picked.reasons, *unread, *name_each(lost, "would be checked out with other bytes")]
     if look.head_tree is None:  # before the first commit all of them
         dirty = tuple(sorted(repo.ls_tree(tree)))
@@ -224,7 +234,8 @@ def _take_inner(
             found = GitRepo.find(place)
             if found is None or not os.path.samefile(found.root, place):
                 raise GitError("its .git leads nowhere")
-            inner[path] = take_snapshot(found, cwd, scope)
+            with ask_working_tree(found.root) as asked:
+                inner[path] = _take_one(found, asked, cwd, scope)
         except (GitError, OSError) as error:
             reasons.append(f"repository {path} left out: {error}")
     return inner, reasons

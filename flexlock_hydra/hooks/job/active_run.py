@@ -64,10 +64,11 @@ class ActiveRun(RecordedInputs):
 
         with self.mutex:
             unused = extra_repos.unused(self.code, self.idle)
+            used = {name: state for name, state in self.idle.items() if name not in unused}
+            self.warn(*extra_repos.keep_used(self.code, used))
             self.record_repos({
                 name: extra_repos.with_imports(state, self.code[name])
-                for name, state in self.idle.items()
-                if name not in unused
+                for name, state in used.items()
             })
             # Each is looked at until its first import; then it stays recorded.
             self.idle = {name: state for name, state in self.idle.items() if name in unused}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +12,7 @@ from site import getuserbase
 from typing import Any
 
 from flexlock_hydra.capture.code import drift, imports, side_by_side, stray_outputs
+from flexlock_hydra.capture.code.program import is_installed_program
 from flexlock_hydra.capture.code.scope import Scope
 from flexlock_hydra.capture.code.snapshot import Snapshot, name_each, named_snapshots, take_all
 from flexlock_hydra.capture.environment import process
@@ -31,18 +32,31 @@ _BOOT_NS = 20_000_000
 
 
 def take_snapshots(
-    repos: Mapping[str, GitRepo], cwd: Path, scope: Scope, begun: Mapping[Path, WorkingTreeRequest]
+    repos: Mapping[str, GitRepo],
+    cwd: Path,
+    scope: Scope,
+    begun: Mapping[Path, WorkingTreeRequest],
+    *,
+    idle: Container[str] = (),
 ) -> tuple[dict[str, Snapshot], dict[str, str]]:
     """Snapshots of repositories and of those inside them, by name; in words, of which none is.
 
     Args:
         begun: what git was asked for already, by the repositories' roots.
+        idle: names of those that may turn out to hold no code of the job: no ref is written there.
     """
     snapshots: dict[str, Snapshot] = {}
     taken, failed = take_all(repos, cwd, scope, begun)
     roots = set()
     for name, snapshot in taken.items():
-        for key, each in named_snapshots(name, snapshot).items():
+        named = named_snapshots(name, snapshot)
+        try:
+            for each in named.values() if name not in idle else ():
+                each.keep()
+        except FlexlockError as error:
+            failed[name] = error
+            continue
+        for key, each in named.items():
             if each.repo.root not in roots:
                 roots.add(each.repo.root)
                 snapshots[key] = each
@@ -156,7 +170,7 @@ def foreign_script(script: Path | None, snapshots: Mapping[str, Snapshot]) -> li
 
     A program that was installed is none: the environment's packages record it.
     """
-    if script is None or imports.is_installed(str(script)):
+    if script is None or is_installed_program(script):
         return []
     installed = (sys.prefix, sys.base_prefix, os.path.dirname(sys.executable), getuserbase())
     known = [*map(Path, installed), *(kept.repo.root for kept in snapshots.values())]
@@ -174,7 +188,7 @@ def foreign_code(root: Path, sources: Iterable[Any], task: Path | None = None) -
         for folder in folders
         if folder.is_dir() and not folder.resolve().is_relative_to(root)
     ]
-    if task is not None and "site-packages" in task.parts:
+    if task is not None and imports.is_installed(str(task)):
         reasons.append(f"the task is installed code, {task}")
     return reasons
 

@@ -7,7 +7,7 @@ looked at when it starts, for it may import from them later, and are not recorde
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import chain, count
 from pathlib import Path
@@ -90,6 +90,17 @@ def unused(snapshots: Mapping[str, Snapshot], installed: Collection[str]) -> set
         for name, kept in snapshots.items()
         if (outer := idle.get(name.partition("/")[0])) and kept.repo.root.is_relative_to(outer)
     }
+
+
+def keep_used(snapshots: Mapping[str, Snapshot], names: Iterable[str]) -> list[str]:
+    """Keep the snapshots of repositories alive that a job has to do with; warnings where not."""
+    warnings = []
+    for name in names:
+        try:
+            snapshots[name].keep()
+        except FlexlockError as error:
+            warnings.append(f"the snapshot of repository {name} is kept by no ref: {error}")
+    return warnings
 
 
 def with_imports(state: CodeState, kept: Snapshot) -> CodeState:

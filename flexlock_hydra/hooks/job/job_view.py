@@ -158,7 +158,8 @@ def task_name(task: Callable[..., Any] | None) -> tuple[str | None, Path | None]
         source = None
     module = getattr(task, "__module__", None)
     if module == "__main__" and source:
-        spec = getattr(sys.modules["__main__"], "__spec__", None)
+        # Not of sys.modules["__main__"]: that may be a profiler, or what runs a worker.
+        spec = getattr(task, "__globals__", {}).get("__spec__")
         module = spec.name if spec else Path(source).stem
     return f"{module}:{task.__qualname__}", Path(source) if source else None
 

@@ -145,6 +145,10 @@ def _masked_job(job: Job, masker: Masker) -> Job:
         overrides=replace(given, task=task, hydra=hydra),
         choices=masker.mask(job.choices),
         config_sources=tuple(masker.mask(list(job.config_sources))),
-        command=replace(command, argv=tuple(masker.arguments(command.argv))),
+        command=replace(
+            command,
+            argv=tuple(masker.arguments(command.argv)),
+            runner=command.runner and tuple(masker.arguments(command.runner)),
+        ),
         volatile=job.volatile and tuple(map(masker.text, job.volatile)),
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import sys
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
@@ -13,6 +12,7 @@ from omegaconf import Container
 
 from flexlock_hydra.capture.code import imports
 from flexlock_hydra.capture.code import snapshot as code
+from flexlock_hydra.capture.code.program import Program, is_installed_program
 from flexlock_hydra.capture.code.scope import Scope
 from flexlock_hydra.capture.code.snapshot import Snapshot
 from flexlock_hydra.capture.data.paths import Places, record_path
@@ -27,14 +27,14 @@ from flexlock_hydra.hooks.config.survey import Survey, survey
 from flexlock_hydra.hooks.config.undisturbed import undisturbed
 from flexlock_hydra.hooks.job import code_watch, extra_repos, observed_inputs
 from flexlock_hydra.hooks.job.active_run import ActiveRun
-from flexlock_hydra.hooks.job.job_view import JobView
+from flexlock_hydra.hooks.job.job_view import JobView, task_name
 from flexlock_hydra.hooks.job.lock_writer import masked_lock
 from flexlock_hydra.hooks.job.process_exit import enter_run
 from flexlock_hydra.hooks.job.unmarked_inputs import warn_unmarked
 from flexlock_hydra.hooks.rerun.notes import Rerun
 from flexlock_hydra.ports.git.ask import Ahead
 from flexlock_hydra.ports.git.repo import GitRepo
-from flexlock_hydra.ports.hydra_internals.app_start import is_in_launch
+from flexlock_hydra.ports.hydra_internals.app_start import is_in_launch, task_in_progress
 from flexlock_hydra.record import layout, lockfile
 from flexlock_hydra.record.codec import Json
 from flexlock_hydra.record.model import (
@@ -83,14 +83,16 @@ def observe_start(
         editable: also those of editable installs.
         ahead: the status of the repository of the cwd, where git was asked for it already.
     """
-    cwd = Path.cwd()
-    main = _main_file()
+    cwd, program = Path.cwd(), Program.running()
+    main = program.file
+    if main is not None:
+        imports.set_script(main)
     warnings: list[str] = []
     repo = None
     begun = {}
     try:
         here = GitRepo.told(ahead.place) if ahead else code.find_repo(cwd)
-        repo = _main_repo(here, main)
+        repo = _main_repo(here, main, task_name(task_in_progress())[1])
         if here and ahead:
             begun[here.root] = ahead.asked
         if repo is None:
@@ -99,13 +101,13 @@ def observe_start(
         warnings.append(f"code not recorded: {error}")
     others = extra_repos.find_extra_repos(repos or {}, repo, editable=editable)
     found = {MAIN: repo, **others.repos} if repo else others.repos
-    snapshots, failed = code_watch.take_snapshots(found, cwd, scope, begun)
+    snapshots, failed = code_watch.take_snapshots(found, cwd, scope, begun, idle=others.installed)
     root = repo.root if repo else cwd
     states = code_watch.states(snapshots, root)
     if MAIN in states:
         states[MAIN] = states[MAIN].with_reasons(code_watch.foreign_script(main, snapshots))
     return Start(
-        command=_main_command(cwd, main, root),
+        command=_main_command(cwd, program, root),
         cwd=str(cwd),
         root=str(root),
         repos=states,
@@ -118,7 +120,7 @@ def observe_start(
 def bystander_start() -> Start:
     """The start of a process that records nothing: the command, without the code."""
     cwd = Path.cwd()
-    return Start(_main_command(cwd, _main_file(), cwd), str(cwd), str(cwd), {})
+    return Start(_main_command(cwd, Program.running(), cwd), str(cwd), str(cwd), {})
 
 
 def is_bystander(folder: Path) -> bool:
@@ -142,7 +144,7 @@ def observe_task(start: Start, source: Path, scope: Scope) -> Start:
 
     For a task whose script and cwd lie in none: a worker, an installed program that starts it.
     """
-    if "site-packages" in source.parts:
+    if imports.is_installed(str(source)):
         return start
     repo = None
     with contextlib.suppress(FlexlockError):  # what is wrong with git is among the warnings already
@@ -209,6 +211,8 @@ def begin_run(
         code=start.code,
         idle={name: state for name, state in start.repos.items() if name not in lock.repos},
     )
+    at_first = [name for name in lock.repos if name.partition("/")[0] in start.installed]
+    run.warn(*extra_repos.keep_used(start.code, at_first))
     enter_run(run)  # before the config is resolved: its resolvers tell the active run
     resolved = None if config is None else _record_config(run, found, save_config, rerun)
     observed_inputs.record_overridden(run, start.marked, resolved)
@@ -260,26 +264,28 @@ def _mask_lock(run: ActiveRun) -> None:
             run.warn(f"the name of {what} shows a secret, and cannot be masked: {masked}")
 
 
-def _main_command(cwd: Path, main: Path | None, root: Path) -> Command:
-    spec = getattr(sys.modules.get("__main__"), "__spec__", None)
+def _main_command(cwd: Path, program: Program, root: Path) -> Command:
     return Command(
         executable=sys.executable,
         argv=tuple(sys.argv),
         cwd=str(cwd),
-        module=spec.name if spec else None,
-        file=record_path(main, root) if main else None,
+        module=program.module,
+        file=record_path(program.file, root) if program.file else None,
+        runner=program.runner or None,
         call="hydra_zen.launch" if is_in_launch() else None,
         import_paths=tuple(imports.import_paths(root)),
     )
 
 
-def _main_file() -> Path | None:
-    name = getattr(sys.modules.get("__main__"), "__file__", None)
-    return Path(os.path.abspath(name)) if name else None
+def _main_repo(here: GitRepo | None, main: Path | None, task: Path | None) -> GitRepo | None:
+    """The repository of the script; that of the cwd where the script lies in none or in it.
 
-
-def _main_repo(here: GitRepo | None, main: Path | None) -> GitRepo | None:
-    """The repository of the script; that of the cwd where the script lies in none or in it."""
-    if here and (main is None or main.is_relative_to(here.root)):
-        return here
-    return (code.find_repo(main.parent) if main else None) or here
+    An installed program, and a profiler, is none of the job's code: there the task's file counts.
+    """
+    sources = [main] if main and not is_installed_program(main) else []
+    sources += [task] if task and not imports.is_installed(str(task)) else []
+    for source in sources:
+        found = here if here and source.is_relative_to(here.root) else code.find_repo(source.parent)
+        if found:
+            return found
+    return here

@@ -6,7 +6,7 @@ Every Hydra app imports this module, and pays for what it imports.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from types import FrameType
 from typing import Any
@@ -77,6 +77,29 @@ def call_in_progress(
             return frame
         frame = frame.f_back
     return None
+
+
+def main_in_progress() -> Mapping[str, Any]:
+    """The names of the module that runs as ``__main__`` above the caller.
+
+    In a thread, or in a worker that got its task by pickle, those of Python's own ``__main__``.
+    """
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        if frame.f_globals.get("__name__") == "__main__":
+            return frame.f_globals
+        frame = frame.f_back
+    return vars(sys.modules["__main__"]) if "__main__" in sys.modules else {}
+
+
+def task_in_progress() -> Any:
+    """The task function of the app that is being started; None where none is.
+
+    Seen on both; callbacks are given it at a job's start, and not where the app starts.
+    """
+    frame = call_in_progress("hydra._internal.hydra", ["run", "multirun"])
+    frame = frame or (call_in_progress(_LAUNCH, ["launch"]) if _LAUNCH in sys.modules else None)
+    return frame and frame.f_locals.get("task_function")
 
 
 def config_repository(folder: str | None) -> Any:

@@ -17,6 +17,7 @@ from flexlock_hydra.errors import RerunError
 from flexlock_hydra.ports.hydra_internals.app_start import parse_app_arguments
 from flexlock_hydra.record import layout
 from flexlock_hydra.record.model import RunLock
+from flexlock_hydra.replay.rerun.runner import runner_again
 from flexlock_hydra.replay.rerun.stage import Stage
 
 _NOT_REPEATED = re.compile(
@@ -73,11 +74,14 @@ def start_command(
     env, notes = _environment(lock, stage, inherit)
     began = posixpath.relpath(lock.job.command.cwd, original_root(lock))
     cwd = stage.root if began.startswith("..") else stage.root / began
-    program = [python, *_program(lock, stage.root, python)]
+    runner = runner_again(lock.job.command.runner, stage, cwd, python, env)
     wanted = [*_overrides(run, overrides, stage), *_hydra_arguments(lock, stage)]
     if lock.job.command.call is None:
+        notes += () if runner.left_out is None else (runner.left_out,)
+        program = runner.start(python, _program(lock, stage.root, python))
         return StartCommand((*program, *_flags(run, stage), *wanted), cwd, env, notes)
     words = _without_secrets(lock.job.command.argv[1:])
+    program = [python, *runner.options, *_program(lock, stage.root, python)]
     return StartCommand((*program, *words), cwd, env, notes, tuple(wanted))
 
 
