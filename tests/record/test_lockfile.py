@@ -67,7 +67,7 @@ KEYS = {
            "output_dir",
     "job/overrides": "task hydra",
     "job/sweep": "id dir",
-    "job/command": "executable argv cwd module file task call import_paths",
+    "job/command": "executable argv cwd module file task runner call import_paths",
     "repos/main": "path remote branch head commit tree dirty completeness reasons import_paths",
     "data/training_data": "path how hash size nfiles config_key",
     "completeness": "code data",

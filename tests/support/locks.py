@@ -73,6 +73,7 @@ FULL = RunLock(
             module="pkg.train",
             file="train.py",
             task="train:main",
+            runner=("-O", "-m", "cProfile"),
             call="hydra_zen.launch",
             import_paths=(".", "src"),
         ),
