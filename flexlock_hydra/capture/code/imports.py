@@ -33,7 +33,13 @@ def set_script(file: Path) -> None:
 def imported(roots: Iterable[str]) -> list[str]:
     """Files of the imported modules that lie below a root, installed ones left out."""
     prefixes = tuple(f"{root}{os.sep}" for root in roots)
-    return [file for _, file in module_files(prefixes)]
+    files = (file for _, file in module_files(("",)))
+    # Git's roots are without links, a module's path may come to one through some.
+    return [
+        file if file.startswith(prefixes) else place
+        for file in files
+        if file.startswith(prefixes) or (place := _real_place(file)).startswith(prefixes)
+    ]
 
 
 def is_used(root: Path, main: Path | None = None) -> bool:
@@ -108,6 +114,11 @@ def is_installed(path: str) -> bool:
     parts = Path(path).parts
     installed = "site-packages" in parts or "dist-packages" in parts
     return installed or path.startswith(_PYTHONS_OWN)
+
+
+def _real_place(file: str) -> str:
+    folder, name = os.path.split(file)
+    return os.path.join(_real_path(folder), name)
 
 
 @functools.cache

@@ -12,6 +12,7 @@ from site import getuserbase
 from typing import Any
 
 from flexlock_hydra.capture.code import drift, imports, side_by_side, stray_outputs
+from flexlock_hydra.capture.code.links import follow_links
 from flexlock_hydra.capture.code.program import is_installed_program
 from flexlock_hydra.capture.code.scope import Scope
 from flexlock_hydra.capture.code.snapshot import Snapshot, name_each, named_snapshots, take_all
@@ -27,6 +28,7 @@ from flexlock_hydra.record.model import DRIFTED, MAIN, CodeState
 
 _YAML = (".yaml", ".yml")
 _NO_CONFIG = frozenset({"outputs", "multirun", "node_modules", "__pycache__"})
+_MOST_LINKED = 100  # links to folders that are entered
 # Nanoseconds after which a Python that starts imports a module of its user's, at the earliest.
 _BOOT_NS = 20_000_000
 
@@ -69,13 +71,23 @@ def take_snapshots(
 def states(snapshots: Mapping[str, Snapshot], main: Path) -> dict[str, CodeState]:
     """What a lock says of each snapshot; of those outside of the main one, the import paths too."""
     early = early_imports(snapshots)
+    roots = [str(kept.repo.root) for kept in snapshots.values()]
+    linked = _linked_code(snapshots, imports.imported(roots))
     found = {}
     for name, kept in snapshots.items():
-        found[name] = kept.state.with_reasons(early.get(name, ()))
+        reasons = (*early.get(name, ()), *linked.get(name, ()))
+        found[name] = kept.state.with_reasons(reasons)
         if not kept.repo.root.is_relative_to(main):
             paths = tuple(imports.import_paths(kept.repo.root))
             found[name] = replace(found[name], import_paths=paths)
     return found
+
+
+def _linked_code(snapshots: Mapping[str, Snapshot], files: Iterable[str]) -> drift.Drift:
+    try:
+        return dict(follow_links(snapshots, files).gaps)
+    except FlexlockError as error:
+        return {MAIN: [f"links in the code not followed: {error}"]}
 
 
 @contextmanager
@@ -112,8 +124,12 @@ def look_again(run: ActiveRun, view: JobView, asked: Mapping[str, Started] | Non
     if not (snapshots := run.read_code):
         return
     roots = [str(kept.repo.root) for kept in snapshots.values()]
-    read = [*imports.imported(roots), *config_files(view.sources, view.choices, roots)]
+    linked = [*imports.imported(roots), *config_files(view.sources, view.choices, roots)]
     try:
+        code = follow_links(snapshots, linked)
+        read = code.files
+        for name, reasons in code.gaps.items():
+            run.code_differs(name, reasons)
         for name, reasons in _left_out_of(snapshots, read).items():
             run.code_differs(name, reasons)
         run.code_differs(MAIN, imports.foreign(roots))
@@ -174,8 +190,9 @@ def foreign_script(script: Path | None, snapshots: Mapping[str, Snapshot]) -> li
         return []
     installed = (sys.prefix, sys.base_prefix, os.path.dirname(sys.executable), getuserbase())
     known = [*map(Path, installed), *(kept.repo.root for kept in snapshots.values())]
-    real = script.resolve()
-    if any(real.is_relative_to(folder.resolve()) for folder in known):
+    # Of a link it is named elsewhere where it leads.
+    place = script.parent.resolve() / script.name
+    if any(place.is_relative_to(folder.resolve()) for folder in known):
         return []
     return [f"the script {script} is in no recorded repository"]
 
@@ -184,13 +201,17 @@ def foreign_code(root: Path, sources: Iterable[Any], task: Path | None = None) -
     """Reasons why the code is not exact: config folders and a task outside of the repository."""
     folders = [Path(source["path"]) for source in sources if source["schema"] == "file"]
     reasons = [
-        f"config folder {folder} is outside the repository"
+        f"config folder {folder}{_led(folder, root)} is outside the repository"
         for folder in folders
         if folder.is_dir() and not folder.resolve().is_relative_to(root)
     ]
     if task is not None and imports.is_installed(str(task)):
         reasons.append(f"the task is installed code, {task}")
     return reasons
+
+
+def _led(folder: Path, root: Path) -> str:
+    return f", by a link {folder.resolve()}," if folder.is_relative_to(root) else ""
 
 
 def early_imports(snapshots: Mapping[str, Snapshot]) -> dict[str, list[str]]:
@@ -220,22 +241,43 @@ def config_files(
     In a config folder that is a root itself, those of the groups that were chosen.
     """
     known = set(roots)
+    below = tuple(f"{root}{os.sep}" for root in known)
     groups = {choice.partition("/")[0] for choice in choices} - {"hydra"}
     # A root is searched by its chosen groups only: data and outputs may lie in it, too.
-    for folder in (os.path.realpath(each["path"]) for each in sources if each["schema"] == "file"):
+    for folder in (os.path.abspath(each["path"]) for each in sources if each["schema"] == "file"):
+        if not f"{folder}{os.sep}".startswith(below):
+            folder = os.path.realpath(folder)
         if folder in known:
             yield from (str(path) for path in Path(folder).glob("*.yaml"))
             for group in sorted(groups):
                 yield from _yaml_below(os.path.join(folder, group))
-        elif f"{folder}{os.sep}".startswith(tuple(f"{root}{os.sep}" for root in known)):
+        elif f"{folder}{os.sep}".startswith(below):
             yield from _yaml_below(folder)
 
 
 def _yaml_below(folder: str) -> Iterator[str]:
-    for place, folders, names in os.walk(folder):
+    """YAML files below a folder; links to folders are entered, as Hydra enters them."""
+    seen = {os.path.realpath(folder)}
+    for place, folders, names in os.walk(folder, followlinks=True):
         # In place, as os.walk wants it: what is left out is not entered.
-        folders[:] = [name for name in folders if name[0] != "." and name not in _NO_CONFIG]
+        folders[:] = [
+            name
+            for name in folders
+            if name[0] != "." and name not in _NO_CONFIG
+            and not _leads_back(os.path.join(place, name), seen)
+        ]
         yield from (os.path.join(place, name) for name in names if name.endswith(_YAML))
+
+
+def _leads_back(folder: str, seen: set[str]) -> bool:
+    """Whether a link leads to what was entered already or is above it, or there are too many."""
+    if not os.path.islink(folder):
+        return False
+    real = os.path.realpath(folder)
+    if len(seen) > _MOST_LINKED or any(f"{each}/".startswith(f"{real}/") for each in seen):
+        return True
+    seen.add(real)
+    return False
 
 
 def _left_out_of(snapshots: Mapping[str, Snapshot], read: Iterable[str]) -> drift.Drift:

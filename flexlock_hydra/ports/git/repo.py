@@ -186,6 +186,14 @@ class GitRepo:
         """Whether the repository holds an object."""
         return run_git(self.root, "cat-file", "-e", oid).returncode == 0
 
+    def tree_has(self, tree: str, path: str) -> bool:
+        """Whether a tree has a file, link or folder of a path.
+
+        Raises:
+            GitError: git refused.
+        """
+        return bool(git(self.root, "ls-tree", "-z", "--full-tree", tree, "--", path))
+
     def ignored(self, paths: Sequence[str]) -> list[str]:
         """Those of the paths that are ignored and not tracked.
 

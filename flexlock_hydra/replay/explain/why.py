@@ -16,7 +16,8 @@ from typing import Any
 from flexlock_hydra.archive.runs.recorded_run import RecordedRun
 from flexlock_hydra.errors import DataError
 from flexlock_hydra.record.codec import Json
-from flexlock_hydra.record.model import DataEntry
+from flexlock_hydra.record.model import EXACT, DataEntry
+from flexlock_hydra.record.wording import some_of
 from flexlock_hydra.replay.compare.compare import compare_runs
 from flexlock_hydra.replay.compare.outcome import ERROR, IDENTICAL, RETURNED, STATUS
 from flexlock_hydra.replay.explain import diff
@@ -98,8 +99,9 @@ class _Walk:
             own = [*causes, *causes_within(pair)]
             self.above[pair.ids] = [each.ids for each in differing]
             if not own and not differing:
-                unsure = Cause(pair.job, pair.ids, UNKNOWN, "", doubt)
-                own = [unsure if doubt and pair is root else Cause(pair.job, pair.ids, CHANCE)]
+                unsure = (doubt if pair is root else None) or _unrecorded_code(pair)
+                kind = UNKNOWN if unsure else CHANCE
+                own = [Cause(pair.job, pair.ids, kind, "", unsure)]
             self.own[pair.ids] = own
             waiting += differing
 
@@ -205,6 +207,14 @@ def _results_differ(old: RecordedRun, new: RecordedRun) -> tuple[bool, str | Non
         ends = [(run.lock.run.status, run.lock.run.result) for run in (old, new)]
         differ = ends[0] != ends[1] or bool(diff.outputs(old, new))
         return differ, f"outputs compared by their hash alone: {error}"
+
+
+def _unrecorded_code(pair: Pair) -> str | None:
+    """Why what was run may differ although what was recorded of the code does not."""
+    locks = [step.run.lock for step in (pair.old, pair.new) if step.run is not None]
+    states = [state for lock in locks for state in lock.repos.values()]
+    reasons = [text for state in states for text in state.reasons if state.completeness != EXACT]
+    return f"not all of the code was recorded: {some_of(reasons)}" if reasons else None
 
 
 def _is_renamed(old: Step, new: Step) -> bool:

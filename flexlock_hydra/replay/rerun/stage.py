@@ -32,6 +32,7 @@ from flexlock_hydra.record import layout
 from flexlock_hydra.record.model import DataEntry
 from flexlock_hydra.record.relative_path import is_under
 from flexlock_hydra.replay.rerun import stage_recovery
+from flexlock_hydra.replay.rerun.stage_links import turn_links
 
 COPIED = 256 << 20
 """Bytes of inputs that a rerun copies; beyond them, inputs are links to the recorded data."""
@@ -100,6 +101,7 @@ def stage(
         _further_repos(run, tree.root, folder) as placed,
     ):
         inputs = _Inputs(run, tree.root, folder, fresh or {}, same_code=not commit)
+        inputs.placed |= _turn_links(run, repo, commit or code, tree.root, placed)
         output = _output(run, tree.root) or target
         moves = {
             original_root(run.lock): str(tree.root),
@@ -118,6 +120,21 @@ def _stages_beside(target: Path) -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix=stage_recovery.PREFIX, dir=target.parent) as name:
         Path(name, ".gitignore").write_text("*\n", encoding="utf-8")
         yield Path(name)
+
+
+def _turn_links(
+    run: RecordedRun, repo: GitRepo, commit: str, root: Path, placed: Mapping[str, Path]
+) -> set[str]:
+    """Let no link of the code lead into the original checkout; those below the root that did."""
+    homes = {original_root(run.lock): root}
+    others = [(each, placed.get(each.name, root / each.restored)) for each in extra_repos(run.lock)]
+    homes |= {each.original: place for each, place in others}
+    turned = turn_links(repo, commit, root, homes)
+    for each, place in others:
+        store = GitRepo.find(place)
+        found = turn_links(store, each.state.commit, place, homes) if store else set()
+        turned |= {posixpath.join(each.inside, path) for path in found if each.inside}
+    return turned
 
 
 def _output(run: RecordedRun, root: Path) -> Path | None:
