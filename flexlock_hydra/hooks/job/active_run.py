@@ -50,6 +50,10 @@ class ActiveRun(RecordedInputs):
     ended: tuple[str, float] | None = None  # when the task was over, and how many seconds it took
     started: float = field(default_factory=time.monotonic)
     owner: Owner = field(default_factory=Owner)
+    began_in: Path | None = None  # the folder by which Hydra knows it, wherever it is by now
+
+    def __post_init__(self) -> None:
+        self.began_in = self.folder
 
     @property
     def read_code(self) -> dict[str, Snapshot]:
@@ -112,20 +116,29 @@ class ActiveRun(RecordedInputs):
         else:
             if self.outputs is None or self.lock.job.sweep is not None:
                 late_writers.remove(self)
+                self.release()
         if self.cut_off:
             raise KeyboardInterrupt
+
+    def release(self) -> None:
+        """Let go of the folder: nothing is written there any more."""
+        if self.held is not None:
+            self.held.release()
+            self.held, self.follows = None, False
 
     def settle(self) -> None:
         """Write at exit what could not be written; hash outputs anew that something wrote to since.
 
         Loggers and other callbacks do so until the process ends.
         """
+        self.follow_folder()
         if self.saved is not self.lock:
             with contextlib.suppress(OSError):  # said at the end of the job
                 self.write()
         # A folder that was removed, or that a later run has taken, has no outputs of this run.
         if self.outputs is None or not self.path.exists() or not self.owns_folder():
             return
+        self.outputs.folder = self.folder
         if self.outputs.has_changed():
             self.record_outputs(self.outputs)
             self.write()
@@ -183,5 +196,5 @@ def active_runs() -> list[ActiveRun]:
 
 def active(output_dir: Path) -> ActiveRun | None:
     """The active run of an output directory, the innermost."""
-    runs = [run for run in active_runs() if run.folder == output_dir]
+    runs = [run for run in active_runs() if output_dir in (run.folder, run.began_in)]
     return runs[-1] if runs else None

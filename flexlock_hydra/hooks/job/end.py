@@ -112,11 +112,12 @@ def finish_job(run: ActiveRun, end: End, options: CallbackOptions, *, closely: b
         # Git looks at the code while what is not hashed yet is waited for.
         with code_watch.asked_again(run, closely=closely) as asked:
             run.stop(end.status)
+            run.follow_folder()
             if (view := run.view) is not None:
                 if options.outputs.enabled and end.status != INTERRUPTED:
                     from flexlock_hydra.hooks.job.hashed_data import OutputFolder
 
-                    folder = OutputFolder(view.output_dir, options.outputs, view.log_files())
+                    folder = OutputFolder(run.folder, options.outputs, view.log_files())
                     run.record_outputs(folder)
                 code_watch.look_again(run, view, asked)
     finally:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from flexlock_hydra.capture.secrets.masker import Masker
 from flexlock_hydra.errors import LockError
+from flexlock_hydra.ports.open_folder import HeldFolder
 from flexlock_hydra.record import layout, lockfile
 from flexlock_hydra.record.model import PARTIAL, CodeState, DataEntry, Job, RunLock
 
@@ -21,6 +23,7 @@ class WrittenLock:
     Args:
         folder: the output directory.
         masker: takes secrets out of the warnings.
+        follows: whether the folder is followed to where the task moves it.
     """
 
     folder: Path
@@ -28,6 +31,8 @@ class WrittenLock:
     masker: Masker
     saved: RunLock | None = None  # the lock as it was last written
     mutex: threading.RLock = field(default_factory=threading.RLock)
+    follows: bool = False
+    held: HeldFolder | None = None  # the folder, once there is a lock in it
 
     @property
     def path(self) -> Path:
@@ -59,11 +64,35 @@ class WrittenLock:
             OSError: the folder cannot be written to.
         """
         with self.mutex:
+            self.follow_folder()
             self.folder.mkdir(parents=True, exist_ok=True)  # the task may have removed it
             with lockfile.alone(self.folder):
                 path = self._path_to_write()  # first: it may add warnings to the lock
                 lockfile.write(self.lock, path)
             self.saved = self.lock
+            if self.follows and self.held is None:
+                self.held = HeldFolder(self.folder)
+
+    def follow_folder(self) -> None:
+        """Go to where the task moved the folder with the lock, if it did."""
+        if self.held is None or self.held.is_at(self.folder):
+            return
+        found = self.held.place() or self._copied_to()
+        if found is not None:
+            self.held.release()
+            self.folder, self.held = found, HeldFolder(found)
+
+    def _copied_to(self) -> Path | None:
+        """A folder beside with this run's lock: what is moved to another disk is copied."""
+        if self.folder.exists():
+            return None
+        beside = find_locks_beside(self.folder)
+        return next(
+            (path.parent for path in beside if lockfile.read_head(path) == self._head()), None
+        )
+
+    def _head(self) -> tuple[str, str]:
+        return self.lock.run.started, self.lock.run.id
 
     def owns_folder(self) -> bool:
         """Whether the folder's lock is this run's, or there is none any more."""
@@ -82,6 +111,15 @@ class WrittenLock:
             self.warn("a later run writes to the same folder: the outputs are of both")
             return self.folder / layout.superseded_lock(self.lock.run.id)
         return self.path
+
+
+def find_locks_beside(folder: Path) -> Iterator[Path]:
+    """The locks in the folders beside one that is gone."""
+    with contextlib.suppress(OSError), os.scandir(folder.parent) as entries:
+        for entry in entries:
+            path = Path(entry.path, layout.LOCK)
+            if path.is_file():
+                yield path
 
 
 def move_aside(

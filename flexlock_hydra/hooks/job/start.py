@@ -203,6 +203,7 @@ def begin_run(
         folder=folder,
         lock=lock,
         view=view,
+        follows=view is not None,
         masker=masker,
         # With hydra.job.chdir the job is not where the main process was started.
         places=Places(cwd=Path.cwd(), original_cwd=Path(start.cwd), root=Path(start.root)),

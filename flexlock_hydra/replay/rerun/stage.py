@@ -11,7 +11,7 @@ import posixpath
 import shutil
 import tempfile
 from collections.abc import Container, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,11 +24,12 @@ from flexlock_hydra.archive.tag.collect import CommitTrees, locate_input
 from flexlock_hydra.capture.data.digest import Digest, FileDigest, digest, digest_bytes, digest_file
 from flexlock_hydra.capture.data.entry import passed_over
 from flexlock_hydra.capture.data.paths import relocated
-from flexlock_hydra.errors import CodeError, DataError
+from flexlock_hydra.capture.lineage.find_files import find_files
+from flexlock_hydra.errors import CodeError, DataError, LockError
 from flexlock_hydra.ports.git.repo import GitRepo
 from flexlock_hydra.ports.git.status import written_files
 from flexlock_hydra.ports.git.worktrees import temporary_worktree
-from flexlock_hydra.record import layout
+from flexlock_hydra.record import layout, lockfile
 from flexlock_hydra.record.model import DataEntry
 from flexlock_hydra.record.relative_path import is_under
 from flexlock_hydra.replay.rerun import stage_recovery
@@ -59,9 +60,20 @@ class Stage:
 
     def keep(self, target: Path) -> None:
         """Move the output directory to where it shall stay."""
-        if self.output != target and self.output.exists():
-            target.rmdir()
-            shutil.move(self.output, target)
+        output = self.output if self.output.exists() else self._moved_output()
+        if output is not None and output != target:
+            if target.exists():
+                target.rmdir()
+            shutil.move(output, target)
+
+    def _moved_output(self) -> Path | None:
+        """Where the job moved its output directory to, by the lock in it."""
+        beside = (self.output.parent, self.root)
+        for lock in (path for folder in beside for path in find_files(folder, layout.is_lock)):
+            with suppress(LockError):
+                if lockfile.read_lock(lock).job.output_dir == str(self.output):
+                    return lock.parent
+        return None
 
     def keep_others(self, beside: Path) -> tuple[str, ...]:
         """Move what the job wrote into the worktree, and not as outputs; its relative paths."""
