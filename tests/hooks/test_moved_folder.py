@@ -29,6 +29,7 @@ def main(cfg):
     out = Path(HydraConfig.get().runtime.output_dir)
     done = Path(f"{out}-done")
     (out / "model.txt").write_text("m")
+    (out / "model.txt").read_text()
     MOVE
     return 1
 
@@ -38,7 +39,7 @@ if __name__ == "__main__":
     AFTER
 '''
 MOVES = {
-    "rename": "out.rename(done)",
+    "rename": "out.rename(done); (done / 'model.txt').read_text()",
     "another folder": "shutil.move(out, out.parent.parent / 'results')",
     "a process": "subprocess.run(['mv', out, done], check=True)",
     "a copy": "shutil.copytree(out, done); shutil.rmtree(out)",
@@ -74,6 +75,7 @@ def test_the_lock_goes_along(how: str, project: Project) -> None:
     assert all("outputs/a/b/new.txt" in text for text in lock["warnings"])
     assert (path.parent / "model.txt").exists()
     assert lock["outputs"]["nfiles"] == 4  # Hydra's three
+    assert set(lock["data"]) == {"table"} and "unrecorded" not in lock
     assert lock["job"]["output_dir"] == str(project.path("outputs/a/b"))
     assert (done.out, done.err) == ("", "")
     assert project.flexlock("verify", path.parent).code == 0

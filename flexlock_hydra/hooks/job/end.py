@@ -111,8 +111,8 @@ def finish_job(run: ActiveRun, end: End, options: CallbackOptions, *, closely: b
     try:
         # Git looks at the code while what is not hashed yet is waited for.
         with code_watch.asked_again(run, closely=closely) as asked:
+            run.follow_folder()  # first: what was read there is no input
             run.stop(end.status)
-            run.follow_folder()
             if (view := run.view) is not None:
                 if options.outputs.enabled and end.status != INTERRUPTED:
                     from flexlock_hydra.hooks.job.hashed_data import OutputFolder

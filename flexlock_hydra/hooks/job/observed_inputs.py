@@ -183,7 +183,7 @@ def _surroundings(run: ActiveRun, begun: InputWatch) -> Surroundings:
     known = (run.places.root / each.path for each in run.lock.data.values() if not each.is_url)
     return Surroundings(
         root=str(run.places.root),
-        outputs=(str(run.folder), os.path.realpath(run.folder)),
+        outputs=(str(run.folder), os.path.realpath(run.folder), str(run.began_in)),
         listed=frozenset(map(os.path.normpath, begun.watch.listed)),
         known=frozenset(map(str, known)),
         named=begun.named,

@@ -66,6 +66,11 @@ class Start:
         unused = extra_repos.unused(self.code, self.installed)
         return {name: state for name, state in self.repos.items() if name not in unused}
 
+    def keep_installed(self) -> list[str]:
+        """Keep the code of editable installs alive that is imported from; warnings where not."""
+        used = [name for name in self.repos_read if name.partition("/")[0] in self.installed]
+        return extra_repos.keep_used(self.code, used)
+
 
 def observe_start(
     scope: Scope,
@@ -212,8 +217,7 @@ def begin_run(
         code=start.code,
         idle={name: state for name, state in start.repos.items() if name not in lock.repos},
     )
-    at_first = [name for name in lock.repos if name.partition("/")[0] in start.installed]
-    run.warn(*extra_repos.keep_used(start.code, at_first))
+    run.warn(*start.keep_installed())
     enter_run(run)  # before the config is resolved: its resolvers tell the active run
     resolved = None if config is None else _record_config(run, found, save_config, rerun)
     observed_inputs.record_overridden(run, start.marked, resolved)
