@@ -11,8 +11,6 @@ it is run once more, and they too.
 from __future__ import annotations
 
 import functools
-import os
-import runpy
 import subprocess
 import sys
 from typing import Any
@@ -22,6 +20,7 @@ from hydra.core.utils import JobReturn
 from flexlock_hydra.hooks.job.job_view import task_name
 from flexlock_hydra.hooks.rerun.config_check import OtherConfigError
 from flexlock_hydra.hooks.rerun.notes import read_notes
+from flexlock_hydra.hooks.rerun.run_program import run_program
 from flexlock_hydra.ports.hydra_internals.app_start import launch_module
 from flexlock_hydra.record import layout
 
@@ -79,7 +78,7 @@ def run_script(words: list[str]) -> int:
     # Both: a script may import it from either.
     hydra_zen.launch = module.launch = launch
     try:
-        _run_program(words[every_call:])
+        run_program(words[every_call:])
     except Exception:
         # The script may have needed what a call that was passed over returns.
         if launch.found or not launch.passed_over:
@@ -93,19 +92,6 @@ def run_script(words: list[str]) -> int:
             f"flexlock-hydra: the script launches no job of the recorded config{what}\n"
         )
     return 2
-
-
-def _run_program(words: list[str]) -> None:
-    if words[0] == "-m":
-        sys.argv = words[1:]
-        # As `python -m` has it.
-        sys.path[0] = os.getcwd()
-        runpy.run_module(words[1], run_name="__main__", alter_sys=True)
-    else:
-        sys.argv = words
-        # As `python SCRIPT` has it.
-        sys.path[0] = os.path.dirname(os.path.abspath(words[0]))
-        runpy.run_path(words[0], run_name="__main__")
 
 
 if __name__ == "__main__":

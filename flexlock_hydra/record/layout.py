@@ -28,6 +28,8 @@ RERUN_VARIABLE = "FLEXLOCK_RERUN"
 """Names the file that tells a job which run it repeats."""
 LAUNCH_AGAIN = "flexlock_hydra.hooks.zen_launch"
 """The module that runs a script which calls hydra-zen's launch itself."""
+MAIN_AGAIN = "flexlock_hydra.hooks.main_again"
+"""The module that runs a script which starts several Hydra apps."""
 VERDICTS = "refs/flexlock/verdicts"
 """Notes on tags: what came of it when they were reproduced."""
 

@@ -1,5 +1,6 @@
 """Makes the resolver and the callback's config known wherever Hydra loads plugins."""
 
+import os
 import warnings
 
 import hydra
@@ -11,6 +12,7 @@ from flexlock_hydra.hooks.config.options import register_options
 from flexlock_hydra.hooks.config.resolver import register_resolver
 from flexlock_hydra.hooks.config_source.run_path import is_run_url
 from flexlock_hydra.ports.hydra_internals.app_start import SearchPathCall
+from flexlock_hydra.record import layout
 
 _UNLISTED = (
     r"hydra\.utils\.instantiate\(\) resolved "
@@ -31,6 +33,10 @@ class FlexlockSearchPath(SearchPathPlugin):
         chosen by its name and is code that the user installed: a good run prints nothing.
         """
         register_resolver()
+        if layout.RERUN_VARIABLE in os.environ:
+            from flexlock_hydra.hooks import main_again
+
+            main_again.choose_app()
         call = SearchPathCall.in_progress()
         if call is not None and is_run_url(call.config_path):
             # Not at the top: every Hydra app imports this module, and few name a run.

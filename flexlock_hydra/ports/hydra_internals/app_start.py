@@ -79,6 +79,45 @@ def call_in_progress(
     return None
 
 
+@dataclass(frozen=True)
+class AppCall:
+    """A call of a function that ``hydra.main`` decorated: its task, its config and overrides."""
+
+    task: Any
+    config_name: str | None
+    overrides: list[str]
+    is_nested: bool
+    """Whether it is made by the job of another one."""
+
+    @classmethod
+    def in_progress(cls) -> AppCall | None:
+        """The innermost call; None where there is none."""
+        frame = call_in_progress("hydra._internal.utils", ["_run_hydra"])
+        if frame is None:
+            return None
+        args, given = frame.f_locals["args"], frame.f_locals["config_name"]
+        above = frame.f_back and call_in_progress(
+            "hydra._internal.utils", ["_run_hydra"], above=frame.f_back
+        )
+        task = frame.f_locals["task_function"]
+        return cls(task, args.config_name or given, args.overrides, above is not None)
+
+
+def replace_app_call(with_: Callable[[Callable[..., None]], Callable[..., None]]) -> None:
+    """Put another function in the place of what ``hydra.main`` calls to run an app.
+
+    Seen on both: it is called with keywords, among them ``task_function``, ``config_name`` and
+    ``args``. The name ``hydra.main`` is the decorator's, so the module is looked up.
+
+    Args:
+        with_: gets the present function, returns the other one.
+    """
+    import hydra  # noqa: F401 its main is loaded with it
+
+    module: Any = sys.modules["hydra.main"]
+    module._run_hydra = with_(module._run_hydra)
+
+
 def main_in_progress() -> Mapping[str, Any]:
     """The names of the module that runs as ``__main__`` above the caller.
 

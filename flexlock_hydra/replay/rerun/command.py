@@ -52,6 +52,10 @@ class StartCommand:
     """What of this machine's environment is not handed on, in words."""
     launch: tuple[str, ...] = ()
     """Overrides for a call of hydra-zen's launch, which takes none from the command line."""
+    arguments: tuple[str, ...] = ()
+    """What of the words the app is given."""
+    alone: tuple[str, ...] = ()
+    """Other words, for a script that starts other apps before the recorded one."""
 
 
 def start_command(
@@ -78,11 +82,14 @@ def start_command(
     wanted = [*_overrides(run, overrides, stage), *_hydra_arguments(lock, stage)]
     if lock.job.command.call is None:
         notes += () if runner.left_out is None else (runner.left_out,)
-        program = runner.start(python, _program(lock, stage.root, python))
-        return StartCommand((*program, *_flags(run, stage), *wanted), cwd, env, notes)
-    words = _without_secrets(lock.job.command.argv[1:])
-    program = [python, *runner.options, *_program(lock, stage.root, python)]
-    return StartCommand((*program, *words), cwd, env, notes, tuple(wanted))
+        program = _program(lock, stage.root, python)
+        given = (*_flags(run, stage), *wanted)
+        alone = (python, *runner.options, "-m", layout.MAIN_AGAIN, *program, *given)
+        words = (*runner.start(python, program), *given)
+        return StartCommand(words, cwd, env, notes, arguments=given, alone=alone)
+    given = tuple(_without_secrets(lock.job.command.argv[1:]))
+    words = (python, *runner.options, *_program(lock, stage.root, python), *given)
+    return StartCommand(words, cwd, env, notes, tuple(wanted))
 
 
 def _program(lock: RunLock, root: Path, python: str) -> list[str]:

@@ -14,6 +14,7 @@ from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Any
 
+from flexlock_hydra.archive.runs import run_url
 from flexlock_hydra.archive.runs.places import load_predecessors
 from flexlock_hydra.archive.runs.recorded_run import RecordedRun, load_run
 from flexlock_hydra.capture.code.scope import Scope
@@ -187,6 +188,9 @@ def _notes(
         "cwd": lock.job.command.cwd,
         "repos": {name: str(folder) for name, folder in place.repos.items()},
         "task": lock.job.command.task,
+        "config_name": None if run_url.is_source_of(lock) else lock.job.config_name,
+        "alone": list(again.alone),
+        "arguments": list(again.arguments),
         "overrides": list(again.launch),
         "started_in": str(again.cwd),
     }
