@@ -37,6 +37,10 @@ class GitError(FlexlockError):
     """git is missing, too old, or refused a command."""
 
 
+class GitSlowError(GitError):
+    """git did not answer in the time that its caller has."""
+
+
 class RemoteError(FlexlockError, OSError):
     """A data remote that cannot be used: unknown, unreachable, full, read-only."""
 

@@ -37,7 +37,9 @@ def ask(snapshots: Mapping[str, Snapshot]) -> Iterator[dict[str, Started]]:
     """
     with ExitStack() as begun:
         yield {
-            name: begun.enter_context(_ask_one(kept.repo, whole=name == MAIN))
+            name: begun.enter_context(
+                _ask_one(kept.repo, whole=name == MAIN and kept.untracked_seen)
+            )
             for name, kept in snapshots.items()
         }
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from fnmatch import fnmatch
@@ -18,6 +18,9 @@ DEFAULT_SIZE_LIMIT = 50 * 1024**2
 
 _HYDRA_FOLDERS = ("outputs", "multirun")
 _MAY_BE_READ = (".py", ".so", ".pyd", ".yaml", ".yml")  # Files that Python or Hydra reads as code
+# Untracked files in all, and how many times the size limit, beyond which they are left out
+_MOST_FILES, _MOST_LARGE = 5_000, 20
+_MOST_REASONS = 50  # files that are left out one by one and named
 _RUN_MARKS = (layout.LOCK, "multirun.yaml")
 
 
@@ -68,7 +71,8 @@ def pick(root: Path, untracked: Sequence[str], scope: Scope) -> Picked:
     """The untracked files that are code, of all that git does not ignore."""
     folders = _output_folders(root, untracked, scope.folders)
     is_data, streams = scope.is_data(root), redirected()
-    files, repos, reasons, left_out = [], [], [], set()
+    repos, reasons, left_out = [], [], set()
+    sizes: dict[str, int] = {}
     for path in untracked:
         place = path.rstrip("/")  # of a repository inside this one
         if is_bytecode(path):
@@ -79,13 +83,44 @@ def pick(root: Path, untracked: Sequence[str], scope: Scope) -> Picked:
                 left_out.add(path)
         elif place != path:
             repos.append(place)
-        elif is_stream(root / path, streams):
+        elif is_stream(f"{root}{os.sep}{path}", streams):
             continue
-        elif reason := _left_out(root, path, scope.size_limit):
-            reasons.append(reason)
+        elif isinstance(found := _size_of(root, path, scope.size_limit), str):
+            reasons.append(found)
         else:
-            files.append(path)
-    return Picked(tuple(files), tuple(repos), tuple(reasons), frozenset(left_out))
+            sizes[path] = found
+    if (more := len(reasons) - _MOST_REASONS) > 0:
+        reasons[_MOST_REASONS:] = [f"{more:,} more untracked files left out"]
+    for folder, paths in [*_beyond(sizes, _MOST_FILES, _MOST_LARGE * scope.size_limit)]:
+        size = sum(map(sizes.pop, paths))
+        left_out.update(path for path in paths if path.endswith(_MAY_BE_READ))
+        reasons.append(
+            f"untracked {folder}: {len(paths):,} files ({size / 1e6:,.0f} MB) left out, too many "
+            "to be code: list them in .gitignore"
+        )
+    return Picked(tuple(sizes), tuple(repos), tuple(reasons), frozenset(left_out))
+
+
+def _beyond(
+    sizes: Mapping[str, int], most: int, most_bytes: int
+) -> Iterator[tuple[str, list[str]]]:
+    """The files, by their first folders, that go beyond a number or beyond bytes in all.
+
+    Those of the fullest folder first; those that Python or Hydra reads as code come last.
+    """
+    count, size = len(sizes), sum(sizes.values())
+    groups: dict[tuple[bool, str], list[str]] = {}
+    for path in sizes if count > most or size > most_bytes else ():
+        top, slash, _ = path.partition("/")
+        key = path.endswith(_MAY_BE_READ), f"{top}/" if slash else "at the root"
+        groups.setdefault(key, []).append(path)
+    heavy = {key: sum(map(sizes.__getitem__, paths)) for key, paths in groups.items()}
+    while count > most or size > most_bytes:
+        weights = {key: len(groups[key]) if count > most else heavy[key] for key in groups}
+        key = min(groups, key=lambda key: (key[0], -weights[key]))
+        paths = groups.pop(key)
+        count, size = count - len(paths), size - heavy[key]
+        yield key[1], paths
 
 
 def redirected() -> list[os.stat_result]:
@@ -97,7 +132,7 @@ def redirected() -> list[os.stat_result]:
     return [each for each in found if stat.S_ISREG(each.st_mode)]
 
 
-def is_stream(path: Path, streams: Sequence[os.stat_result]) -> bool:
+def is_stream(path: str, streams: Sequence[os.stat_result]) -> bool:
     """Whether a path is one of the files that this process's output goes to."""
     if streams:
         with suppress(OSError):
@@ -106,17 +141,18 @@ def is_stream(path: Path, streams: Sequence[os.stat_result]) -> bool:
     return False
 
 
-def _left_out(root: Path, path: str, size_limit: int) -> str | None:
-    """Why an untracked file is no part of a snapshot; None where it is one."""
+def _size_of(root: Path, path: str, size_limit: int) -> int | str:
+    """The bytes of an untracked file; in words, why it is no part of a snapshot."""
+    place = f"{root}{os.sep}{path}"
     try:
-        size = os.lstat(root / path).st_size
+        size = os.lstat(place).st_size
     except OSError as error:
         return f"untracked {path} left out: {error.strerror}"
     if size > size_limit:
         return f"untracked {path} ({size / 1e6:.0f} MB) left out"
-    if not os.access(root / path, os.R_OK, follow_symlinks=False):
+    if not os.access(place, os.R_OK, follow_symlinks=False):
         return f"untracked {path} left out: permission denied"
-    return None
+    return size
 
 
 def _output_folders(
@@ -124,12 +160,16 @@ def _output_folders(
 ) -> frozenset[str]:
     """Folders, relative to the root, in which no untracked file is code."""
     folders = {*_HYDRA_FOLDERS, *_paths_inside(root, configured)}
-    files = [PurePosixPath(path) for path in untracked]
-    folders |= {str(file.parent) for file in files if file.name == layout.LOCK}
-    folders |= {str(file.parent.parent) for file in files if file.parent.name == ".hydra"}
-    with_jobs = {str(up.parent) for file in files for up in file.parents if up.name.isdigit()}
+    # Folders are few, where files may be many thousand.
+    parts = [path.rstrip("/").rpartition("/") for path in untracked]
+    above = [PurePosixPath(folder) for folder in {folder for folder, _, _ in parts}]
+    folders |= {folder or "." for folder, _, name in parts if name == layout.LOCK}
+    folders |= {str(folder.parent) for folder in above if folder.name == ".hydra"}
+    with_jobs = {
+        str(up.parent) for folder in above for up in (folder, *folder.parents) if up.name.isdigit()
+    }
     with_jobs |= {str(PurePosixPath(folder).parent) for folder in folders}
-    sweeps = {str(file.parent) for file in files if file.name == "multirun.yaml"}
+    sweeps = {folder or "." for folder, _, name in parts if name == "multirun.yaml"}
     folders |= sweeps & with_jobs  # a config may be named so as well
     return frozenset(folders - {"."})
 
@@ -141,13 +181,18 @@ def _paths_inside(root: Path, paths: Iterable[Path]) -> frozenset[str]:
 
 
 def _is_under(path: str, folders: frozenset[str]) -> bool:
-    return path in folders or any(str(up) in folders for up in PurePosixPath(path).parents)
+    while path not in folders:  # by hand: there may be many thousand paths
+        path, slash, _ = path.rpartition("/")
+        if not slash:
+            return False
+    return True
 
 
 def is_hydras(path: str) -> bool:
     """Whether Hydra or this package wrote a file, wherever it stands."""
-    pure = PurePosixPath(path)
-    return pure.name in _RUN_MARKS or layout.is_own_file(pure.name) or pure.parent.name == ".hydra"
+    folder, _, name = path.rpartition("/")
+    above = folder.rpartition("/")[2]
+    return name in _RUN_MARKS or layout.is_own_file(name) or above == ".hydra"
 
 
 def is_bytecode(path: str) -> bool:

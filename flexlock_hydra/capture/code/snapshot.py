@@ -14,12 +14,13 @@ from flexlock_hydra.ports.git.ask import WorkingTreeRequest, ask_working_tree
 from flexlock_hydra.ports.git.command import redact_url
 from flexlock_hydra.ports.git.make_objects import OwnIndex, commit_tree, hash_raw, own_index
 from flexlock_hydra.ports.git.repo import GitRepo, TreeEntry
-from flexlock_hydra.ports.git.status import GitIndex, WorkingTree
+from flexlock_hydra.ports.git.status import STATUS_PATIENCE, GitIndex, WorkingTree
 from flexlock_hydra.record import layout
 from flexlock_hydra.record.model import EXACT, MAIN, PARTIAL, CodeState
 
 # Of a commit without a parent: with the present time, equal trees had different commits
 _FIRST_DATE = "0 +0000"
+_UNSEEN = "untracked files not looked for: git status in {} took longer than {:.0f} s"
 _MOST_NAMED = 10  # Files of one kind that are named one by one
 
 
@@ -43,6 +44,7 @@ class Snapshot:
     links: Mapping[str, str] = field(default_factory=dict)
     """Submodules: path -> snapshot commit."""
     converts: bool = False
+    untracked_seen: bool = True
     inner: Mapping[str, Snapshot] = field(default_factory=dict)
     """Repositories inside this one, submodules or not: path -> snapshot."""
 
@@ -187,7 +189,9 @@ def _take_one(repo: GitRepo, asked: WorkingTreeRequest, cwd: Path, scope: Scope)
     if tree is None or paths or status.differs or index.links:
         tree, lost = write_tree(repo, index, paths, links, converts=look.converts)
     commit = _snapshot_commit(repo, look, tree)
-    reasons = [*picked.reasons, *unread, *name_each(lost, "would be checked out with other bytes")]
+    unseen = [] if look.untracked_seen else [_UNSEEN.format(repo.root, STATUS_PATIENCE)]
+    unlike = name_each(lost, "would be checked out with other bytes")
+    reasons = [*unseen, *picked.reasons, *unread, *unlike]
     if look.head_tree is None:  # before the first commit all of them
         dirty = tuple(sorted(repo.ls_tree(tree)))
     else:
@@ -214,6 +218,7 @@ def _take_one(repo: GitRepo, asked: WorkingTreeRequest, cwd: Path, scope: Scope)
         gone=tuple(path for path in dirty if not os.path.lexists(repo.root / path)),
         links=links,
         converts=look.converts,
+        untracked_seen=look.untracked_seen,
         inner=inner,
     )
 

@@ -98,7 +98,8 @@ class StraySearch:
             info = self._look(name)
             if info is None or not self._is_new(info) or name in self.read:
                 continue
-            if is_stream(self.root / name, streams) or self._is_in_another_run(name):
+            path = str(self.root / name)
+            if is_stream(path, streams) or self._is_in_another_run(name):
                 continue
             if not (is_expected(name) or self._is_apart(name)):
                 yield name, info.st_size

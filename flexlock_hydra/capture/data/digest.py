@@ -119,6 +119,7 @@ def summarize(
     index: HashIndex | None = None,
     since: int | None = None,
     largest: int | None = None,
+    hollow: bool = False,
     limits: Limits | None = None,
 ) -> DataSummary:
     """Hash a file or a folder in bounded memory, however many files there are.
@@ -129,13 +130,14 @@ def summarize(
         index: knows the hashes of files that did not change.
         since: files that changed after it (ns since the epoch) are named in ``late``.
         largest: of files above it (bytes), the size alone is noted.
+        hollow: of sparse files with more than 1 GiB of holes, too.
         limits: TooLargeError above them, before anything is read.
 
     Raises:
         DataError: missing, unreadable, no file or folder, or a name that is not UTF-8.
     """
     with DataReading(path, index) as reading:
-        walk = reading.walk(leave_out, since, largest, limits)
+        walk = reading.walk(leave_out, since, largest, limits, hollow=hollow)
         tally = _Tally({} if limits else None)
         for batch, md5s, torn in reading.hashed(walk, limits):
             tally.add(batch, md5s)
@@ -146,7 +148,12 @@ def summarize(
 
 
 def fingerprint(
-    path: Path, leave_out: LeaveOut | None = None, *, since: int, largest: int | None = None
+    path: Path,
+    leave_out: LeaveOut | None = None,
+    *,
+    since: int,
+    largest: int | None = None,
+    hollow: bool = False,
 ) -> tuple[str, str]:
     """The fingerprint of a summary, without a read; files that changed since a time (ns).
 
@@ -154,7 +161,7 @@ def fingerprint(
         DataError: as for :func:`summarize`.
     """
     with DataReading(path, None) as reading:
-        walk = reading.walk(leave_out, since, largest)
+        walk = reading.walk(leave_out, since, largest, hollow=hollow)
         tally = _Tally()
         for batch in walk.batches():
             tally.stat(batch)

@@ -67,11 +67,14 @@ class DataReading:
         since: int | None = None,
         largest: int | None = None,
         limits: Limits | None = None,
+        *,
+        hollow: bool = False,
     ) -> Walk | _One:
         """The files to read, those of a folder in the order of their paths."""
         walk = Walk(os.fspath(self.path), leave_out)
         walk.since = walk.since if since is None else since
         walk.largest = walk.largest if largest is None else largest
+        walk.hollow = hollow
         walk.most_names = walk.most_names if limits is None else limits.files
         return walk if self.is_folder else _One(walk.root, walk.since)
 

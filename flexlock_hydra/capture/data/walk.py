@@ -12,6 +12,7 @@ import stat
 import struct
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import IO
@@ -26,6 +27,8 @@ _SPILL = 100_000  # Names of one folder that are held and sorted in memory; more
 _BATCH = 4096
 _GRAIN_NS = 2_000_000_000  # The coarsest clock of a file system that is in use (FAT, 2 s)
 _NEVER = 1 << 100
+_MOST_HOLES = 1 << 30  # Bytes; zeros are read at some 500 MB a second
+_EXTENTS = 10_000  # Holes of one file that are looked at
 _64_BITS = (1 << 64) - 1
 _stamp = struct.Struct("<5Q")
 
@@ -120,6 +123,7 @@ class Walk:
         leave_out: what to pass over.
         since: files that changed at or after this time (ns) are named in ``met.late``.
         largest: files above it (bytes) are named in ``met.unhashed`` and not yielded.
+        hollow: so are sparse files of which most was never written.
         most_names: TooLargeError above as many names.
 
     Raises:
@@ -130,6 +134,7 @@ class Walk:
     leave_out: LeaveOut | None = None
     since: int = _NEVER
     largest: int = _NEVER
+    hollow: bool = False
     most_names: int = _NEVER
     met: Met = field(default_factory=Met)
 
@@ -139,7 +144,7 @@ class Walk:
         for name, info in self._leaves():
             if info.st_ctime_ns >= self.since or info.st_mtime_ns >= self.since:
                 self.met.late.add(name)
-            if info.st_size > self.largest:
+            if info.st_size > self.largest or self.hollow and _is_hollow(self.root, name, info):
                 self.met.unhashed[name] = info.st_size
                 continue
             batch.add(name, info)
@@ -215,6 +220,29 @@ class Walk:
             if self.leave_out is None or not self.leave_out(name[:-1]):
                 self.met.empty.add(name[:-1])
         return heapq.merge(names, *map(_read_back, spilled)) if spilled else names
+
+
+def _is_hollow(root: str, name: str, info: os.stat_result) -> bool:
+    """Whether a file has so many bytes of holes that to read them takes long and tells nothing."""
+    stored = getattr(info, "st_blocks", None)
+    if stored is None or info.st_size - stored * 512 <= _MOST_HOLES:
+        return False
+    # A file system that compresses stores less than is there, and yet there are no holes.
+    with suppress(OSError), open(os.path.join(root, name), "rb") as file:
+        return sum(islice(_holes(file.fileno(), info.st_size), _EXTENTS)) > _MOST_HOLES
+    return False
+
+
+def _holes(fd: int, size: int) -> Iterator[int]:
+    """The lengths of a file's holes, bytes."""
+    place = 0
+    while place < size:
+        start = os.lseek(fd, place, os.SEEK_HOLE)
+        try:
+            place = os.lseek(fd, start, os.SEEK_DATA)
+        except OSError:  # a hole up to the end
+            place = size
+        yield place - start
 
 
 def _encode(folder: str, names: list[str]) -> bytes:

@@ -23,7 +23,7 @@ from flexlock_hydra.hooks.job.job_view import JobView, runs_in_output_dir
 from flexlock_hydra.ports.git.ask import WorkingTreeRequest
 from flexlock_hydra.ports.git.command import Started
 from flexlock_hydra.ports.git.repo import GitRepo, ignored_paths
-from flexlock_hydra.ports.git.status import Status, read_status
+from flexlock_hydra.ports.git.status import STATUS_PATIENCE, Status, read_status
 from flexlock_hydra.record.model import DRIFTED, MAIN, CodeState
 
 _YAML = (".yaml", ".yml")
@@ -136,7 +136,7 @@ def look_again(run: ActiveRun, view: JobView, asked: Mapping[str, Started] | Non
         if asked is None:
             drifted = drift.glance(snapshots, read)
         else:
-            seen = {name: read_status(each) for name, each in asked.items()}
+            seen = {name: read_status(each, STATUS_PATIENCE) for name, each in asked.items()}
             drifted = drift.compare(snapshots, seen, read)
             if MAIN in seen:
                 inputs = [each.path for each in run.lock.data.values() if not each.is_url]
@@ -156,7 +156,7 @@ def strays_of_sweep(snapshots: Mapping[str, Snapshot], folder: Path, *, chdir: b
     main = snapshots[MAIN]
     try:
         with drift.ask({MAIN: main}) as asked:
-            seen = read_status(asked[MAIN])
+            seen = read_status(asked[MAIN], STATUS_PATIENCE)
         search = _stray_search(main, folder, imports.imported([str(main.repo.root)]))
         return _stray_warning(search, seen, chdir=chdir)
     except (FlexlockError, OSError) as error:

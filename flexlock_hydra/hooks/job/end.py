@@ -39,6 +39,8 @@ from flexlock_hydra.record.wording import some_of
 # Characters of JSON above which a result is kept as the beginning of its repr, and elements of an
 # array above which it is.
 _RESULT_LIMIT, _ARRAY_LIMIT = 100_000, 1000
+# Characters of an error's message and traceback that are kept, and of what is masked beyond a cut
+_MESSAGE_LIMIT, _TRACEBACK_LIMIT, _CUT_EDGE = 10_000, 100_000, 5_000
 _NAMED = 3  # inputs that a line on the log names
 
 # The push is a process of its own, for no job loads DVC. The project's folder is taken from the
@@ -211,8 +213,24 @@ def _run_push(run: ActiveRun) -> str | None:
 
 def _failure(error: BaseException, masker: Masker) -> Failure:
     lines = _safely(lambda each: "".join(traceback.format_exception(each)), error)
-    message = masker.text(_safely(str, error))
-    return Failure(type=type(error).__name__, message=message, traceback=masker.text(lines))
+    return Failure(
+        type=type(error).__name__,
+        message=_bounded(_safely(str, error), masker, _MESSAGE_LIMIT),
+        traceback=_bounded(lines, masker, _TRACEBACK_LIMIT),
+    )
+
+
+def _bounded(text: str, masker: Masker, most: int) -> str:
+    """A text without secrets; of a long one the beginning and the end, and how much is left out.
+
+    To find secrets in a text of 50 MB would take longer than many a job.
+    """
+    if len(text) <= most:
+        return masker.text(text)
+    # A part of a secret looks like none: at both cuts more is masked than is kept.
+    head = masker.text(text[:most // 2 + _CUT_EDGE])[:-_CUT_EDGE]
+    tail = masker.text(text[-most // 2 - _CUT_EDGE:])[_CUT_EDGE:]
+    return f"{head}\n[{len(text) - most:,} characters left out]\n{tail}"
 
 
 def _safely(render: Callable[[Any], str], value: Any) -> str:

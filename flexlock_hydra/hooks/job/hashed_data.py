@@ -198,10 +198,10 @@ class OutputFolder:
         self.left_out = frozenset(self.left_out)
         where, largest = (self.folder, self._leaves_out), self.selection.largest
         try:
-            found = summarize(*where, largest=largest, limits=_AT_ONCE)
+            found = summarize(*where, largest=largest, hollow=True, limits=_AT_ONCE)
         except TooLargeError:
             with _hash_index() as index:
-                found = summarize(*where, largest=largest, index=index)
+                found = summarize(*where, largest=largest, hollow=True, index=index)
         self.found = found
         section = Outputs(
             path=".",
@@ -225,7 +225,8 @@ class OutputFolder:
         """
         if self.found is None:
             return False
-        now, _ = fingerprint(self.folder, self._leaves_out, since=0, largest=self.selection.largest)
+        largest = self.selection.largest
+        now, _ = fingerprint(self.folder, self._leaves_out, since=0, largest=largest, hollow=True)
         return now != self.found.fingerprint
 
     def _leaves_out(self, name: str) -> bool:

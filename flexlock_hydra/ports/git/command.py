@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import re
@@ -12,7 +13,7 @@ from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from flexlock_hydra.errors import GitError
+from flexlock_hydra.errors import GitError, GitSlowError
 
 log = logging.getLogger(__name__)
 
@@ -62,26 +63,46 @@ class Started:
     def __exit__(self, *error: object) -> None:
         """End it, should it still run."""
         self.process.kill()
-        self.process.communicate()
+        # Not read to their ends: a program that git started may still hold them.
+        for stream in (self.process.stdin, self.process.stdout, self.process.stderr):
+            with contextlib.suppress(OSError):
+                if stream is not None:
+                    stream.close()
+        self.process.wait()
 
-    def finish(self, stdin: bytes | None = None) -> subprocess.CompletedProcess[bytes]:
-        """Wait for its end, whatever its exit code."""
+    def finish(
+        self, stdin: bytes | None = None, patience: float | None = None
+    ) -> subprocess.CompletedProcess[bytes]:
+        """Wait for its end, whatever its exit code.
+
+        Raises:
+            GitSlowError: it took longer than ``patience``, seconds, and was ended.
+        """
         try:
-            out, err = self.process.communicate(stdin)
+            out, err = self.process.communicate(stdin, patience)
+        except subprocess.TimeoutExpired as error:
+            text = f"git {self.args[0]} in {self.cwd} took longer than {patience:.0f} s"
+            raise GitSlowError(text) from error
         finally:
             if self.process.poll() is None:  # the wait was interrupted
                 self.process.kill()
                 self.process.wait()
         return subprocess.CompletedProcess(self.args, self.process.returncode, out, err)
 
-    def output(self, stdin: bytes | None = None, fine: Container[int] = (0,)) -> bytes:
+    def output(
+        self,
+        stdin: bytes | None = None,
+        fine: Container[int] = (0,),
+        patience: float | None = None,
+    ) -> bytes:
         """Wait for its end; its standard output.
 
         Raises:
+            GitSlowError: it took longer than ``patience``, seconds.
             GitError: git ended with an exit code that is not ``fine``; the message is
                 git's own.
         """
-        done = self.finish(stdin)
+        done = self.finish(stdin, patience)
         if done.returncode not in fine:
             said = done.stderr.decode("utf-8", "replace").strip()
             again = " ".join(shlex.quote(redact_url(arg)) for arg in self.args)

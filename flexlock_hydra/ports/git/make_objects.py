@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from flexlock_hydra.errors import GitError
 from flexlock_hydra.ports.git.command import git, git_text
@@ -209,5 +209,10 @@ def _is_file(path: Path) -> bool:
 
 def _is_gone(root: Path, path: str) -> bool:
     """Whether a tracked file is no more: deleted, or a folder above it is a link now."""
-    ups = [root / up for up in PurePosixPath(path).parents]
-    return not os.path.lexists(root / path) or any(up.is_symlink() for up in ups[:-1])
+    place = f"{root}{os.sep}{path}"
+    if not os.path.lexists(place):
+        return True
+    while path := path.rpartition("/")[0]:
+        if os.path.islink(f"{root}{os.sep}{path}"):
+            return True
+    return False

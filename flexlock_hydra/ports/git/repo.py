@@ -75,6 +75,13 @@ class GitRepo:
             if len(places) != 2:  # a line break in the path: ask for one at a time
                 flags = ("--show-toplevel", "--absolute-git-dir")
                 places = [git_text(git(folder, "rev-parse", flag)) for flag in flags]
+            if not os.path.lexists(os.path.join(places[0], ".git")):
+                # From there git does not find the repository; and it may be a whole disk.
+                raise GitError(
+                    f"the working tree of {places[1]} is {places[0]} (try: "
+                    "git config --unset core.worktree)",
+                    hint=f"git -C {folder} config --unset core.worktree",
+                )
             return cls(Path(places[0]), Path(places[1]))
         said = git_text(done.stderr)
         if "not a git repository" in said or "must be run in a work tree" in said:

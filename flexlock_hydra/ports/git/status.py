@@ -8,9 +8,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from flexlock_hydra.errors import GitSlowError
 from flexlock_hydra.ports.git.ask import WorkingTreeRequest, ask_status
 from flexlock_hydra.ports.git.command import Started, git, git_records
 
+STATUS_PATIENCE = 60.0
+"""Seconds that a job waits for git to look at its files."""
 GITLINK = "160000"
 """The mode of a submodule in a tree."""
 
@@ -64,6 +67,8 @@ class WorkingTree:
     """HEAD's committer date, as git's raw ``<seconds> <offset>``."""
     converts: bool
     """Whether git may give files other bytes than it stores: line ends, filters."""
+    untracked_seen: bool = True
+    """Whether git looked at what it does not track; that may take longer than anybody waits."""
 
 
 def read_working_tree(root: Path, common_dir: Path, asked: WorkingTreeRequest) -> WorkingTree:
@@ -76,7 +81,7 @@ def read_working_tree(root: Path, common_dir: Path, asked: WorkingTreeRequest) -
     settings = (setting.partition("\n") for setting in git_records(asked.config.output()))
     config = {key: value if newline else "true" for key, newline, value in settings}
     commit = asked.head.output(b"HEAD\n")
-    status = read_status(asked.status)
+    status, seen = _status_in_time(root, asked)
     if status.head and not commit.startswith(status.head.encode()):  # it moved meanwhile
         commit = git(root, "cat-file", "--batch", stdin=f"{status.head}\n".encode())
     tree, date = _parse_commit(commit) if status.head else (None, "")
@@ -89,7 +94,16 @@ def read_working_tree(root: Path, common_dir: Path, asked: WorkingTreeRequest) -
         or (common_dir / "info/attributes").exists()
         or Path(user_config, "git", "attributes").exists()
     )
-    return WorkingTree(asked.at, status, index, config, tree, date, converts)
+    return WorkingTree(asked.at, status, index, config, tree, date, converts, seen)
+
+
+def _status_in_time(root: Path, asked: WorkingTreeRequest) -> tuple[Status, bool]:
+    """The status, and whether what is not tracked was looked at: the tree may be a whole disk."""
+    try:
+        return read_status(asked.status, STATUS_PATIENCE), True
+    except GitSlowError:
+        with ask_status(root, untracked=False) as tracked_only:
+            return read_status(tracked_only, STATUS_PATIENCE), False
 
 
 def has_line_ends(facts: str, config: Mapping[str, str]) -> bool:
@@ -155,13 +169,13 @@ def _parse_commit(raw: bytes) -> tuple[str, str]:
     return lines[1].decode().removeprefix("tree "), date
 
 
-def read_status(asked: Started) -> Status:
+def read_status(asked: Started, patience: float | None = None) -> Status:
     """Wait for porcelain v2: https://git-scm.com/docs/git-status#_porcelain_format_version_2.
 
     Raises:
-        GitError: git refused.
+        GitSlowError: it took longer than ``patience``, seconds. GitError: git refused.
     """
-    lines = git_records(asked.output())
+    lines = git_records(asked.output(patience=patience))
     headers = dict(line[2:].split(" ", 1) for line in lines if line.startswith("# "))
     changed = (line for line in lines if line[:2] in ("1 ", "u "))
     tracked = [line.split(" ", 8 if line[0] == "1" else 10) for line in changed]
