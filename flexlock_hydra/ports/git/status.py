@@ -92,7 +92,8 @@ def read_working_tree(root: Path, common_dir: Path, asked: WorkingTreeRequest) -
         or index.has_attributes
         or any(path.endswith(".gitattributes") for path in status.untracked)
         or (common_dir / "info/attributes").exists()
-        or Path(user_config, "git", "attributes").exists()
+        # By os: pathlib raises where a folder may not be searched, and git goes on.
+        or os.path.exists(os.path.join(user_config, "git", "attributes"))
     )
     return WorkingTree(asked.at, status, index, config, tree, date, converts, seen)
 

@@ -36,6 +36,11 @@ class ProjectRemotes:
             config = Config(str(dvc_dir) if dvc_dir.is_dir() else None)
         except ConfigError as error:
             raise RemoteError(f"DVC's configuration at {root} cannot be read: {error}") from error
+        except OSError as error:
+            raise RemoteError(
+                f"DVC's configuration cannot be read: {error}",
+                hint="Let DVC look for it elsewhere: DVC_GLOBAL_CONFIG_DIR=DIR",
+            ) from error
         remotes = {
             name: RemoteSpec(str(options["url"]), {k: v for k, v in options.items() if k != "url"})
             for name, options in config["remote"].items()
@@ -63,4 +68,5 @@ def _machine_has_config() -> bool:
         os.environ.get("DVC_GLOBAL_CONFIG_DIR") or user_config_path("dvc", "iterative"),
         os.environ.get("DVC_SYSTEM_CONFIG_DIR") or site_config_path("dvc", "iterative"),
     ]
-    return any(Path(folder, "config").exists() for folder in folders)
+    # By os: pathlib raises where a folder may not be searched.
+    return any(os.path.exists(os.path.join(folder, "config")) for folder in folders)
