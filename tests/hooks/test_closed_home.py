@@ -1,4 +1,4 @@
-"""A home that may not be looked into, as of ``docker run --user``: git warns, and all is recorded."""
+"""A home that may not be looked into, as of ``docker run --user``: all is recorded."""
 
 from __future__ import annotations
 

@@ -25,6 +25,7 @@ MAY_LACK = {
     "fish": "fish",
     "dot": "graphviz",
     "openssl": "openssl",
+    "git-lfs": "git-lfs",
 }
 """Program -> its Debian package. A test that starts one is marked ``needs``."""
 EVERYWHERE = (

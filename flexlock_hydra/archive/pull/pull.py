@@ -18,6 +18,7 @@ from flexlock_hydra.archive.remotes.choose import named_remote, with_settings
 from flexlock_hydra.archive.tag.read_tag import Tagged, read_tagged
 from flexlock_hydra.errors import FlexlockError, GitError, RunNotFoundError, TargetError
 from flexlock_hydra.ports.git.command import require_version
+from flexlock_hydra.ports.git.large_files import lfs_not_fetched
 from flexlock_hydra.ports.git.repo import GitRepo
 from flexlock_hydra.ports.git.worktrees import check_out, unpack_commit
 from flexlock_hydra.ports.safe_write import SafeFolder
@@ -25,6 +26,7 @@ from flexlock_hydra.ports.store.folder import FolderStore
 from flexlock_hydra.ports.store.open_store import open_store
 from flexlock_hydra.ports.store.store import RemoteSpec, Store
 from flexlock_hydra.record import layout
+from flexlock_hydra.record.wording import some_of
 
 _MISSING = f"{layout.ARCHIVE_DIR}/MISSING"
 
@@ -143,6 +145,8 @@ def _pull(tag: str, options: PullOptions) -> Pulled:
     missing += filled.missing
     _note_missing(goal.repo, tag, missing)
     root, warnings = str(goal.repo.root), _warnings_of(filled, options)
+    if pointers := lfs_not_fetched(goal.repo, tagged.commit):
+        warnings += (f"git LFS keeps the content of {some_of(pointers)}: git lfs pull",)
     return Pulled(root, tag, branch, filled.restored, tuple(missing), warnings)
 
 

@@ -29,12 +29,14 @@ from flexlock_hydra.archive.tag.subject import Subject, subject_of
 from flexlock_hydra.capture.code.scope import is_hydras
 from flexlock_hydra.errors import PushError
 from flexlock_hydra.ports.git.command import redact_url, require_version
+from flexlock_hydra.ports.git.large_files import lfs_only_here
 from flexlock_hydra.ports.git.remote import remote_refs
 from flexlock_hydra.ports.store.open_store import open_store
 from flexlock_hydra.ports.store.store import RemoteSpec, Store
 from flexlock_hydra.record import layout
 from flexlock_hydra.record.model import EXACT, Completeness
 from flexlock_hydra.record.summary import worst_of
+from flexlock_hydra.record.wording import some_of
 
 _NAMED = 5  # files beside a sweep's jobs that are named
 
@@ -117,7 +119,7 @@ def _push(subject: Subject, options: PushOptions) -> Pushed:
         sent_bytes=sum(sent.values()),
         completeness=worst_of(run.lock for run in subject.runs),
         unrecorded=tuple(_unrecorded(subject)),
-        warnings=(*_gaps_of_tag(payload, url, base.spec), *leaks),
+        warnings=(*_gaps_of_tag(payload, url, base.spec), *_kept_by_lfs(subject, url), *leaks),
         drilled=drilled,
     )
 
@@ -191,6 +193,16 @@ def _gaps_of_tag(payload: Payload, url: str | None, remote: RemoteSpec) -> tuple
     if payload.subject.is_sweep and (names := _beside_jobs(payload.subject.path.parent)):
         said.append(f"files of the sweep's own folder do not travel: {', '.join(names)}")
     return tuple(dict.fromkeys((*said, *payload.left)))
+
+
+def _kept_by_lfs(subject: Subject, url: str | None) -> list[str]:
+    """Files of the code whose contents git LFS keeps, and has not sent anywhere yet."""
+    commits = {run.lock.code.commit for run in subject.runs if run.lock.code}
+    paths = {path for commit in commits for path in lfs_only_here(subject.repo, commit)}
+    if not (paths and url):
+        return []
+    what = f"git LFS keeps {some_of(sorted(paths), _NAMED)} on this machine alone"
+    return [f"{what}; send it by hand: git lfs push --all REMOTE"]
 
 
 def _unrecorded(subject: Subject) -> Iterator[str]:

@@ -77,7 +77,10 @@ def _tree_now(kept: Snapshot, status: Status, paths: list[str]) -> str:
     if status.head == kept.state.head and not (paths or status.differs or kept.index.links):
         return kept.head_tree or kept.state.tree
     paths = [path for path in paths if not is_bytecode(path)]
-    tree, _ = write_tree(kept.repo, kept.index, paths, kept.links, converts=kept.converts)
+    head = kept.state.head
+    tree, _ = write_tree(
+        kept.repo, kept.index, paths, kept.links, converts=kept.converts, head=head
+    )
     return tree
 
 
@@ -135,7 +138,7 @@ def _retake(kept: Snapshot, paths: list[str]) -> str:
         index.git("read-tree", kept.state.tree)
         index.stage(paths)
         if kept.converts:
-            keep_bytes(index, paths)
+            keep_bytes(index, paths, kept.state.head)
         return index.git("write-tree")
 
 

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from flexlock_hydra.capture.code.scope import Scope, is_bytecode, pick
+from flexlock_hydra.capture.code.scope import DEFAULT_SIZE_LIMIT, Scope, is_bytecode, pick
 from flexlock_hydra.errors import GitError
 from flexlock_hydra.ports.git.ask import WorkingTreeRequest, ask_working_tree
 from flexlock_hydra.ports.git.command import redact_url
@@ -145,6 +145,7 @@ def write_tree(
     links: Mapping[str, str],
     *,
     converts: bool,
+    head: str | None,
 ) -> tuple[str, list[str]]:
     """The tree of the index with paths as they are in the working tree.
 
@@ -154,17 +155,20 @@ def write_tree(
         own.unhide(index.overlooked)
         own.stage(paths)
         own.put_links(links)
-        lost = keep_bytes(own, paths) if converts else []
+        lost = keep_bytes(own, paths, head) if converts else []
         return own.git("write-tree"), lost
 
 
-def keep_bytes(index: OwnIndex, paths: Iterable[str]) -> list[str]:
-    """Store files raw where git's form of them would come back with other bytes.
+def keep_bytes(index: OwnIndex, paths: Iterable[str], head: str | None) -> list[str]:
+    """Store files raw where git's form of them would come back with other bytes, or not at all.
 
     Git changes line ends and runs filters both ways; where neither form comes back as
-    the file is, git's stays. Those files are returned.
+    the file is, git's stays. Those files are returned. What git LFS would keep beside the
+    repository, on this machine alone, is stored in it, unless it is large or HEAD has it.
     """
+    paths = list(paths)
     unlike = index.not_checked_out_alike(paths)
+    unlike += sorted(set(_new_to_lfs(index, paths, head)) - set(unlike))
     if not unlike:
         return []
     stored = index.repo.ls_tree(index.git("write-tree"))
@@ -174,6 +178,16 @@ def keep_bytes(index: OwnIndex, paths: Iterable[str]) -> list[str]:
     lost = index.not_checked_out_alike(unlike)
     index.put({path: stored[path] for path in lost})
     return lost
+
+
+def _new_to_lfs(index: OwnIndex, paths: Iterable[str], head: str | None) -> list[str]:
+    """Files that git LFS keeps, small enough for git, that differ from the commit ``head``."""
+    kept = index.kept_by_lfs(paths, DEFAULT_SIZE_LIMIT)
+    if not kept:
+        return []
+    before = index.repo.ls_tree(head) if head else {}
+    now = index.repo.ls_tree(index.git("write-tree"))
+    return [path for path in kept if path in now and before.get(path) != now[path]]
 
 
 def _take_one(repo: GitRepo, asked: WorkingTreeRequest, cwd: Path, scope: Scope) -> Snapshot:
@@ -187,7 +201,7 @@ def _take_one(repo: GitRepo, asked: WorkingTreeRequest, cwd: Path, scope: Scope)
     paths = [path for path in (*status.changed, *again) if not is_bytecode(path)]
     tree, lost = look.head_tree, list[str]()
     if tree is None or paths or status.differs or index.links:
-        tree, lost = write_tree(repo, index, paths, links, converts=look.converts)
+        tree, lost = write_tree(repo, index, paths, links, converts=look.converts, head=status.head)
     commit = _snapshot_commit(repo, look, tree)
     unseen = [] if look.untracked_seen else [_UNSEEN.format(repo.root, STATUS_PATIENCE)]
     unlike = name_each(lost, "would be checked out with other bytes")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from flexlock_hydra.errors import GitError
-from flexlock_hydra.ports.git.command import Started, start_git
+from flexlock_hydra.ports.git.command import Started, git_text, run_git, start_git
 
 
 @dataclass(frozen=True)
@@ -72,14 +72,30 @@ def ask_place(folder: Path) -> Started:
     return start_git(folder, "rev-parse", "--show-toplevel", "--absolute-git-dir")
 
 
+def optional_filters(folder: Path) -> list[str]:
+    """Settings with which a file that a filter cannot change is what it is, and no error.
+
+    The filter's program, or what it keeps elsewhere, may not be on this machine.
+    """
+    pattern = r"^filter\..*\.required$"
+    found = run_git(folder, "config", "--name-only", "--get-regexp", pattern).stdout
+    return [word for name in git_text(found).splitlines() for word in ("-c", f"{name}=false")]
+
+
 def ask_status(
-    folder: Path, *, untracked: bool = True, ignored: bool = False, folded: bool = False
+    folder: Path,
+    *config: str,
+    untracked: bool = True,
+    ignored: bool = False,
+    folded: bool = False,
 ) -> Started:
     """Ask what differs from HEAD and the index; nothing of the user's is written.
 
-    ``folded``: a folder that git tracks nothing of is named instead of the files in it.
+    ``config``: settings for this command alone. ``folded``: a folder that git tracks nothing of is
+    named instead of the files in it.
     """
     which = ("normal" if folded else "all") if untracked else "no"
     also = ("matching" if folded else "traditional") if ignored else "no"
     kinds = (f"--untracked-files={which}", f"--ignored={also}", "--ignore-submodules=all")
-    return start_git(folder, "status", "--porcelain=v2", "-z", "--branch", *kinds, "--no-renames")
+    how = ("--porcelain=v2", "-z", "--branch", *kinds, "--no-renames")
+    return start_git(folder, *config, "status", *how)

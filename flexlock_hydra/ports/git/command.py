@@ -26,6 +26,8 @@ _CONFIG = (
     *("core.quotePath=false", "core.splitIndex=false", "i18n.commitEncoding=UTF-8"),
     *("i18n.logOutputEncoding=UTF-8", "status.relativePaths=false", "advice.detachedHead=false"),
     *("submodule.recurse=false", "tag.gpgSign=false", "gc.auto=0", "maintenance.auto=false"),
+    # Without git LFS, or what it keeps elsewhere, its files are checked out as they are in git.
+    *("filter.lfs.required=false", "lfs.skipdownloaderrors=true"),
 )
 _CONFIG_ARGS = [word for setting in _CONFIG for word in ("-c", setting)]
 
@@ -57,6 +59,13 @@ class Started:
     args: tuple[str, ...]
     process: subprocess.Popen[bytes]
 
+    @property
+    def _command(self) -> str:
+        """The command's name, which settings may stand before."""
+        return next(
+            word for word, before in zip(self.args, ("", *self.args)) if "-c" not in (word, before)
+        )
+
     def __enter__(self) -> Started:
         return self
 
@@ -81,7 +90,7 @@ class Started:
         try:
             out, err = self.process.communicate(stdin, patience)
         except subprocess.TimeoutExpired as error:
-            text = f"git {self.args[0]} in {self.cwd} took longer than {patience:.0f} s"
+            text = f"git {self._command} in {self.cwd} took longer than {patience:.0f} s"
             raise GitSlowError(text) from error
         finally:
             if self.process.poll() is None:  # the wait was interrupted
@@ -107,7 +116,7 @@ class Started:
             said = done.stderr.decode("utf-8", "replace").strip()
             again = " ".join(shlex.quote(redact_url(arg)) for arg in self.args)
             raise GitError(
-                f"git {self.args[0]} in {self.cwd}: "
+                f"git {self._command} in {self.cwd}: "
                 f"{redact_url(said or f'exit code {done.returncode}')}",
                 hint=f"What git says is above; the same by hand: git -C {self.cwd} {again}",
             )

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from flexlock_hydra.errors import GitError
-from flexlock_hydra.ports.git.command import git, git_text
+from flexlock_hydra.ports.git.command import git, git_records, git_text
 from flexlock_hydra.ports.git.repo import SCRATCH, GitRepo, TreeEntry
 from flexlock_hydra.ports.git.status import GITLINK
 
@@ -176,6 +176,16 @@ class OwnIndex:
     def put_links(self, links: Mapping[str, str]) -> None:
         """Put the commits of submodules in."""
         self.put({path: TreeEntry(GITLINK, oid) for path, oid in links.items()})
+
+    def kept_by_lfs(self, paths: Iterable[str], largest: int) -> list[str]:
+        """Those of the files of at most so many bytes whose content git LFS keeps elsewhere."""
+        files = [path for path in dict.fromkeys(paths) if _is_file(self.repo.root / path)]
+        if not files:
+            return []
+        said = git_records(git(self.repo.root, "check-attr", "-z", "--stdin", "filter",
+                               stdin=_nul(files), env={"GIT_INDEX_FILE": str(self.path)}))
+        found = (path for path, value in zip(said[0::3], said[2::3]) if value == "lfs")
+        return [path for path in found if (self.repo.root / path).stat().st_size <= largest]
 
     def not_checked_out_alike(self, paths: Iterable[str]) -> list[str]:
         """Those of the index's files that a checkout gives other bytes than they have.

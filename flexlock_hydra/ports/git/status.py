@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from flexlock_hydra.errors import GitSlowError
-from flexlock_hydra.ports.git.ask import WorkingTreeRequest, ask_status
+from flexlock_hydra.ports.git.ask import WorkingTreeRequest, ask_status, optional_filters
 from flexlock_hydra.ports.git.command import Started, git, git_records
 
 STATUS_PATIENCE = 60.0
@@ -155,11 +155,24 @@ def _parse_index(root: Path, raw: bytes) -> GitIndex:
 
 def written_files(root: Path) -> Iterator[str]:
     """What is in a working tree and not in its HEAD, ignored files too; bytecode apart."""
-    with ask_status(root, ignored=True) as asked:
+    with ask_status(root, *optional_filters(root), ignored=True) as asked:
         found = read_status(asked)
-    for path in (*found.changed, *found.untracked, *found.ignored):
+    for path in (*_differing(root, found.changed), *found.untracked, *found.ignored):
         if not path.endswith((".pyc", ".pyo", "/")):
             yield path
+
+
+def _differing(root: Path, paths: Sequence[str]) -> list[str]:
+    """Those of tracked paths that have other bytes than HEAD has; a filter may say so of others."""
+    files = [path for path in paths if "\n" not in path and os.path.isfile(root / path)]
+    names = b"".join(os.fsencode(path) + b"\n" for path in files)
+    how = ("hash-object", "--no-filters", "--stdin-paths")
+    oids = git(root, *how, stdin=names).decode().splitlines() if files else []
+    now = dict(zip(files, oids, strict=True))
+    listed = git_records(git(root, "ls-tree", "-r", "-z", "--full-tree", "HEAD")) if files else []
+    split = (record.split("\t", 1) for record in listed)
+    stored = {path: meta.split(" ")[2] for meta, path in split}
+    return [path for path in paths if path not in now or stored.get(path) != now[path]]
 
 
 def _parse_commit(raw: bytes) -> tuple[str, str]:

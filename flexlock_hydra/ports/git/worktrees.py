@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from flexlock_hydra.errors import GitError
+from flexlock_hydra.ports.git.ask import optional_filters
 from flexlock_hydra.ports.git.command import git, git_text, redact_url, run_git
 from flexlock_hydra.ports.git.repo import SCRATCH, GitRepo
 from flexlock_hydra.record import layout
@@ -58,7 +59,7 @@ def unpack_commit(repo: GitRepo, commit: str, place: Path) -> None:
     if inner.rev_parse("HEAD") == commit and (inner.git_dir / "index").exists():
         return
     fetch_snapshot(inner, repo, commit)
-    inner.git("checkout", "--quiet", "--force", "--detach", commit)
+    inner.git(*optional_filters(inner.root), "checkout", "--quiet", "--force", "--detach", commit)
 
 
 def would_ignore(gitignore: bytes, path: str) -> bool:
@@ -97,13 +98,15 @@ def add_worktree(
     """A linked working tree of a commit, on a new branch or detached."""
     how = ["-b", branch] if branch else ["--detach"]
     how += [] if checkout else ["--no-checkout"]
-    repo.git("worktree", "add", "--quiet", *how, str(path), commit)
+    optional = optional_filters(repo.root)
+    repo.git(*optional, "worktree", "add", "--quiet", *how, str(path), commit)
 
 
 def check_out(repo: GitRepo, branch: str, commit: str, *, new: bool, force: bool) -> None:
     """Go to a branch at a commit; ``force``: whatever files a pull that was killed left."""
     how = [*(["-b"] if new else []), branch, *([commit] if new else [])]
-    repo.git("checkout", "--quiet", *(["--force"] if force else []), *how)
+    optional = optional_filters(repo.root)
+    repo.git(*optional, "checkout", "--quiet", *(["--force"] if force else []), *how)
 
 
 def drop_branch(repo: GitRepo, branch: str) -> None:
