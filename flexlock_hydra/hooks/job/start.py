@@ -38,7 +38,7 @@ from flexlock_hydra.ports.hydra_internals.app_start import is_in_launch, task_in
 from flexlock_hydra.record import layout, lockfile
 from flexlock_hydra.record.codec import Json
 from flexlock_hydra.record.model import (
-    COMPLETED, MAIN, RUNNING, CodeState, Command, Job, Run, RunLock
+    COMPLETED, MAIN, RUNNING, CodeState, Command, Environment, Job, Run, RunLock
 )
 
 
@@ -190,18 +190,11 @@ def begin_run(
     """
     rerun = view.rerun if view else Rerun()
     found = view.survey if view and config is view.config else survey(config, without)
-    named = env_names([each.text for each in found.interpolations])
-    variables = named.union(view.variables if view else ())
-    file = start.command.file
-    # A project may keep its lock files around the cwd, and around the script.
-    folders = (Path(start.cwd), *([Path(start.root, file).parent] if file else []))
     lock = RunLock(
         run=_run_section(view),
         job=job,
         repos=start.repos_read,
-        environment=capture_environment(
-            Path(start.root), variables, masker, folders, of_job=view is not None
-        ),
+        environment=_environment(start, view, found, masker),
         warnings=start.warnings,
     )
     run = kind(
@@ -229,6 +222,17 @@ def begin_run(
     if inputs is not None:
         run.reads = observed_inputs.begin(run, resolved, inputs)
     return run
+
+
+def _environment(start: Start, view: JobView | None, found: Survey, masker: Masker) -> Environment:
+    named = env_names([each.text for each in found.interpolations])
+    variables = named.union(view.variables if view else ())
+    file = start.command.file
+    # A project may keep its lock files around the cwd, and around the script.
+    folders = (Path(start.cwd), *([Path(start.root, file).parent] if file else []))
+    return capture_environment(
+        Path(start.root), variables, masker, folders, of_job=view is not None
+    )
 
 
 def _run_section(view: JobView | None) -> Run:
