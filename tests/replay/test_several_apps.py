@@ -89,6 +89,15 @@ def test_the_recorded_app_runs_alone(run: str, said: str, project: Project) -> N
         project.path(f"{run}/run.lock"))["job"]["command"]["task"]
 
 
+def test_a_rerun_of_a_rerun(project: Project) -> None:
+    """The record of a rerun names the app alone, not the program that chose it."""
+    several(project, TWO)
+    document, _ = again(project, "outputs/c")
+    lock = read_lock(Path(document["path"], "run.lock"))
+    assert "runner" not in lock["job"]["command"]
+    assert again(project, document["path"])[1] == "second 3\n"
+
+
 def test_the_rest_of_the_script_runs(project: Project) -> None:
     """What stands after the apps is part of the program."""
     several(project, TWO)

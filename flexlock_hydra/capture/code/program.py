@@ -10,6 +10,7 @@ from site import getuserbase
 
 from flexlock_hydra.capture.code.imports import is_installed
 from flexlock_hydra.ports.hydra_internals.app_start import main_in_progress
+from flexlock_hydra.record import layout
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class Program:
         file, spec = names.get("__file__"), names.get("__spec__")
         path = Path(os.path.abspath(file)) if isinstance(file, str) else None
         module = getattr(spec, "name", None)
-        return cls(path, module, _runner(path, module))
+        return cls(path, module, _without_own(_runner(path, module)))
 
 
 def is_installed_program(script: Path) -> bool:
@@ -43,6 +44,12 @@ def is_installed_program(script: Path) -> bool:
     folders = {os.path.join(prefix, scripts) for prefix in prefixes if prefix}
     folders.add(os.path.dirname(sys.executable))
     return is_installed(str(script)) or str(script.parent) in folders
+
+
+def _without_own(words: tuple[str, ...]) -> tuple[str, ...]:
+    """The words without the program of this package that runs an app in some reruns."""
+    own = (words.index(name) for name in (layout.LAUNCH_AGAIN, layout.MAIN_AGAIN) if name in words)
+    return words[:next(own, len(words) + 1) - 1]
 
 
 def _runner(file: Path | None, module: str | None) -> tuple[str, ...]:
