@@ -9,7 +9,7 @@ import pytest
 
 from tests.conftest import Project
 
-pytestmark = pytest.mark.hydra
+pytestmark = [pytest.mark.hydra, pytest.mark.slow]
 
 FILTER = '''
 import hashlib, pathlib, subprocess, sys

@@ -48,7 +48,8 @@ def test_the_code_is_recorded(closed: Path, project: Project) -> None:
     assert "Error" not in done.err
 
 
-@pytest.mark.parametrize("closed", [".config", ""], indirect=True)
+@pytest.mark.slow
+@pytest.mark.parametrize("closed", [".config"], indirect=True)
 def test_the_commands_work(closed: Path, project: Project, store: Path) -> None:
     """What was recorded can be verified, run again and pushed."""
     project.app("hydra.run.dir=outputs/a")

@@ -119,6 +119,7 @@ def test_in_the_folder(project: Project) -> None:
     assert lock["run"]["status"] == "completed"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("launcher", ["basic", "joblib"])
 def test_jobs_of_a_sweep(launcher: str, project: Project) -> None:
     """Each renamed job is one of the sweep's."""
@@ -145,6 +146,7 @@ def test_a_signal_after_the_move(project: Project) -> None:
     assert lock["run"]["status"] == "interrupted"
 
 
+@pytest.mark.slow
 def test_a_rerun_of_it(project: Project) -> None:
     """The rerun moves its folder as well, and its outputs come to where a rerun's belong."""
     app(project, "out.rename(done)")

@@ -16,8 +16,7 @@ pytestmark = pytest.mark.hydra
 @pytest.mark.parametrize(("words", "module"), [
     ("-m cProfile -o prof.out app.py", None),
     ("-m cProfile -o prof.out -m app", "app"),
-    ("-m trace --listfuncs --module app", "app"),
-    ("-O -W ignore -m profile -o prof.out app.py", None),
+    ("-O -W ignore -m cProfile -o prof.out app.py", None),
 ])
 def test_the_app_is_recorded_and_not_what_runs_it(
     words: str, module: str | None, project: Project

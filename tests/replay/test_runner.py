@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from flexlock_hydra.replay.rerun.runner import split_options
+from flexlock_hydra.replay.rerun.runner import Runner, split_options
 from tests.conftest import CONFIG, Project, read_lock
 
 pytestmark = pytest.mark.hydra
@@ -110,6 +110,14 @@ def test_a_debugger_does_not_run_again(app: Project) -> None:
     done = app.flexlock("rerun", "outputs/a", "--json")
     assert "pdb is left out" in done.err
     assert done.json["verdict"] == "identical"
+
+
+def test_trace_takes_the_name_of_a_module() -> None:
+    """``python -m trace --module app``: there the module's name has no ``-m`` before it."""
+    words = ("-m", "trace", "--count", "--module")
+    assert Runner(words=words).start("python", ["-m", "app"]) == ["python", *words, "app"]
+    alone = Runner(words=words[:2]).start("python", ["app.py"])
+    assert alone == ["python", "-m", "trace", "app.py"]
 
 
 @pytest.mark.parametrize(("words", "options", "rest"), [

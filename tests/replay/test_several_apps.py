@@ -10,7 +10,7 @@ import pytest
 
 from tests.conftest import Project, read_lock
 
-pytestmark = pytest.mark.hydra
+pytestmark = [pytest.mark.hydra, pytest.mark.slow]
 
 APP = '''
 import sys
@@ -54,12 +54,17 @@ def calls(*made: tuple[str, str, str]) -> str:
     return "\n    ".join(ONE.format(where, more, task) for task, where, more in made)
 
 
-def several(project: Project, text: str) -> None:
-    """Commit and run a script that starts several apps."""
+def committed(project: Project, text: str) -> None:
+    """Commit a script with such calls."""
     project.write("app.py", APP.replace("CALLS", text))
     project.write("conf/config.yaml", CONFIG)
     project.write("conf/other.yaml", CONFIG.replace("name: config", "name: other"))
     project.commit("app")
+
+
+def several(project: Project, text: str) -> None:
+    """Commit and run a script that starts several apps."""
+    committed(project, text)
     project.app()
 
 
@@ -73,36 +78,21 @@ def again(project: Project, run: str, *words: str) -> tuple[dict[str, Any], str]
 TWO = calls(("first", "a", ""), ("second", "b", ""), ("second", "c", ", 'lr=3'"))
 
 
-@pytest.mark.parametrize(("run", "said"), [
-    ("outputs/a", "first 1\n"), ("outputs/b", "second 1\n"), ("outputs/c", "second 3\n"),
-])
-def test_the_recorded_app_runs_alone(run: str, said: str, project: Project) -> None:
+def test_the_recorded_app_runs_alone(project: Project) -> None:
     """Whichever of the three runs it was, nothing of the others is in its rerun's folder."""
     several(project, TWO)
-    document, found = again(project, run)
-    assert found == said
-    assert document["verdict"] == "identical"
-    folder = Path(document["path"])
-    assert [name for name in os.listdir(folder) if name.endswith(".lock")] == ["run.lock"]
-    lock = read_lock(folder / "run.lock")
-    assert lock["job"]["command"]["task"] == read_lock(
-        project.path(f"{run}/run.lock"))["job"]["command"]["task"]
-
-
-def test_a_rerun_of_a_rerun(project: Project) -> None:
-    """The record of a rerun names the app alone, not the program that chose it."""
-    several(project, TWO)
-    document, _ = again(project, "outputs/c")
-    lock = read_lock(Path(document["path"], "run.lock"))
-    assert "runner" not in lock["job"]["command"]
+    for run, said in (("a", "first 1\n"), ("b", "second 1\n"), ("c", "second 3\n")):
+        document, found = again(project, f"outputs/{run}")
+        assert found == said
+        assert document["verdict"] == "identical"
+        folder = Path(document["path"])
+        assert [name for name in os.listdir(folder) if name.endswith(".lock")] == ["run.lock"]
+        command = read_lock(folder / "run.lock")["job"]["command"]
+        recorded = read_lock(project.path(f"outputs/{run}/run.lock"))["job"]["command"]
+        assert command["task"] == recorded["task"]
+        # The record of a rerun names the app alone, not the program that chose it.
+        assert "runner" not in command
     assert again(project, document["path"])[1] == "second 3\n"
-
-
-def test_the_rest_of_the_script_runs(project: Project) -> None:
-    """What stands after the apps is part of the program."""
-    several(project, TWO)
-    done = project.flexlock("rerun", "outputs/b")
-    assert "the end" in done.err
 
 
 def test_one_task_with_two_configs(project: Project) -> None:
@@ -116,11 +106,11 @@ def test_one_task_with_two_configs(project: Project) -> None:
 
 def test_as_a_module(project: Project) -> None:
     """``python -m app`` is run again as a module."""
-    several(project, TWO)
+    committed(project, TWO)
     project.call(project.python, "-m", "app")
     lock = read_lock(project.path("outputs/b/run.lock"))
     assert lock["job"]["command"]["module"] == "app"
-    assert again(project, "outputs/b")[1].splitlines()[-1] == "second 1"
+    assert again(project, "outputs/b")[1] == "second 1\n"
 
 
 def test_an_app_that_a_job_starts_is_part_of_it(project: Project) -> None:
@@ -146,13 +136,12 @@ def test_an_app_that_is_gone_is_said(project: Project) -> None:
     done = project.flexlock("rerun", "outputs/b", "--current-code", check=False)
     assert done.code == 2
     assert "the script starts no app app:second with the config config" in done.err
+    assert "the end" in done.err  # what stands after the apps is part of the program
 
 
 def test_a_job_of_a_sweep_in_workers(project: Project) -> None:
     """A worker's record names the task as the script does, and its rerun finds it."""
-    several(project, TWO)
-    project.write("app.py", APP.replace("CALLS", "second()"))
-    project.commit("one")
+    committed(project, "second()")
     project.app("-m", "lr=1,2", "hydra/launcher=joblib", "hydra.sweep.dir=multirun/s")
     project.write("app.py", APP.replace("CALLS", "first()\n    second()"))
     lock = read_lock(project.path("multirun/s/1/run.lock"))
