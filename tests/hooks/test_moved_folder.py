@@ -43,6 +43,7 @@ MOVES = {
     "another folder": "shutil.move(out, out.parent.parent / 'results')",
     "a process": "subprocess.run(['mv', out, done], check=True)",
     "a copy": "shutil.copytree(out, done); shutil.rmtree(out)",
+    "a copy far away": "shutil.copytree(out, 'results/far/away'); shutil.rmtree(out)",
     "twice": "out.rename(done); done.rename(f'{done}-again')",
     "and made anew": "out.rename(done); out.mkdir(); (out / 'new.txt').write_text('x')",
 }

@@ -15,6 +15,7 @@ from flexlock_hydra.errors import DataError
 from flexlock_hydra.hooks.config import tracking
 from flexlock_hydra.hooks.config.tracking import Owner
 from flexlock_hydra.hooks.job.recorded_inputs import RecordedInputs
+from flexlock_hydra.record import layout
 from flexlock_hydra.record.codec import Json
 from flexlock_hydra.record.layout import utc_now
 from flexlock_hydra.record.model import MARKED, CodeState, Failure
@@ -119,6 +120,11 @@ class ActiveRun(RecordedInputs):
                 self.release()
         if self.cut_off:
             raise KeyboardInterrupt
+
+    def locks_written(self) -> list[Path]:
+        """Locks that the task opened for writing, by what was watched."""
+        seen = list(self.reads.watch.seen.items()) if self.reads is not None else []
+        return [Path(folder, layout.LOCK) for folder, names in seen if layout.LOCK in names]
 
     def release(self) -> None:
         """Let go of the folder: nothing is written there any more."""

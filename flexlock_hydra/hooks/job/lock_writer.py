@@ -7,6 +7,7 @@ import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 
 from flexlock_hydra.capture.secrets.masker import Masker
@@ -83,13 +84,17 @@ class WrittenLock:
             self.folder, self.held = found, HeldFolder(found)
 
     def _copied_to(self) -> Path | None:
-        """A folder beside with this run's lock: what is moved to another disk is copied."""
+        """A folder with this run's lock: what is moved to another disk is copied."""
         if self.folder.exists():
             return None
-        beside = find_locks_beside(self.folder)
+        likely = chain(self.locks_written(), find_locks_beside(self.folder))
         return next(
-            (path.parent for path in beside if lockfile.read_head(path) == self._head()), None
+            (path.parent for path in likely if lockfile.read_head(path) == self._head()), None
         )
+
+    def locks_written(self) -> Iterable[Path]:
+        """Locks that the task wrote itself, as far as that is known: it may have copied this."""
+        return ()
 
     def _head(self) -> tuple[str, str]:
         return self.lock.run.started, self.lock.run.id
