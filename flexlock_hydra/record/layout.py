@@ -23,6 +23,8 @@ METAFILES = f"{ARCHIVE_DIR}/data"
 FSROOT = f"{ARCHIVE_DIR}/fsroot"
 REPOS = f"{ARCHIVE_DIR}/repos"
 OTHER_VERSIONS = f"{ARCHIVE_DIR}/runs"
+KEPT = f"{ARCHIVE_DIR}/kept"
+"""In an output directory, what the job changed of its inputs as it was before."""
 
 RERUN_VARIABLE = "FLEXLOCK_RERUN"
 """Names the file that tells a job which run it repeats."""
@@ -127,6 +129,16 @@ def fsroot_path(absolute: str) -> str:
 def other_version_path(run_id: str, path: str) -> str:
     """Where a predecessor's data comes back when its own path holds something else."""
     return f"{OTHER_VERSIONS}/{run_id}/{path}"
+
+
+def kept_path(run_id: str, recorded: str) -> str:
+    """Where an output directory holds the bytes of an input that the job changed."""
+    return f"{KEPT}/{run_id}/{fsroot_path(recorded) if is_absolute(recorded) else recorded}"
+
+
+def is_absolute(recorded: str) -> bool:
+    """Whether a recorded path leads out of the project, on whatever system it was recorded."""
+    return recorded.startswith("/") or re.match(r"[A-Za-z]:[\\/]", recorded) is not None
 
 
 def utc_now() -> datetime:

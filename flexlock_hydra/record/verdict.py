@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from flexlock_hydra.record.codec import Json
 from flexlock_hydra.record.model import EXACT
+from flexlock_hydra.record.wording import some_of
 
 T = TypeVar("T")
 
@@ -31,6 +32,7 @@ class Verdict:
         differ: names of what differs or is missing, the first ones.
         tolerance: ``rtol`` and ``atol``, by which numbers count as close.
         completeness: how much of the run was recorded, ``code`` and ``data``.
+        later: files that the rerun read as the recorded run left them, not as it had read them.
     """
 
     tag: str
@@ -43,16 +45,19 @@ class Verdict:
     left_out: tuple[str, ...] = ()
     tolerance: Mapping[str, Json] = field(default_factory=dict)
     completeness: Mapping[str, Json] = field(default_factory=dict)
+    later: tuple[str, ...] = ()
 
     @property
     def gaps(self) -> str:
         """What the record of the run lacks, to be said behind the verdict; empty for nothing."""
         lacking = [f"{what} {how}" for what, how in self.completeness.items() if how != EXACT]
-        return f", recorded in part: {', '.join(lacking)}" if lacking else ""
+        said = f", recorded in part: {', '.join(lacking)}" if lacking else ""
+        return f"{said}, with the later version of {some_of(self.later)}" if self.later else said
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, as a command's JSON document shows it."""
-        return {**vars(self), "differ": list(self.differ), "left_out": list(self.left_out)}
+        return {**vars(self), "differ": list(self.differ), "left_out": list(self.left_out),
+                "later": list(self.later)}
 
     def dumps(self) -> str:
         """One line of JSON."""
@@ -76,6 +81,7 @@ def parse_verdict(line: str) -> Verdict | None:
             left_out=tuple(_require(str, each) for each in said["left_out"]),
             tolerance=_require(dict, said["tolerance"]),
             completeness=_require(dict, said.get("completeness", {})),
+            later=tuple(_require(str, each) for each in said.get("later", ())),
         )
     except (ValueError, KeyError, TypeError, RecursionError):
         return None

@@ -56,6 +56,8 @@ class Pushed:
     completeness: Completeness
     unrecorded: tuple[str, ...] = ()
     """What the runs read and their records do not hold."""
+    later: tuple[str, ...] = ()
+    """Files that travel as the jobs left them, for what was recorded is gone."""
     warnings: tuple[str, ...] = ()
     drilled: int | None = None
     """Files that a drill compared, where there was one."""
@@ -79,6 +81,7 @@ def push_document(pushed: Pushed) -> dict[str, Any]:
         **vars(pushed),
         "completeness": pushed.completeness.to_dict(),
         "unrecorded": list(pushed.unrecorded),
+        "later": list(pushed.later),
         "warnings": list(pushed.warnings),
     }
     return {key: value for key, value in plain.items() if key != "drilled" or value is not None}
@@ -119,6 +122,7 @@ def _push(subject: Subject, options: PushOptions) -> Pushed:
         sent_bytes=sum(sent.values()),
         completeness=worst_of(run.lock for run in subject.runs),
         unrecorded=tuple(_unrecorded(subject)),
+        later=payload.plan.later,
         warnings=(*_gaps_of_tag(payload, url, base.spec), *_kept_by_lfs(subject, url), *leaks),
         drilled=drilled,
     )

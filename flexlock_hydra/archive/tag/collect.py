@@ -13,17 +13,19 @@ from pathlib import Path
 from flexlock_hydra.archive.runs.places import places_now, restored_path
 from flexlock_hydra.archive.runs.recorded_run import RecordedRun, is_pulled, original_root
 from flexlock_hydra.archive.tag.plan import Piece
+from flexlock_hydra.capture.data.as_recorded import During, FoundData, find_as_recorded
 from flexlock_hydra.capture.data.digest import Digest, FileDigest, digest, digest_bytes, of_files
 from flexlock_hydra.capture.data.entry import passed_over
 from flexlock_hydra.capture.data.hash_index import HashIndex
+from flexlock_hydra.capture.data.lock_files import without_locks
 from flexlock_hydra.capture.data.paths import record_path
 from flexlock_hydra.capture.data.walk import LeaveOut
-from flexlock_hydra.capture.lineage.staleness import written_since
+from flexlock_hydra.capture.lineage.staleness import nanoseconds, written_since
 from flexlock_hydra.errors import DataError
 from flexlock_hydra.ports.git.repo import GitRepo, TreeEntry
 from flexlock_hydra.record import layout
 from flexlock_hydra.record.model import DataEntry, Outputs
-from flexlock_hydra.record.relative_path import is_under
+from flexlock_hydra.record.relative_path import is_under, join_path
 
 OUTPUTS = "outputs"
 
@@ -52,6 +54,15 @@ class DataCollector:
         Raises:
             DataError: missing, changed (both hashes are named), or never recorded.
         """
+        inputs = [*self._inputs(run, inherited=inherited)]
+        recorded = run.lock.outputs if self.outputs else None
+        outputs = [self._outputs(run, recorded)] if recorded is not None else []
+        # What the job read in its own output directory and wrote anew comes back beside it.
+        own = [each for each in inputs if any(is_under(each.path, out.path) for out in outputs)]
+        yield from (each for each in inputs if each not in own)
+        yield from (*outputs, *own)
+
+    def _inputs(self, run: RecordedRun, *, inherited: bool) -> Iterator[Piece]:
         for name, entry in run.lock.data.items():
             at_root = entry.base == "."  # a pattern is matched in the project's own folder
             if entry.is_url or ((inherited or at_root) and self.trees.hold(run, entry)):
@@ -63,20 +74,29 @@ class DataCollector:
                     hint="Put it into a folder, or under git, and run the job again.",
                 )
             yield self._input(run, name, entry)
-        if self.outputs and (recorded := run.lock.outputs) is not None:
-            path = restored_path(record_path(run.folder, self.home))
-            found = digest_outputs(run, recorded, self.index)
-            left_out = frozenset((*recorded.left_out, *(recorded.unhashed or ())))
-            partial = recorded.only is not None
-            yield Piece(run.lock.run.id, OUTPUTS, path, found, run.folder, left_out, partial)
+
+    def _outputs(self, run: RecordedRun, recorded: Outputs) -> Piece:
+        path = restored_path(record_path(run.folder, self.home))
+        found = digest_outputs(run, recorded, self.index)
+        left_out = frozenset((*recorded.left_out, *(recorded.unhashed or ())))
+        partial = recorded.only is not None
+        return Piece(run.lock.run.id, OUTPUTS, path, found, run.folder, left_out, partial)
 
     def _input(self, run: RecordedRun, name: str, entry: DataEntry) -> Piece:
         foreign = Path(entry.place).is_absolute() or run.root != self.home
         absolute = posixpath.join(original_root(run.lock), entry.place)
         restored = layout.fsroot_path(absolute) if foreign else entry.place
-        path, found = locate_input(run, name, entry, self.index)
+        found = locate_input(run, name, entry, self.index)
+        # What changed before it could be hashed has the later version's hash, and the lock says so.
+        gaps = {restored_path(each.path) for each in run.lock.unrecorded or ()}
+        place = restored_path(entry.place)
+        named = (rel for rel in found.digest.files if join_path(place, rel) in gaps)
+        later = tuple(sorted({*found.later, *named}))
         partial = entry.base is not None or entry.files is not None
-        return Piece(run.lock.run.id, name, restored, found, path, partial=partial)
+        return Piece(
+            run.lock.run.id, name, restored, found.digest, found.path, partial=partial,
+            aside=found.aside, later=later,
+        )
 
 
 def digest_outputs(run: RecordedRun, recorded: Outputs, index: HashIndex | None = None) -> Digest:
@@ -128,11 +148,14 @@ def resized_outputs(run: RecordedRun, recorded: Outputs) -> Iterator[tuple[str, 
 
 def locate_input(
     run: RecordedRun, name: str, entry: DataEntry, index: HashIndex | None = None
-) -> tuple[Path, Digest]:
+) -> FoundData:
     """An input of a run where it lies now, equal to its record.
 
+    Of what the job itself changed the bytes that were kept are taken; where there are none, what
+    the job left, and :attr:`FoundData.later` names it.
+
     Raises:
-        DataError: missing, changed, or never recorded.
+        DataError: missing, changed since the run, or never recorded.
     """
     if entry.md5 is None:
         raise DataError(
@@ -140,21 +163,40 @@ def locate_input(
             f"{entry.error or 'the job ended before it was hashed'}",
             hint="Put it in place and run the job again.",
         )
-    found = None
+    changed = None
     for path in places_now(run, entry.place):
-        if path.exists():
-            found = digest(path, passed_over(entry), index)
-            if found.md5 == entry.md5:
-                return path, found
-    if found is None:
+        found = look_at_input(run, entry, path, index)
+        if found is not None and (found.digest.md5 == entry.md5 or found.later):
+            return found
+        changed = found or changed
+    if changed is None:
         raise DataError(
             f"data {name}: {entry.path} is missing; recorded as {entry.md5}",
             hint="Put it back, or pull the run from its tag.",
         )
     raise DataError(
         f"data {name}: {entry.path} changed since the run: "
-        f"recorded {entry.md5}, now {found.md5}",
+        f"recorded {entry.md5}, now {changed.digest.md5}",
         hint="Put the recorded version back, or run the job again with this one.",
+    )
+
+
+def look_at_input(
+    run: RecordedRun, entry: DataEntry, path: Path, index: HashIndex | None = None
+) -> FoundData | None:
+    """What lies at a place that may be an input's, with what was kept; None where nothing does.
+
+    Raises:
+        DataError: it cannot be read.
+    """
+    kept = run.folder / layout.kept_path(run.lock.run.id, entry.place)
+    if not path.exists() and not kept.exists():
+        return None
+    start, end = nanoseconds(run.lock.run.started), nanoseconds(run.lock.run.ended)
+    # After a pull all times are those of the pull.
+    during = None if start is None or is_pulled(run.root) else During(start, end)
+    return find_as_recorded(
+        path, entry.md5 or "", passed_over(entry), index=index, kept=kept, during=during
     )
 
 
@@ -200,4 +242,6 @@ class CommitTrees:
         below = {path[len(place) + 1 if place else 0:]: file for path, file in files.items()}
         if left_out is not None:
             below = {name: file for name, file in below.items() if not left_out(name)}
-        return bool(below) and of_files(below).md5 == entry.md5
+        data = without_locks(below)  # git may hold them, and no hash of ours does
+        plain = {name: below[name] for name in data}
+        return bool(below) and entry.md5 in (of_files(plain).md5, of_files(below).md5)

@@ -37,7 +37,8 @@ def make_manifest(payload: Payload, remote: RemoteSpec, layout_of_remote: str) -
     """What a tag stands for, for people and programs.
 
     ``data`` is what was recorded, each piece with the place where it comes back; ``outs``
-    is what a restore writes: what git brings is not in it.
+    is what a restore writes: what git brings is not in it. ``later`` names the files that are
+    not as they were recorded: the job changed them, and what was before is gone.
     """
     subject = payload.subject
     own = {run.lock.run.id for run in subject.runs}
@@ -60,6 +61,7 @@ def make_manifest(payload: Payload, remote: RemoteSpec, layout_of_remote: str) -
             for piece in payload.plan.pieces
         ],
         "outs": [_place_and_content(out) for out in payload.plan.outs],
+        **({"later": list(payload.plan.later)} if payload.plan.later else {}),
     }
 
 
@@ -95,6 +97,8 @@ def check_manifest(manifest: Any, tag: str) -> dict[str, Any]:
         raise ValueError("it is neither of a run nor of a sweep")
     if manifest["layout"] not in (SHARED, PER_TAG):
         raise ValueError("its layout is not known here")
+    if not all(isinstance(each, str) for each in manifest.get("later", [])):
+        raise ValueError("it names later versions by what is no path")
     for item in (*manifest["data"], *manifest["outs"]):
         if not (isinstance(item["path"], str) and OBJECT_ID.fullmatch(item["md5"])):
             raise ValueError(f"{item!r:.100} is no data")

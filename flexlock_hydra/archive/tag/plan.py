@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
 from flexlock_hydra.capture.data.digest import Digest, FileDigest, of_files
@@ -31,6 +31,10 @@ class Piece:
     """Paths below it of which it says nothing: Hydra's log in an output directory."""
     partial: bool = False
     """Whether it is a part of its folder alone: the matches of a pattern."""
+    aside: Mapping[str, Path] = field(default_factory=dict)
+    """Files whose recorded bytes lie elsewhere: name -> where."""
+    later: tuple[str, ...] = ()
+    """Files that the job changed and of which only the later version is there."""
 
     def says_nothing_of(self, path: str) -> bool:
         """Whether a file may lie there beside the piece's own: a lock, a log."""
@@ -46,7 +50,7 @@ class Piece:
 
     def source_of(self, rel: str) -> Path:
         """Where one of its files lies now."""
-        return self.source / rel if rel else self.source
+        return self.aside.get(rel) or (self.source / rel if rel else self.source)
 
 
 @dataclass(frozen=True)
@@ -78,6 +82,11 @@ class Plan:
     outs: tuple[Out, ...]
     remove: tuple[str, ...]
     """Leaves of the code tree that make room for data."""
+
+    @property
+    def later(self) -> tuple[str, ...]:
+        """Where files come back that are not as recorded: the job changed them."""
+        return tuple(join_path(each.path, rel) for each in self.pieces for rel in each.later)
 
 
 def make_plan(

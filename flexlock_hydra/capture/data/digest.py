@@ -16,6 +16,7 @@ from json.encoder import encode_basestring_ascii as _quoted
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from flexlock_hydra.capture.data.lock_files import is_lock_file
 from flexlock_hydra.capture.data.read_data import DataReading, Limits, hash_file
 from flexlock_hydra.capture.data.walk import NEVER_DATA, Batch, LeaveOut, Met, mtime_ns
 from flexlock_hydra.errors import DataError
@@ -46,6 +47,8 @@ class Digest:
     files: Mapping[str, FileDigest]
     skipped: tuple[str, ...] = ()
     """Why entries were left out, each in words."""
+    has_locks: bool = False
+    """Whether lock files of readers were left out."""
 
     @property
     def size(self) -> int:
@@ -94,21 +97,29 @@ class DataSummary:
         return cls(**{**plain, **{name: tuple(plain[name]) for name in tuples}})
 
 
-def digest(path: Path, leave_out: LeaveOut | None = None, index: HashIndex | None = None) -> Digest:
+def digest(
+    path: Path,
+    leave_out: LeaveOut | None = None,
+    index: HashIndex | None = None,
+    *,
+    with_locks: bool = False,
+) -> Digest:
     """Hash a file or a folder, and remember each file's digest.
 
-    ``leave_out`` takes paths relative to the folder; those of folders end with a slash.
+    Args:
+        leave_out: takes paths relative to the folder; those of folders end with a slash.
+        with_locks: count lock files of readers, as older records did.
 
     Raises:
         DataError: missing, unreadable, no file or folder, or a name that is not UTF-8.
     """
     with DataReading(path, index) as reading:
         files: dict[str, FileDigest] = {}
-        walk, tally = reading.walk(leave_out), _Tally(files)
+        walk, tally = reading.walk(leave_out, with_locks=with_locks), _Tally(files)
         for batch, md5s, _ in reading.hashed(walk):
             tally.add(batch, md5s)
         if reading.is_folder:
-            return of_files(files, _warnings(path, walk.met))
+            return of_files(files, _warnings(path, walk.met), has_locks=walk.met.locks > 0)
         return Digest(files[""].md5, files)
 
 
@@ -184,13 +195,16 @@ def digest_bytes(content: bytes) -> FileDigest:
 
 
 def walk_files(root: Path) -> Iterator[str]:
-    """The files of a folder by relative path, unsorted, found as they are asked for."""
+    """The files of a folder by relative path, unsorted, found as they are asked for.
+
+    Lock files of readers are no data, and none of them.
+    """
     folders = [""]
     while folders:
         folder = folders.pop()
         with os.scandir(os.path.join(root, folder)) as entries:
             for entry in entries:
-                if entry.name in NEVER_DATA:
+                if entry.name in NEVER_DATA or is_lock_file(entry.path):
                     continue
                 if entry.is_dir(follow_symlinks=False):
                     folders.append(f"{folder}{entry.name}/")
@@ -198,9 +212,11 @@ def walk_files(root: Path) -> Iterator[str]:
                     yield f"{folder}{entry.name}"
 
 
-def of_files(files: Mapping[str, FileDigest], skipped: tuple[str, ...] = ()) -> Digest:
+def of_files(
+    files: Mapping[str, FileDigest], skipped: tuple[str, ...] = (), *, has_locks: bool = False
+) -> Digest:
     """The digest of a folder that holds these files."""
-    return Digest(f"{digest_bytes(tree_object(files)).md5}.dir", files, skipped)
+    return Digest(f"{digest_bytes(tree_object(files)).md5}.dir", files, skipped, has_locks)
 
 
 def tree_object(files: Mapping[str, FileDigest]) -> bytes:

@@ -69,9 +69,10 @@ class DataReading:
         limits: Limits | None = None,
         *,
         hollow: bool = False,
+        with_locks: bool = False,
     ) -> Walk | _One:
         """The files to read, those of a folder in the order of their paths."""
-        walk = Walk(os.fspath(self.path), leave_out)
+        walk = Walk(os.fspath(self.path), leave_out, with_locks=with_locks)
         walk.since = walk.since if since is None else since
         walk.largest = walk.largest if largest is None else largest
         walk.hollow = hollow

@@ -17,11 +17,13 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import IO
 
+from flexlock_hydra.capture.data.lock_files import is_lock_file
 from flexlock_hydra.errors import DataError
+from flexlock_hydra.record import layout
 from flexlock_hydra.record.wording import some_of
 
-NEVER_DATA = frozenset({".git", ".hg", ".dvc"})
-"""Names that DVC's own ignore rules leave out of any data (dvc.ignore)."""
+NEVER_DATA = frozenset({".git", ".hg", ".dvc", layout.ARCHIVE_DIR})
+"""Names that DVC's own ignore rules leave out of any data (dvc.ignore), and our own folder."""
 
 _SPILL = 100_000  # Names of one folder that are held and sorted in memory; more go through files
 _BATCH = 4096
@@ -71,6 +73,8 @@ class Met:
     """Files that changed after the moment that the caller named."""
     unhashed: dict[str, int] = field(default_factory=dict)
     """Files above the largest size, with their sizes in bytes."""
+    locks: int = 0
+    """Lock files of readers, which are no data."""
 
 
 @dataclass
@@ -125,6 +129,7 @@ class Walk:
         largest: files above it (bytes) are named in ``met.unhashed`` and not yielded.
         hollow: so are sparse files of which most was never written.
         most_names: TooLargeError above as many names.
+        with_locks: take lock files of readers for data, as older records did.
 
     Raises:
         DataError: a name that is not UTF-8. OSError: a folder that cannot be read.
@@ -136,6 +141,7 @@ class Walk:
     largest: int = _NEVER
     hollow: bool = False
     most_names: int = _NEVER
+    with_locks: bool = False
     met: Met = field(default_factory=Met)
 
     def batches(self) -> Iterator[Batch]:
@@ -162,6 +168,9 @@ class Walk:
             for entry in entries:
                 name = folder + entry
                 if leave_out is not None and leave_out(name):
+                    continue
+                if not self.with_locks and is_lock_file(root + name):
+                    self.met.locks += 1
                     continue
                 if entry[-1] == "/":
                     stack.append((name, iter(self._sorted_names(root + name, name))))

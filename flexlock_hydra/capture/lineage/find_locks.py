@@ -48,8 +48,12 @@ def find_locks(
         warnings.append(f"predecessors looked for in {_SEARCHED} files of {path} alone")
     if reader.lock in locks:
         locks.remove(reader.lock)
-        if not reader.root.is_relative_to(reader.lock.parent):  # else all data lies below it
-            warnings.append(f"{path} is or holds this run's own output directory")
+        own = reader.lock.parent
+        if path.is_relative_to(own) and not reader.root.is_relative_to(own):  # else all data is
+            warnings.append(
+                f"{path} lies in this run's own output directory, so that the run that wrote it is "
+                "not recorded; to have that, give each run its own hydra.run.dir"
+            )
     return locks, warnings
 
 

@@ -46,7 +46,7 @@ def stale(
             output directory, whichever is deeper; None where nothing was read.
         root: the root of the repository that its recorded paths start at.
     """
-    ended = _nanoseconds(place.lock.run.ended)
+    ended = nanoseconds(place.lock.run.ended)
     if ended is None:
         return ()
     is_inside = place.folder.is_relative_to(root)
@@ -135,11 +135,11 @@ def written_since(path: Path, leave_out: LeaveOut | None, moment: str) -> str:
     Raises:
         DataError: it cannot be looked at.
     """
-    since = _nanoseconds(moment)
+    since = nanoseconds(moment)
     return "" if since is None else fingerprint(path, leave_out, since=since)[1]
 
 
-def _nanoseconds(moment: str | None) -> int | None:
+def nanoseconds(moment: str | None) -> int | None:
     """A recorded time as a file's would be; None where it is none."""
     try:
         return int(datetime.fromisoformat(moment).timestamp() * 1e9) if moment else None

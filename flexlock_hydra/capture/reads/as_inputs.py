@@ -104,7 +104,10 @@ def unread_folders(
         if names and not _is_code(folder, names[:_APART], around):
             size = sum(_size(os.path.join(folder, name)) for name in names)
             key = around.named[folder]
-            yield ReadInput(key, folder, key, size, len(names))
+            own = [name for name in names if os.path.join(folder, name) in around.made]
+            rest = tuple(sorted({*names}.difference(own)))
+            part = FolderPart(rest) if own and 0 < len(rest) <= _MOST_LISTED else WHOLE
+            yield ReadInput(key, folder, key, size, len(names), part)
 
 
 def _is_code(folder: str, names: list[str], around: Surroundings) -> bool:
@@ -136,7 +139,10 @@ def _listed_below(path: str, around: Surroundings) -> dict[str, str]:
     """The names in a folder and those below it, as far as the job listed them."""
     inside = f"{path}{os.sep}"
     folders = sorted(each for each in around.listed if each == path or each.startswith(inside))
-    names = ((each[len(inside):].replace(os.sep, "/") or ".", names_in(each)) for each in folders)
+    names = (
+        (each[len(inside):].replace(os.sep, "/") or ".", names_in(each, around.made))
+        for each in folders
+    )
     return {folder: md5 for folder, md5 in islice(names, _MOST_LISTINGS) if md5 is not None}
 
 

@@ -1,6 +1,8 @@
 """What this process and its forked children open, as Python's audit hook tells it.
 
-The hook sees ``open``, ``os.open``, ``sqlite3.connect``, ``os.listdir`` and ``os.scandir``
+The hook sees ``open``, ``os.open``, ``sqlite3.connect``, ``os.listdir`` and ``os.scandir``, and
+what takes files away, before it happens: ``os.rename``, ``os.remove``, ``os.truncate`` and
+``shutil.rmtree``
 (https://docs.python.org/3/library/audit_events.html). It sees no library that opens files in C,
 and no process that is started anew. It stays in the process once it is there, and does nothing
 while nobody watches.
@@ -16,7 +18,10 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from enum import IntEnum
 from functools import cache
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # loaded where a file is kept
+    from flexlock_hydra.capture.reads.kept_files import KeptFiles
 
 _WRITING = os.O_WRONLY | os.O_RDWR
 _LARGE = 16 << 20  # bytes
@@ -47,6 +52,7 @@ class Watch:
     seen: dict[str, dict[str, Access]] = field(default_factory=dict)
     listed: dict[str, None] = field(default_factory=dict)
     told: IO[bytes] | None = None  # where forked children say what they opened
+    keeper: KeptFiles | None = None  # of what is about to change
     on_large: Callable[[str], None] | None = None
     """Is told of large files when this process first opens them for reading."""
 
@@ -56,12 +62,14 @@ class Watch:
         _watches.append(self)
 
     def opened(self, path: str, flags: int) -> None:
-        """Note that a file was opened."""
+        """Note that a file is opened; before it is written to it is kept, if it is an input."""
         folder, _, name = path.rpartition(os.sep)
         names = self.seen.get(folder)
         if names is None:
             names = self.seen.setdefault(folder, {})
         before, now = names.get(name), _access(flags)
+        if now is not Access.READ and self.keeper is not None:
+            self.keeper.keep(path)
         if before is None:
             names[name] = now
         elif before is Access.READ and now is not Access.READ:
@@ -77,6 +85,23 @@ class Watch:
         with suppress(OSError, ValueError):  # it is not there: whoever opens it hears of it
             if os.stat(path).st_size >= _LARGE and os.getpid() == self.pid:
                 on_large(path)
+
+    def database(self, path: str) -> None:
+        """Note that SQLite opens a file: it may read it, and write to it."""
+        if self.access(path) is None:
+            self.opened(path, os.O_RDONLY)
+        self.opened(path, os.O_RDWR)
+
+    def taken(self, path: str) -> None:
+        """Note that a name is about to mean another file, or none."""
+        if self.keeper is not None:
+            self.keeper.keep(path, by_link=True)
+        self.opened(path, os.O_WRONLY | os.O_TRUNC)
+
+    def tree_taken(self, path: str) -> None:
+        """Note that a folder is about to be taken away."""
+        if self.keeper is not None:
+            self.keeper.keep_below(path)
 
     def listing(self, path: str) -> None:
         """Note that the names in a folder were listed."""
@@ -118,6 +143,13 @@ class Watch:
             for folder, names in self.seen.items()
         }
         return {folder: names for folder, names in found.items() if names}
+
+    def with_access(self, wanted: Access) -> Iterator[str]:
+        """The paths of the files with which that was done."""
+        for folder, names in self.seen.items():
+            for name, access in names.items():
+                if access is wanted:
+                    yield f"{folder}{os.sep}{name}"
 
     def _merge(self, path: str, now: Access) -> None:
         folder, _, name = path.rpartition(os.sep)
@@ -164,29 +196,48 @@ def _install() -> None:
 def _hook(event: str, args: tuple[Any, ...]) -> None:
     if not _watches or event not in _EVENTS or threading.get_ident() in _unwatched:
         return
-    path = args[0]
+    if event == "os.rename" and (path := _path_of(args[1], args[3])) is not None:
+        for watch in _watching():
+            watch.taken(path)
+    at = args[_DIR_FD[event]] if event in _DIR_FD else -1
+    path = _path_of(args[0], at)
+    if path is None:
+        return
+    for watch in _watching():
+        _EVENTS[event](watch, path, args)
+
+
+_EVENTS: dict[str, Callable[[Watch, str, tuple[Any, ...]], None]] = {
+    "open": lambda watch, path, args: watch.opened(path, args[2]),
+    "sqlite3.connect": lambda watch, path, args: watch.database(path),
+    "os.listdir": lambda watch, path, args: watch.listing(path),
+    "os.scandir": lambda watch, path, args: watch.listing(path),
+    "os.rename": lambda watch, path, args: watch.taken(path),
+    "os.remove": lambda watch, path, args: watch.taken(path),
+    "os.truncate": lambda watch, path, args: watch.opened(path, os.O_WRONLY),
+    "shutil.rmtree": lambda watch, path, args: watch.tree_taken(path),
+}
+_DIR_FD = {"os.rename": 2, "os.remove": 1}
+"""Which argument of an event is the folder that a relative path starts at; -1: the current."""
+
+
+def _path_of(path: Any, dir_fd: Any = -1) -> str | None:
+    """The absolute path that an event tells of; None where it tells none."""
     if type(path) is not str:
         if path is None:
             path = "."
         elif isinstance(path, int):  # a file descriptor: what it leads to was opened before
-            return
+            return None
         else:
             try:
                 path = os.fsdecode(path)
             except TypeError:
-                return
-    if not os.path.isabs(path):
-        path = _absolute(path)
-    for watch in _watching():
-        if event == "open":
-            watch.opened(path, args[2])
-        elif event == "sqlite3.connect":
-            watch.opened(path, os.O_RDWR)
-        else:
-            watch.listing(path)
-
-
-_EVENTS = frozenset({"open", "os.listdir", "os.scandir", "sqlite3.connect"})
+                return None
+    if os.path.isabs(path):
+        return str(path)
+    if dir_fd != -1:  # as in shutil.rmtree, of which we hear as a whole
+        return None
+    return _absolute(path)
 
 
 def _absolute(path: str) -> str:

@@ -63,6 +63,8 @@ class Surroundings:
         listed: folders that the job listed.
         in_code: tells what a snapshot holds.
         writer: the id of another run that still writes to a folder, if one does.
+        made: files that the job wrote, and did not read before.
+        kept: files that it read and then changed, with where their bytes lie; empty: nowhere.
     """
 
     root: str
@@ -74,6 +76,8 @@ class Surroundings:
     listed: frozenset[str]
     in_code: InCode
     writer: Callable[[str], str | None] = lambda folder: None
+    made: frozenset[str] = frozenset()
+    kept: Mapping[str, str] = field(default_factory=dict)
 
     def below_root(self, path: str) -> str | None:
         """The path relative to the root; None for what lies outside of it."""
@@ -161,11 +165,12 @@ def select(opened: Mapping[str, Collection[str]], around: Surroundings) -> Selec
 
     def is_input(each: ReadFolder, is_inside: bool, name: str, size: int) -> bool:
         path = each.path(name)
-        if is_inside and name.isascii() and is_plain(name):  # of very many files
+        kept = around.kept.get(path)
+        if kept is None and is_inside and name.isascii() and is_plain(name):  # of very many files
             return True
-        why = _why_not(path, around)
+        why = "the job changed it, unseen at first" if kept == "" else _why_not(path, around)
         if why is None and holds_settings(name) and size <= LARGEST:
-            why = _shown_secret(path) if next(settings, False) else None
+            why = _shown_secret(kept or path) if next(settings, False) else None
         if why is not None:
             found.add_unrecorded(path, why, size, around)
         return why is None
@@ -198,15 +203,16 @@ def _candidates(
                 continue
             if around.exclude and around.excludes(path):
                 continue
+            kept = around.kept.get(path)
             try:
-                info = os.stat(path)
+                info = os.stat(kept or path)
             except (OSError, ValueError):  # gone, and so no input that anybody could restore
                 continue
             if not stat.S_ISREG(info.st_mode) or (
                 around.patterns and around.matches_known(path)
             ):
                 continue
-            if info.st_mtime_ns < around.since:
+            if kept is not None or info.st_mtime_ns < around.since:
                 each.names.append(name)
                 each.sizes.append(info.st_size)
             elif (writer := around.writer(folder)) is not None:

@@ -21,11 +21,12 @@ def as_rows(found: Iterable[ChecksOfRun]) -> Iterator[dict[str, Any]]:
     """Each check as plain data, with its run where there are several."""
     for run, checks in found:
         for check in checks:
-            yield {**({"run": run} if run else {}), **vars(check)}
+            plain = {key: value for key, value in vars(check).items() if value or key != "note"}
+            yield {**({"run": run} if run else {}), **plain}
 
 
 def show_checks(found: Iterable[ChecksOfRun]) -> None:
-    """A line for each check that failed or could not be made."""
+    """A line for each check that failed, could not be made, or has something to say."""
     for run, checks in found:
         prefix = f"{run}: " if run else ""
         for check in checks:
@@ -34,6 +35,8 @@ def show_checks(found: Iterable[ChecksOfRun]) -> None:
             elif check.reason:
                 text = f"not verified: {prefix}{check.name}: {check.reason}"
                 render.line(render.printable(text), fg="yellow")
+            elif check.note:
+                render.line(render.printable(f"{prefix}{check.name}: {check.note}"))
 
 
 def counted(found: Sequence[ChecksOfRun], on_remote: bool) -> str:

@@ -28,6 +28,9 @@ def show_pushed(pushed: Pushed, root: Path, *, quiet: bool, dry_run: bool) -> No
     if pushed.completeness.data == PARTIAL:
         names = render.printable(some_of(pushed.unrecorded, _NAMED))
         click.echo(f"data partial: the run read what its record does not hold: {names}")
+    if pushed.later:
+        names = render.printable(some_of(pushed.later, _NAMED))
+        click.echo(f"later version: the run changed it, and what it read is not kept: {names}")
     if not quiet:
         render.warn(pushed.warnings)
     verb = "would send" if dry_run else "sent"

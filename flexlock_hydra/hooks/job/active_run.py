@@ -92,6 +92,10 @@ class ActiveRun(RecordedInputs):
 
                 observed_inputs.end(self, self.reads)
             self.end_inputs(status, asked)
+            if self.kept is not None and self.kept.done:
+                from flexlock_hydra.hooks.job import kept_inputs
+
+                kept_inputs.settle(self)
 
     def finish(self, status: str, *, error: Failure | None = None, result: Json = None) -> None:
         """Write the end of the run with its status, its error or its result.

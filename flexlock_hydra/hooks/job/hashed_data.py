@@ -120,23 +120,27 @@ class Inputs:
                     self.looks[look.key] = replace(look, answer=answer)
         return [(look.key, self.looks[look.key].answer) for look in missing]
 
-    def changed(self, asked: int) -> Iterator[tuple[str, str]]:
-        """Yield the inputs that are not what was hashed any more, each with names of files.
+    def changed(self, asked: int) -> Iterator[tuple[InputLook, str]]:
+        """Yield the looks at inputs that changed since the start, with names of files.
+
+        What changed before it was hashed is among them: the hash is then not of the start.
 
         Args:
             asked: the number of the last look that counts; what came later was hashed just now.
         """
-        for key, look in self.looks.items():
+        for look in self.looks.values():
             task, found = look.task, look.answer and look.answer.summary
             if not found or look.number > asked:
                 continue
             try:
                 now, late = fingerprint(Path(task.path), task.leave_out, since=task.since)
             except DataError as error:
-                yield key, str(error)
+                yield look, str(error)
                 continue
-            if now != found.fingerprint and not self._is_same(task, found):
-                yield key, late or "files are gone"
+            if found.late:
+                yield look, found.late
+            elif now != found.fingerprint and not self._is_same(task, found):
+                yield look, late or "files are gone"
 
     def _worker(self, *, is_url: bool) -> HashWorker:
         if is_url not in self.workers:
@@ -200,7 +204,7 @@ class OutputFolder:
         try:
             found = summarize(*where, largest=largest, hollow=True, limits=_AT_ONCE)
         except TooLargeError:
-            with _hash_index() as index:
+            with hash_index() as index:
                 found = summarize(*where, largest=largest, hollow=True, index=index)
         self.found = found
         section = Outputs(
@@ -242,12 +246,13 @@ def lies_inside(folder: Path, task: HashTask) -> bool:
     return task.leave_out is None or not task.leave_out(name)
 
 
-def _hash_index() -> HashIndex:
+def hash_index() -> HashIndex:
+    """The index of hashed files, open; SQLite is loaded with it."""
     from flexlock_hydra.capture.data import hash_index
 
     return hash_index.HashIndex.open(hash_index.index_path())
 
 
 def _identify_with_index(task: HashTask) -> HashAnswer:
-    with _hash_index() as index:
+    with hash_index() as index:
         return identify(task, index)

@@ -24,6 +24,7 @@ from flexlock_hydra.capture.reads.tool_paths import is_plain
 from flexlock_hydra.errors import FlexlockError
 from flexlock_hydra.hooks.config.options import InputSelection
 from flexlock_hydra.hooks.config.survey import plain_at, strings_passing
+from flexlock_hydra.hooks.job import kept_inputs
 from flexlock_hydra.hooks.job.active_run import ActiveRun
 from flexlock_hydra.hooks.job.unmarked_inputs import sounds_read
 from flexlock_hydra.ports.git.objects import held_names
@@ -60,6 +61,20 @@ class InputWatch:
     early: dict[str, ReadInput] = field(default_factory=dict)
     """Inputs that were recorded when the job started, by their keys in the lock."""
 
+    def changed(self) -> dict[str, str]:
+        """Files that were read and then changed, or opened for both.
+
+        Each with where its earlier bytes lie, if that is known; empty: they are lost.
+        """
+        kept = self.watch.keeper
+        if kept is None:
+            return {}
+        places = {path: kept.where(path) for path in self.watch.with_access(Access.CHANGED)}
+        return {
+            os.path.normpath(path): place or "" for path, place in places.items()
+            if place or path in kept.done
+        }
+
 
 def record_overridden(run: ActiveRun, marked: Mapping[str, str], resolved: Json) -> None:
     """Record what stands at the keys that the app marks, where an override took the mark away.
@@ -82,12 +97,17 @@ def begin(run: ActiveRun, resolved: Json, options: InputSelection) -> InputWatch
     """
     named, likely = _named_paths(run, resolved)
     begun = InputWatch(options, named, likely, time.time_ns())
+    run.kept = begun.watch.keeper = kept_inputs.keeper(run, begun.watch, likely)
+    for each in run.lock.data.values():
+        if not each.is_url:
+            kept_inputs.keep_own(run, run.kept, str(run.places.root / each.place))
     files = [path for path in likely if options.observed and os.path.isfile(path)]
     if files:
         from flexlock_hydra.capture.reads.as_inputs import as_inputs
         from flexlock_hydra.capture.reads.select import select
 
-        around = _surroundings(run, begun)
+        # What lies in the output directory now is an earlier run's.
+        around = replace(_surroundings(run, begun), outputs=())
         found = select(by_folder(files), around)
         fitting, *_ = options.choose(as_inputs(found.folders, around))
         begun.early = {_add(run, each): each for each in fitting}
@@ -124,7 +144,9 @@ def end(run: ActiveRun, begun: InputWatch) -> None:
 def _end(run: ActiveRun, begun: InputWatch) -> None:
     for key, each in begun.early.items():
         # It names what the job writes and does not read, or what another run still writes.
-        written = begun.watch.access(each.path) is Access.WRITTEN
+        access = begun.watch.access(each.path)
+        is_own = Path(os.path.realpath(each.path)).is_relative_to(os.path.realpath(run.folder))
+        written = access is Access.WRITTEN or (is_own and access is None)
         if written or (
             _changed_since(each.path, begun.since) and _writer(run, os.path.dirname(each.path))
         ):
@@ -134,10 +156,19 @@ def _end(run: ActiveRun, begun: InputWatch) -> None:
     from flexlock_hydra.capture.reads.open_files import open_for_reading
     from flexlock_hydra.capture.reads.select import select
 
-    around = _surroundings(run, begun)
+    changed = begun.changed()
+    around = replace(
+        _surroundings(run, begun),
+        made=frozenset(map(os.path.normpath, begun.watch.with_access(Access.WRITTEN))),
+        kept={
+            path: place for path, place in changed.items()
+            if place or _changed_since(path, begun.since)
+        },
+    )
     read: dict[str, Collection[str]] = {**begun.watch.read()}
     unseen = [path for path in open_for_reading() if begun.watch.access(path) is None]
     unseen += as_inputs.files_read_in_c(folders, around)
+    unseen += changed
     for folder, names in by_folder(unseen).items():
         read[folder] = dict.fromkeys([*read.get(folder, ()), *names])
     found = select(read, around)

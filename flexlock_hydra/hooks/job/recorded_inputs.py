@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import time
-from dataclasses import dataclass, replace
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flexlock_hydra.capture.data.paths import Places
@@ -12,12 +15,15 @@ from flexlock_hydra.capture.reads.audit_hook import unwatched
 from flexlock_hydra.errors import DataError
 from flexlock_hydra.hooks.job.lock_writer import WrittenLock, masked_entry
 from flexlock_hydra.hooks.rerun.notes import Relocation
-from flexlock_hydra.record.model import COMPLETED, FAILED, INTERRUPTED, MARKED, RUNNING, DataEntry
+from flexlock_hydra.record.model import (
+    COMPLETED, FAILED, INTERRUPTED, MARKED, OBSERVED, RUNNING, DataEntry, Unrecorded
+)
 
 if TYPE_CHECKING:  # loaded where there is something to hash
     from flexlock_hydra.capture.data.digest import Digest
     from flexlock_hydra.capture.data.entry import FolderPart
-    from flexlock_hydra.capture.data.hash_worker import HashAnswer
+    from flexlock_hydra.capture.data.hash_worker import HashAnswer, HashTask
+    from flexlock_hydra.capture.reads.kept_files import KeptFiles
     from flexlock_hydra.hooks.job.hashed_data import Inputs
 
 MISSING_DATA_HINT = "Put it there, or run with hydra.callbacks.flexlock.strict=code"
@@ -39,6 +45,8 @@ class RecordedInputs(WrittenLock):
     scanning: bool = False  # whether the config is walked: then no path is computed anew
     looked: Inputs | None = None  # `inputs`, None before the first one
     cut_off: bool = False  # whether Ctrl-C ended the wait for hashes
+    since: int = field(default_factory=time.time_ns)  # when the run began, ns since the epoch
+    kept: KeptFiles | None = None  # of inputs that the job changes, as they were before
 
     @property
     def inputs(self) -> Inputs:
@@ -98,7 +106,7 @@ class RecordedInputs(WrittenLock):
             # Nobody ends a run that is recorded as completed, so there is no later to hash in.
             wait |= self.lock.run.status != RUNNING or (self.raise_on_data and bool(task.parts))
             try:
-                answer = self.inputs.look(key, task, wait=wait)
+                answer = self._kept_answer(recorded, task) or self.inputs.look(key, task, wait=wait)
                 if not task.is_url:
                     known = answer.summary.digest if answer and answer.summary else None
                     self.add_prevs(task.path, via=key, found=known, files=part.files)
@@ -106,9 +114,40 @@ class RecordedInputs(WrittenLock):
                 answer = HashAnswer(error=str(error))
             self._set_entry(key, recorded)
             if answer is not None:
-                self._complete(key, answer)
+                self.complete(key, answer)
             if lies_inside(self.folder, task):
-                self.warn(f"data {key}: the job's own output directory lies inside of it")
+                self.warn(
+                    f"data {key}: the job's own output directory lies in it, what the job writes "
+                    "there is no part of it; name a folder without it, or another hydra.run.dir"
+                )
+            if self.kept is not None and not task.is_url:
+                from flexlock_hydra.hooks.job.kept_inputs import keep_own
+
+                keep_own(self, self.kept, task.path)
+
+    def _kept_answer(self, recorded: DataEntry, task: HashTask) -> HashAnswer | None:
+        """What an input that nobody marked was before the job changed it, if it was kept."""
+        if self.kept is None or not self.kept.done or recorded.how != OBSERVED or task.is_url:
+            return None
+        from flexlock_hydra.hooks.job.kept_inputs import summarize_kept
+
+        return summarize_kept(self, recorded, task)
+
+    def name_unrecorded(self, gaps: Iterable[tuple[str, str, str | None]]) -> None:
+        """Name files that the job read and of which the record does not hold the bytes.
+
+        Args:
+            gaps: absolute path, why, and the key of the config that names it.
+        """
+        found = [
+            Unrecorded(path=self.places.record(Path(path)), why=why, config_key=key,
+                       size=os.stat(path).st_size if os.path.isfile(path) else None)
+            for path, why, key in gaps
+        ]
+        with self.mutex:
+            there = self.lock.unrecorded or ()
+            new = [each for each in found if each.path not in {one.path for one in there}]
+            self.lock = replace(self.lock, unrecorded=(*there, *new) or None)
 
     def hash_ahead(self, folder: str, name: str) -> None:
         """Have a large file hashed beside the job that may turn out to be an input.
@@ -168,7 +207,8 @@ class RecordedInputs(WrittenLock):
             if self.looked is not None:
                 self.looked.listen(self._on_answers)
 
-    def _complete(self, key: str, answer: HashAnswer) -> None:
+    def complete(self, key: str, answer: HashAnswer) -> None:
+        """Put what was found of an input into its entry."""
         from flexlock_hydra.capture.data.entry import filled
 
         entry = masked_entry(filled(self.lock.data[key], answer), self.masker)
@@ -189,7 +229,7 @@ class RecordedInputs(WrittenLock):
         with self.mutex:
             found = self.inputs.current(answers)
             for key, answer in found:
-                self._complete(key, answer)
+                self.complete(key, answer)
             if not found:  # it was hashed ahead
                 return
             with contextlib.suppress(OSError):  # the write at the job's end shows what is wrong
@@ -217,14 +257,16 @@ class RecordedInputs(WrittenLock):
             late, self.cut_off = self.looked.finish(0.0), True
         for key, answer in late:
             if answer is not None:
-                self._complete(key, answer)
+                self.complete(key, answer)
             elif self.lock.data[key].is_url:
                 self.warn(f"data {key}: no answer in time from {self.lock.data[key].path}")
             else:
                 self.warn(f"data {key}: not hashed: the job ended before")
         if status != INTERRUPTED:
-            for key, names in self.looked.changed(asked):
-                self.warn(f"data {key} changed during the job, its hash is of the start: {names}")
+            from flexlock_hydra.hooks.job.kept_inputs import judge_changed
+
+            for look, names in [*self.looked.changed(asked)]:
+                judge_changed(self, look, names)
 
     def free_key(self, key: str) -> str:
         """The key, or the first numbered one that no input has."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -89,11 +89,13 @@ def reproduce(pulled: Pulled, **options: Any) -> Reproduced:
     restored = GitRepo.find(Path(pulled.path))
     if restored is None:
         raise RunNotFoundError(f"{pulled.path} is no git repository", hint="Pull the tag again.")
-    own = read_tagged(restored, pulled.tag).own
-    found = [find_run(run_id, restored.root) for run_id in own]
+    tagged = read_tagged(restored, pulled.tag)
+    found = [find_run(run_id, restored.root) for run_id in tagged.own]
     runs = tuple(sorted(found, key=lambda run: run.lock.job.num or 0))
     again = tuple(rerun(run, **options) for run in runs)
-    verdict = _verdict_on(pulled.tag, runs, again)
+    verdict = replace(
+        _verdict_on(pulled.tag, runs, again), later=tuple(tagged.manifest.get("later", ()))[:_NAMED]
+    )
     homes = tuple(_homes(pulled.tag, restored))
     for home in homes:
         keep(home, verdict)

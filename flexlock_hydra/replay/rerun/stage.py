@@ -7,6 +7,7 @@ has ended, the folder moves to where it shall stay.
 
 from __future__ import annotations
 
+import hashlib
 import posixpath
 import shutil
 import tempfile
@@ -16,11 +17,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from flexlock_hydra.archive.pull.fetch_objects import HashFetcher
-from flexlock_hydra.archive.runs.places import find_predecessor_lock, original_folder
+from flexlock_hydra.archive.runs.places import find_predecessor_lock, original_folder, places_now
 from flexlock_hydra.archive.runs.recorded_run import (
     RecordedRun, extra_repos, original_root, store_of
 )
 from flexlock_hydra.archive.tag.collect import CommitTrees, locate_input
+from flexlock_hydra.archive.tag.later import later_inputs
+from flexlock_hydra.capture.data.as_recorded import FoundData
 from flexlock_hydra.capture.data.digest import Digest, FileDigest, digest, digest_bytes, digest_file
 from flexlock_hydra.capture.data.entry import passed_over
 from flexlock_hydra.capture.data.paths import relocated
@@ -221,34 +224,66 @@ class _Inputs:
             path, held = entry.place, self.trees.hold(self.run, entry)
             if held and self.same_code:
                 continue
-            source, found = self._find(name, entry, held)
+            found = self._find(name, entry, held)
             if Path(path).is_absolute():
-                moves[path] = str(source)
+                moves[path] = str(self._whole(name, found))
                 continue
-            for rel, file in found.files.items():
-                self._put(posixpath.join(path, rel) if rel else path, source / rel, file)
+            for rel, file in found.digest.files.items():
+                place, source = posixpath.join(path, rel) if rel else path, found.source_of(rel)
+                self._put(place, source, file, is_copy=rel in found.aside)
             for empty in entry.empty or ():
                 (self.root / path / empty).mkdir(parents=True, exist_ok=True)
         return moves | self._place_locks()
 
-    def _find(self, name: str, entry: DataEntry, held: bool) -> tuple[Path, Digest]:
+    def _find(self, name: str, entry: DataEntry, held: bool) -> FoundData:
         """An input: of a rerun before this, here, in the recorded code, or on a remote."""
         new = self._from_rerun(entry)
         if new is not None:
-            return new, digest(new, passed_over(entry))
+            return FoundData(new, digest(new, passed_over(entry)))
         if held:
-            return self._from_code(entry)
+            return FoundData(*self._from_code(entry))
         try:
-            return locate_input(self.run, name, entry)
+            found = locate_input(self.run, name, entry)
+            if not found.later:
+                return found
         except DataError as error:
             if entry.md5 is None:
                 raise
-            try:
-                return HashFetcher(self.run, self.scratch / "data").bring(entry.md5)
-            except DataError as elsewhere:
+            problem, found = error, None
+        try:
+            return FoundData(*HashFetcher(self.run, self.scratch / "data").bring(entry.md5 or ""))
+        except DataError as elsewhere:
+            found = found or self._later(name, entry)
+            if found is None:
                 raise DataError(
-                    f"{error}; not found elsewhere: {elsewhere}", hint=error.hint
-                ) from error
+                    f"{problem}; not found elsewhere: {elsewhere}", hint=problem.hint
+                ) from problem
+            return found
+
+    def _later(self, name: str, entry: DataEntry) -> FoundData | None:
+        """The later version of an input, where the run's tag says that it has that alone."""
+        md5 = later_inputs(self.run).get(name)
+        for path in places_now(self.run, entry.place) if md5 else ():
+            if path.exists() and (found := digest(path, passed_over(entry))).md5 == md5:
+                return FoundData(path, found)
+        return None
+
+    def _whole(self, name: str, found: FoundData) -> Path:
+        """A path with all files of an input; a new one, where the bytes of some are kept aside.
+
+        Of these it has copies: the job will write to them again.
+        """
+        if not found.aside:
+            return found.path
+        top = self.scratch / "kept" / hashlib.sha256(name.encode()).hexdigest() / found.path.name
+        for rel in found.digest.files:
+            place, source = top / rel if rel else top, found.source_of(rel)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            if rel in found.aside:
+                shutil.copy2(source, place)
+            else:
+                place.symlink_to(source.absolute())
+        return top
 
     def _from_rerun(self, entry: DataEntry) -> Path | None:
         """The input's place in the output directory of a predecessor's rerun."""
@@ -287,10 +322,15 @@ class _Inputs:
                 self._put(f"{prev.path}/{layout.LOCK}", lock, digest_file(lock))
         return moves
 
-    def _put(self, path: str, source: Path, file: FileDigest) -> None:
+    def _put(
+        self, path: str, source: Path, file: FileDigest, *, is_copy: bool = False
+    ) -> None:
         """The recorded bytes at a path, unless the code brought them itself.
 
         A copy, as long as there are not too many: the job may write to it.
+
+        Args:
+            is_copy: in any case: the job will write to it.
         """
         place = self.root / path
         self.placed.add(path)
@@ -301,7 +341,7 @@ class _Inputs:
             return
         place.parent.mkdir(parents=True, exist_ok=True)
         place.unlink(missing_ok=True)
-        if file.size <= self.left:
+        if is_copy or file.size <= self.left:
             self.left -= file.size
             shutil.copy2(source, place)
         else:

@@ -13,13 +13,16 @@ from pathlib import Path
 from flexlock_hydra.archive.runs.check import Check
 from flexlock_hydra.archive.runs.places import places_now
 from flexlock_hydra.archive.runs.recorded_run import RecordedRun, is_pulled
-from flexlock_hydra.archive.tag.collect import resized_outputs, written_late
+from flexlock_hydra.archive.tag.collect import look_at_input, resized_outputs, written_late
+from flexlock_hydra.archive.tag.later import later_inputs
 from flexlock_hydra.archive.tag.listings import LostListingError, read_listing
+from flexlock_hydra.capture.data.as_recorded import During
 from flexlock_hydra.capture.data.digest import DataSummary, digest, summarize
 from flexlock_hydra.capture.data.entry import passed_over
 from flexlock_hydra.capture.data.hash_index import HashIndex
 from flexlock_hydra.capture.data.names import names_in
 from flexlock_hydra.capture.data.walk import LeaveOut
+from flexlock_hydra.capture.lineage.staleness import nanoseconds
 from flexlock_hydra.errors import DataError, FlexlockError, RemoteError
 from flexlock_hydra.ports.store.open_store import open_store
 from flexlock_hydra.ports.store.store import RemoteSpec, Store
@@ -27,6 +30,7 @@ from flexlock_hydra.record.model import DataEntry, Outputs
 from flexlock_hydra.record.wording import some_of
 
 _CACHE = Path(".dvc", "cache")
+_GREW = "files that are new since the job's start are no part of it"
 
 
 @dataclass(frozen=True)
@@ -55,7 +59,7 @@ class CurrentContents:
             why = entry.error or "the run ended before it was hashed"
             return Check(name, False, f"{entry.path} was not recorded: {why}")
         recorded = _Recorded(entry, passed_over(entry), run.lock.run.started)
-        reasons = []
+        reasons, is_whole = [], True
         for path in places_now(run, entry.place):
             if not os.path.lexists(path):
                 continue
@@ -66,9 +70,33 @@ class CurrentContents:
             if not reason:
                 return Check(name, True)
             whole = reason.startswith(("changed", "cannot"))
+            is_whole = is_whole and whole
             reasons.append(f"{entry.path}{'' if whole else ':'} {reason}")
         gone = f"{entry.path} is missing; recorded as {entry.md5}"
-        return Check(name, False, reasons[0] if reasons else gone)
+        fine = self._put_back(run, name, entry) if is_whole else None
+        return fine or Check(name, False, [*reasons, gone][0])
+
+    def _put_back(self, run: RecordedRun, name: str, entry: DataEntry) -> Check | None:
+        """What can be said of an input that the job itself changed; None where it did not."""
+        try:
+            for path in places_now(run, entry.place):
+                found = look_at_input(run, entry, path, self.index)
+                if found is None or not (found.digest.md5 == entry.md5 or found.later):
+                    continue
+                if found.later:
+                    which = some_of([str(path / each) if each else str(path)
+                                     for each in found.later], 10)
+                    return Check(name, False, f"{entry.path} was changed by the job itself, and "
+                                 f"what it read is not kept: {which}")
+                what = some_of([each or entry.path for each in found.aside], 10)
+                note = f"changed by the job itself; the recorded bytes are kept: {what}"
+                return Check(name, True, note=note if found.aside else _GREW)
+        except DataError:
+            return None
+        if later_inputs(run).get(name.removeprefix("data ")):
+            return Check(name, False, f"{entry.path} is the later version that the job left; the "
+                         "tag holds no other")
+        return None
 
     def outputs(self, run: RecordedRun) -> Check:
         """Whether the output directory holds what it held at the job's end."""
@@ -158,9 +186,23 @@ def _renamed_in(run: RecordedRun, path: Path, entry: DataEntry | Outputs) -> Ite
     """Folders with other names than the job saw; a pull brings no more than was read."""
     if isinstance(entry, Outputs) or is_pulled(run.root):
         return
+    start, end = nanoseconds(run.lock.run.started), nanoseconds(run.lock.run.ended)
     for folder, names in (entry.listed or {}).items():
-        if names_in(str(path / folder)) != names:
+        place = str(path / folder)
+        if names_in(place) == names or start is None:
+            continue
+        if names_in(place, _made_during(place, During(start, end))) != names:
             yield f"the names in {posixpath.normpath(posixpath.join(entry.path, folder))} changed"
+
+
+def _made_during(folder: str, during: During) -> set[str]:
+    """Files of a folder that were written while the job ran."""
+    found = set()
+    with suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_file() and during.has(entry.stat().st_mtime_ns):
+                found.add(entry.path)
+    return found
 
 
 def _leads_to(path: Path, target: str) -> bool:
