@@ -300,6 +300,8 @@ class Outputs(Node):
     """Patterns of the files that are hashed, where not all of them are."""
     unhashed: Mapping[str, int] | None = None
     """Files too large to be hashed, and their sizes in bytes."""
+    earlier: tuple[str, ...] | None = None
+    """Files that an earlier run in the same folder left, and this one did not touch."""
     executable: tuple[str, ...] | None = None
     links: Mapping[str, str] | None = None
     empty: tuple[str, ...] | None = None

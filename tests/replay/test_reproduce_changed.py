@@ -132,33 +132,39 @@ def test_every_way_to_change_an_input(project: Project, tmp_path: Path, sweep: b
 
 
 RESUME = """
-last = Path(cfg.resume or out / "none")
+last = Path(cfg.resume or out / "last.json")
 n = json.loads(last.read_text()) if last.exists() else 0
 (out / "last.json").write_text(json.dumps(n + 1))
+(out / f"epoch{n}.txt").write_text(str(n))
 found["n"] = n
 """
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("marked", [True, False], ids=["marked", "named"])
-def test_resumed_in_one_folder(project: Project, tmp_path: Path, marked: bool) -> None:
+@pytest.mark.parametrize("how", ["marked", "named", "found"])
+def test_resumed_in_one_folder(project: Project, tmp_path: Path, how: str) -> None:
     """Each attempt reads what the one before it left in the same folder, and writes it anew."""
     store = write_project(project, tmp_path, RESUME)
-    project.write("conf/config.yaml", with_callback("resume: null\n"))
+    project.write("conf/config.yaml", with_callback("resume: null\nx: 0\n"))
     project.commit("resume")
     path = "outputs/exp/last.json"
-    given = f"resume='${{snapshot:{path}}}'" if marked else f"resume={path}"
+    given = {"marked": f"resume='${{snapshot:{path}}}'", "named": f"resume={path}", "found": "x=1"}
+    key = path if how == "found" else "resume"
     project.app("hydra.run.dir=outputs/exp")
     first = project.lock()["run"]["id"]
     for attempt in (1, 2):
-        project.app("hydra.run.dir=outputs/exp", given)
+        project.app("hydra.run.dir=outputs/exp", given[how])
         lock = project.lock()
-        assert lock["data"]["resume"]["how"] == ("marked" if marked else "observed")
+        assert {name: each["how"] for name, each in lock["data"].items()} == {
+            key: "marked" if how == "marked" else "observed"
+        }
+        assert "epoch0.txt" in lock["outputs"]["earlier"]
         kept = project.path(f"outputs/exp/.flexlock/kept/{lock['run']['id']}/{path}")
         assert json.loads(kept.read_text()) == attempt
     assert not project.path(f"outputs/exp/.flexlock/kept/{first}").exists()
+    assert project.flexlock("rerun", "outputs/exp", "--json").json["verdict"] == "identical"
     done = elsewhere(project, tmp_path, "outputs/exp", store)
-    assert (done["verdict"], done["identical"]) == ("identical", 2)
+    assert (done["verdict"], done["identical"]) == ("identical", 3)
     last = tmp_path / "x/outputs/exp/last.json"
     assert json.loads(last.read_text()) == 3
     assert project.flexlock("verify", "outputs/exp", cwd=tmp_path / "x").code == 0

@@ -31,18 +31,18 @@ class KeptFiles:
     """Keeps files, each once, the first time that it is asked to.
 
     Args:
-        folder: where they are kept, by ``place``; made with the first one.
+        folder: tells where they are kept now, by ``place``; it is made with the first one.
         place: the relative path in it of a file that is an input; None for any other.
         since: when the job began, ns since the epoch: what changed later is not what it read.
         wrote: whether the job opened a file for writing, and did not read it before.
     """
 
-    folder: str
+    folder: Callable[[], str]
     place: Callable[[str], str | None]
     since: int
     wrote: Callable[[str], bool]
     done: dict[str, str] = field(default_factory=dict)
-    """Absolute path -> where its bytes lie; empty where they could not be kept."""
+    """Absolute path -> its place in the folder; empty where it could not be kept."""
     failed: dict[str, str] = field(default_factory=dict)
     """Absolute path -> why it could not be kept."""
     bytes: int = 0
@@ -54,7 +54,7 @@ class KeptFiles:
             path: absolute.
             by_link: its name is about to mean another file, so that nobody writes to this one.
         """
-        if path in self.done:
+        if path in self.done or self.wrote(path):
             return
         try:
             info = os.stat(path)
@@ -77,15 +77,16 @@ class KeptFiles:
             self.keep(path, by_link=True)
 
     def _keep(self, path: str, info: os.stat_result, place: str, by_link: bool) -> str:
-        kept = os.path.normpath(os.path.join(self.folder, place))
+        folder = self.folder()
+        kept = os.path.normpath(os.path.join(folder, place))
         if os.path.exists(kept):  # by another process of the job
-            return kept
-        why = self._why_not(info)
+            return place
+        why = self._why_not(info, folder)
         if why:
             self.failed[path] = why
             return ""
-        self._make_folder(os.path.dirname(kept))
-        part = os.path.join(self.folder, f"{_UNFINISHED}{os.urandom(8).hex()}")
+        _make_folders(folder, os.path.dirname(kept))
+        part = os.path.join(folder, f"{_UNFINISHED}{os.urandom(8).hex()}")
         try:
             if not (by_link and info.st_nlink == 1 and _link(path, part)):
                 _copy(path, part)
@@ -98,9 +99,9 @@ class KeptFiles:
             with suppress(FileNotFoundError):
                 os.unlink(part)
         self.bytes += info.st_size
-        return kept
+        return place
 
-    def _why_not(self, info: os.stat_result) -> str:
+    def _why_not(self, info: os.stat_result, folder: str) -> str:
         """Why a file is not kept; empty where it is."""
         if info.st_mtime_ns >= self.since:
             return "it changed before that was seen"
@@ -108,27 +109,19 @@ class KeptFiles:
             return f"it is larger than what is kept, {LARGEST >> 20} MB"
         if self.bytes + info.st_size > MOST or len(self.done) > _MOST_FILES:
             return f"more than {MOST >> 20} MB or {_MOST_FILES} files would have to be kept"
-        above = self.folder
-        while not os.path.isdir(above):
-            above = os.path.dirname(above)
-        if shutil.disk_usage(above).free < info.st_size * _SHARE:
+        while not os.path.isdir(folder):
+            folder = os.path.dirname(folder)
+        if shutil.disk_usage(folder).free < info.st_size * _SHARE:
             return "its disk is nearly full"
         return ""
 
-    def _make_folder(self, folder: str) -> None:
-        top = os.path.dirname(self.folder)
-        if not os.path.isdir(top):
-            os.makedirs(top, exist_ok=True)
-            with open(os.path.join(top, _IGNORE), "w", encoding="utf-8") as file:
-                file.write("*\n")
-        os.makedirs(folder, exist_ok=True)
-
     def where(self, path: str) -> str | None:
         """Where the bytes of a file lie that this process kept, or one that it forked."""
-        found = self.done.get(path)
-        if found is None and (place := self.place(path)) is not None:
-            found = os.path.normpath(os.path.join(self.folder, place))
-        return found if found and os.path.isfile(found) else None
+        place = self.done.get(path)
+        if place is None:
+            place = self.place(path)
+        found = os.path.normpath(os.path.join(self.folder(), place)) if place else ""
+        return found if os.path.isfile(found) else None
 
     def is_new(self, path: str) -> bool:
         """Whether the job wrote a file that was not there before, as far as it was seen."""
@@ -140,19 +133,31 @@ class KeptFiles:
         Args:
             is_other: tells those that are no inputs after all.
         """
-        for path, kept in self.done.items():
+        folder = self.folder()
+        for path, place in self.done.items():
+            kept = os.path.join(folder, place)
             with suppress(OSError):
-                if kept and (is_other(path) or _is_same(path, kept, self.since)):
+                if place and (is_other(path) or _is_same(path, kept, self.since)):
                     os.unlink(kept)
-        for up, _, _ in os.walk(self.folder, topdown=False):
+        for up, _, _ in os.walk(folder, topdown=False):
             with suppress(OSError):  # as far as they are empty
                 os.rmdir(up)
-        top = os.path.dirname(self.folder)
+        top = os.path.dirname(folder)
         with suppress(OSError):
             if os.listdir(top) == [_IGNORE]:
                 os.unlink(os.path.join(top, _IGNORE))
                 os.rmdir(top)
                 os.rmdir(os.path.dirname(top))
+
+
+def _make_folders(top: str, folder: str) -> None:
+    """Make a folder below that of a run, in a place that git does not look at."""
+    kept = os.path.dirname(top)
+    if not os.path.isdir(kept):
+        os.makedirs(kept, exist_ok=True)
+        with open(os.path.join(kept, _IGNORE), "w", encoding="utf-8") as file:
+            file.write("*\n")
+    os.makedirs(folder, exist_ok=True)
 
 
 def _is_same(path: str, kept: str, since: int) -> bool:

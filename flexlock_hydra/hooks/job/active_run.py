@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -165,7 +166,16 @@ class ActiveRun(RecordedInputs):
             self.warn(f"outputs not hashed: {error}")
             return
         self.warn(*warnings)
-        self.lock = replace(self.lock, outputs=found)
+        earlier = self._earlier_outputs(outputs)
+        self.lock = replace(self.lock, outputs=replace(found, earlier=earlier))
+
+    def _earlier_outputs(self, outputs: OutputFolder) -> tuple[str, ...] | None:
+        """Outputs that an earlier run in this folder left, where its lock tells of one."""
+        with contextlib.suppress(OSError):
+            locks = {name for name in os.listdir(self.folder) if layout.is_lock(name)}
+            if locks - {layout.LOCK}:
+                return outputs.unchanged_since(self.since) or None
+        return None
 
 
 class Bystander(ActiveRun):

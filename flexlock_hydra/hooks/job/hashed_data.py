@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import count
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flexlock_hydra.capture.data.digest import DataSummary, fingerprint, summarize
+from flexlock_hydra.capture.data.digest import DataSummary, fingerprint, summarize, walk_files
 from flexlock_hydra.capture.data.hash_worker import HashAnswer, HashTask, HashWorker, identify
 from flexlock_hydra.capture.data.read_data import Limits
 from flexlock_hydra.capture.data.walk import TooLargeError
@@ -26,6 +28,7 @@ URL_PATIENCE = 10.0
 FAILED_PATIENCE = 30.0
 """Seconds that the end of a failed job waits for hashes: its user waits for the error."""
 _ahead = count(-1, -1)  # numbers of looks that no input asked for
+_MOST_EARLIER = 10_000  # files of an output directory that are looked at for an earlier run's
 _CHEAP = 64 * 1024**2  # bytes that are read again to tell a changed file from a changed stat
 _AT_ONCE = Limits(files=256, size=4 * 1024**2)  # what is hashed without the index, and read again
 
@@ -220,6 +223,19 @@ class OutputFolder:
             empty=found.empty or None,
         )
         return section, found.warnings
+
+    def unchanged_since(self, since: int) -> tuple[str, ...]:
+        """The first thousands of the files that nothing wrote to since a time, ns since the epoch.
+
+        Raises:
+            OSError: the folder cannot be listed.
+        """
+        found = []
+        for name in islice(walk_files(self.folder), _MOST_EARLIER):
+            with suppress(OSError):
+                if os.stat(self.folder / name).st_ctime_ns < since and not self._leaves_out(name):
+                    found.append(name)
+        return tuple(sorted(found))
 
     def has_changed(self) -> bool:
         """Whether something wrote to the files since they were hashed.

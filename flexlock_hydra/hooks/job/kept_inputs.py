@@ -33,7 +33,11 @@ def keeper(run: RecordedInputs, watch: Watch, named: Collection[str]) -> KeptFil
             one is read.
     """
     inputs = _RunInputs(run, watch, frozenset(named))
-    folder = str(run.folder.absolute() / layout.KEPT / run.lock.run.id)
+
+    def folder() -> str:
+        run.follow_folder()
+        return str(run.folder.absolute() / layout.KEPT / run.lock.run.id)
+
     return KeptFiles(
         folder, inputs.place, run.since, lambda path: watch.access(path) is Access.WRITTEN
     )
@@ -137,6 +141,7 @@ class _RunInputs:
     def __init__(self, run: RecordedInputs, watch: Watch, named: frozenset[str]) -> None:
         self.run, self.watch, self.named = run, watch, named
         self.known: dict[str, str] = {}
+        self.real: dict[str, str] = {}  # folders, without links
         self.seen: object = None
 
     def place(self, path: str) -> str | None:
@@ -145,13 +150,18 @@ class _RunInputs:
             return None
         access = self.watch.access(path)
         path = os.path.normpath(path)
-        real = os.path.realpath(path)
+        folder, name = os.path.split(path)
+        if folder not in self.real:
+            self.real[folder] = os.path.realpath(folder)
+        real = os.path.join(self.real[folder], name)
+        real = os.path.realpath(path) if os.path.islink(real) else real
         for name in dict.fromkeys((path, real)):
             for up in _with_folders_above(name):
                 if up in self._recorded():
                     return self._below(self._recorded()[up], name[len(up) + 1:])
         own = os.path.realpath(self.run.folder)
-        if real.startswith(f"{own}{os.sep}") or is_tools_own(path) or is_secret_by_name(path):
+        is_own = real.startswith(f"{own}{os.sep}")
+        if is_tools_own(path) or is_secret_by_name(path) or (is_own and access is not Access.READ):
             return None
         is_named = any(up in self.named for up in _with_folders_above(path))
         if access in (Access.READ, Access.CHANGED) or (is_named and access is None):

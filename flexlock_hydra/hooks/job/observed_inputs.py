@@ -28,7 +28,7 @@ from flexlock_hydra.hooks.job import kept_inputs
 from flexlock_hydra.hooks.job.active_run import ActiveRun
 from flexlock_hydra.hooks.job.unmarked_inputs import sounds_read
 from flexlock_hydra.ports.git.objects import held_names
-from flexlock_hydra.record import lockfile
+from flexlock_hydra.record import layout, lockfile
 from flexlock_hydra.record.codec import Json
 from flexlock_hydra.record.model import OBSERVED, OVERRIDDEN, Unrecorded
 
@@ -172,11 +172,32 @@ def _end(run: ActiveRun, begun: InputWatch) -> None:
     for folder, names in by_folder(unseen).items():
         read[folder] = dict.fromkeys([*read.get(folder, ()), *names])
     found = select(read, around)
+    earlier = select(_left_by_earlier_runs(run, begun, changed), replace(around, outputs=()))
     inputs = [
         *as_inputs.as_inputs(found.folders, around),
+        *as_inputs.as_inputs(earlier.folders, replace(around, listed=frozenset())),
         *as_inputs.unread_folders(folders, found.folders, around),
     ]
-    _record(run, begun, inputs, list(found.unrecorded))
+    _record(run, begun, inputs, [*found.unrecorded, *earlier.unrecorded])
+
+
+def _left_by_earlier_runs(run: ActiveRun, begun: InputWatch, changed: Mapping[str, str]) -> Names:
+    """What the job read in its own output directory and did not put there.
+
+    A job that resumes finds there what an earlier run in the same folder left.
+    """
+    if run.places.root.is_relative_to(run.folder):  # else all data lies below it
+        return {}
+    own = {f"{each}{os.sep}" for each in (str(run.folder), os.path.realpath(run.folder))}
+    found = [path for path in changed if path.startswith(tuple(own))]
+    for path in begun.watch.with_access(Access.READ):
+        if os.path.normpath(path).startswith(tuple(own)) and not layout.is_own_file(
+            os.path.basename(path)
+        ):
+            with suppress(OSError, ValueError):
+                if os.stat(path).st_ctime_ns < run.since:
+                    found.append(path)
+    return by_folder(found)
 
 
 def _record(

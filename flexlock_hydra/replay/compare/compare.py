@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import posixpath
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from flexlock_hydra.archive.runs.places import original_folder
@@ -27,6 +27,7 @@ from flexlock_hydra.replay.compare.tolerance import Tolerance
 
 HYDRAS_LOG = "Hydra's log"
 BY_SIZE = "max_output_mb"
+EARLIER = "an earlier run in the same folder"
 NOT_RECORDED = "outputs not recorded"
 ALL_FILES = "*"
 _OBJECT = re.compile(r"<[^<>]* at 0x[0-9A-Fa-f]+>")
@@ -61,6 +62,7 @@ def compare_runs(
     before = (output_files(old) if files is None else files) if old.lock.outputs else {}
     after = output_files(new) if compared else {}
     sorter = _Sorter.of(rules.volatile, before, after)
+    sorter = sorter.without(old.lock.outputs.earlier or () if old.lock.outputs else ())
     places = {name: (old.folder / name, new.folder / now) for name, now in sorter.both.items()}
     outcomes = [
         *(_compare_file(name, before[name], after[now], places[name], rules)
@@ -164,6 +166,12 @@ class _Sorter:
             added=tuple(name for name in added if name not in renamed.values()),
             left_out=tuple(LeftOut(name, rule) for name, rule in by.items() if rule),
         )
+
+    def without(self, earlier: Collection[str]) -> _Sorter:
+        """The same, where what an earlier run left is not missed."""
+        gone = tuple(LeftOut(name, EARLIER) for name in self.missing if name in earlier)
+        missing = tuple(name for name in self.missing if name not in earlier)
+        return replace(self, missing=missing, left_out=(*self.left_out, *gone))
 
 
 def _compare_file(
