@@ -92,16 +92,15 @@ class Watch:
             self.opened(path, os.O_RDONLY)
         self.opened(path, os.O_RDWR)
 
-    def taken(self, path: str) -> None:
-        """Note that a name is about to mean another file, or none."""
-        if self.keeper is not None:
-            self.keeper.keep(path, by_link=True)
-        self.opened(path, os.O_WRONLY | os.O_TRUNC)
+    def taken(self, path: str, *, is_last: bool = False) -> None:
+        """Note that a name is about to mean another file, or none.
 
-    def tree_taken(self, path: str) -> None:
-        """Note that a folder is about to be taken away."""
+        Args:
+            is_last: whether the file has no other name then.
+        """
         if self.keeper is not None:
-            self.keeper.keep_below(path)
+            self.keeper.keep(path, by_link=is_last)
+        self.opened(path, os.O_WRONLY | os.O_TRUNC)
 
     def listing(self, path: str) -> None:
         """Note that the names in a folder were listed."""
@@ -198,7 +197,7 @@ def _hook(event: str, args: tuple[Any, ...]) -> None:
         return
     if event == "os.rename" and (path := _path_of(args[1], args[3])) is not None:
         for watch in _watching():
-            watch.taken(path)
+            watch.taken(path, is_last=True)
     at = args[_DIR_FD[event]] if event in _DIR_FD else -1
     path = _path_of(args[0], at)
     if path is None:
@@ -213,9 +212,9 @@ _EVENTS: dict[str, Callable[[Watch, str, tuple[Any, ...]], None]] = {
     "os.listdir": lambda watch, path, args: watch.listing(path),
     "os.scandir": lambda watch, path, args: watch.listing(path),
     "os.rename": lambda watch, path, args: watch.taken(path),
-    "os.remove": lambda watch, path, args: watch.taken(path),
+    "os.remove": lambda watch, path, args: watch.taken(path, is_last=True),
     "os.truncate": lambda watch, path, args: watch.opened(path, os.O_WRONLY),
-    "shutil.rmtree": lambda watch, path, args: watch.tree_taken(path),
+    "shutil.rmtree": lambda watch, path, args: watch.taken(path),
 }
 _DIR_FD = {"os.rename": 2, "os.remove": 1}
 """Which argument of an event is the folder that a relative path starts at; -1: the current."""

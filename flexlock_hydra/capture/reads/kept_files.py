@@ -32,13 +32,15 @@ class KeptFiles:
 
     Args:
         folder: tells where they are kept now, by ``place``; it is made with the first one.
-        place: the relative path in it of a file that is an input; None for any other.
+        place: the relative path in it of a file.
+        is_input: whether a file that is about to change is an input, as far as that is known.
         since: when the job began, ns since the epoch: what changed later is not what it read.
         wrote: whether the job opened a file for writing, and did not read it before.
     """
 
     folder: Callable[[], str]
-    place: Callable[[str], str | None]
+    place: Callable[[str], str]
+    is_input: Callable[[str], bool]
     since: int
     wrote: Callable[[str], bool]
     done: dict[str, str] = field(default_factory=dict)
@@ -60,21 +62,25 @@ class KeptFiles:
             info = os.stat(path)
         except (OSError, ValueError):  # nothing is there, or no file can have that name
             return
-        if not stat.S_ISREG(info.st_mode) or (place := self.place(path)) is None:
+        if stat.S_ISDIR(info.st_mode):
+            self._keep_below(path)
+            return
+        if not stat.S_ISREG(info.st_mode) or not self.is_input(path):
             return
         self.done[path] = ""
         try:
             with unwatched():
-                self.done[path] = self._keep(path, info, place, by_link)
+                self.done[path] = self._keep(path, info, self.place(path), by_link)
         except OSError as error:
             self.failed[path] = f"it cannot be kept: {error.strerror or error}"
 
-    def keep_below(self, folder: str) -> None:
-        """Keep the files of a folder that is about to be taken away."""
-        with unwatched():
-            names = [os.path.join(up, name) for up, _, some in os.walk(folder) for name in some]
-        for path in names[:_MOST_FILES]:
-            self.keep(path, by_link=True)
+    def _keep_below(self, folder: str) -> None:
+        """Keep the files of a folder that is about to be taken away, if it is an input."""
+        if self.is_input(folder):
+            with unwatched():
+                names = [os.path.join(up, name) for up, _, some in os.walk(folder) for name in some]
+            for path in names[:_MOST_FILES]:
+                self.keep(path)
 
     def _keep(self, path: str, info: os.stat_result, place: str, by_link: bool) -> str:
         folder = self.folder()
@@ -117,9 +123,7 @@ class KeptFiles:
 
     def where(self, path: str) -> str | None:
         """Where the bytes of a file lie that this process kept, or one that it forked."""
-        place = self.done.get(path)
-        if place is None:
-            place = self.place(path)
+        place = self.done.get(path, self.place(path))
         found = os.path.normpath(os.path.join(self.folder(), place)) if place else ""
         return found if os.path.isfile(found) else None
 

@@ -64,7 +64,8 @@ class Surroundings:
         in_code: tells what a snapshot holds.
         writer: the id of another run that still writes to a folder, if one does.
         made: files that the job wrote, and did not read before.
-        kept: files that it read and then changed, with where their bytes lie; empty: nowhere.
+        kept: files that it read and then changed, with where their earlier bytes lie.
+        lost: those of which nothing earlier is kept, with why not.
     """
 
     root: str
@@ -78,6 +79,7 @@ class Surroundings:
     writer: Callable[[str], str | None] = lambda folder: None
     made: frozenset[str] = frozenset()
     kept: Mapping[str, str] = field(default_factory=dict)
+    lost: Mapping[str, str] = field(default_factory=dict)
 
     def below_root(self, path: str) -> str | None:
         """The path relative to the root; None for what lies outside of it."""
@@ -165,10 +167,10 @@ def select(opened: Mapping[str, Collection[str]], around: Surroundings) -> Selec
 
     def is_input(each: ReadFolder, is_inside: bool, name: str, size: int) -> bool:
         path = each.path(name)
-        kept = around.kept.get(path)
-        if kept is None and is_inside and name.isascii() and is_plain(name):  # of very many files
-            return True
-        why = "the job changed it, unseen at first" if kept == "" else _why_not(path, around)
+        kept, lost = around.kept.get(path), around.lost.get(path)
+        if lost is None and kept is None and is_inside and name.isascii() and is_plain(name):
+            return True  # of very many files
+        why = lost or _why_not(path, around)
         if why is None and holds_settings(name) and size <= LARGEST:
             why = _shown_secret(kept or path) if next(settings, False) else None
         if why is not None:
@@ -203,7 +205,7 @@ def _candidates(
                 continue
             if around.exclude and around.excludes(path):
                 continue
-            kept = around.kept.get(path)
+            kept, lost = around.kept.get(path), path in around.lost
             try:
                 info = os.stat(kept or path)
             except (OSError, ValueError):  # gone, and so no input that anybody could restore
@@ -212,7 +214,7 @@ def _candidates(
                 around.patterns and around.matches_known(path)
             ):
                 continue
-            if kept is not None or info.st_mtime_ns < around.since:
+            if lost or kept is not None or info.st_mtime_ns < around.since:
                 each.names.append(name)
                 each.sizes.append(info.st_size)
             elif (writer := around.writer(folder)) is not None:

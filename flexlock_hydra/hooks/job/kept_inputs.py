@@ -14,7 +14,9 @@ from flexlock_hydra.capture.data.lock_files import is_lock_file
 from flexlock_hydra.capture.data.walk import NEVER_DATA
 from flexlock_hydra.capture.reads.audit_hook import Access, Watch
 from flexlock_hydra.capture.reads.kept_files import KeptFiles
-from flexlock_hydra.capture.reads.tool_paths import is_secret_by_name, is_tools_own
+from flexlock_hydra.capture.reads.tool_paths import (
+    is_secret_by_name, is_tools_own, of_the_system
+)
 from flexlock_hydra.errors import DataError
 from flexlock_hydra.hooks.job.hashed_data import InputLook, hash_index
 from flexlock_hydra.record import layout
@@ -39,7 +41,8 @@ def keeper(run: RecordedInputs, watch: Watch, named: Collection[str]) -> KeptFil
         return str(run.folder.absolute() / layout.KEPT / run.lock.run.id)
 
     return KeptFiles(
-        folder, inputs.place, run.since, lambda path: watch.access(path) is Access.WRITTEN
+        folder, inputs.place, inputs.has, run.since,
+        lambda path: watch.access(path) is Access.WRITTEN
     )
 
 
@@ -127,7 +130,7 @@ def judge_changed(run: RecordedInputs, look: InputLook, names: str) -> None:
 
 def settle(run: RecordedInputs) -> None:
     """Give back the place of what the job did not change, and of what is no input after all."""
-    if run.kept is not None and run.kept.done:
+    if run.kept is not None:
         root, data = str(run.places.root), run.lock.data.values()
         inputs = {os.path.normpath(os.path.join(root, each.place)) for each in data}
         real = {os.path.realpath(path) for path in inputs}
@@ -144,29 +147,43 @@ class _RunInputs:
         self.real: dict[str, str] = {}  # folders, without links
         self.seen: object = None
 
-    def place(self, path: str) -> str | None:
-        """The place of a file among what is kept; None for what is no input."""
+    def has(self, path: str) -> bool:
+        """Whether a file or a folder is an input, as far as that is known now."""
         if is_lock_file(path):
-            return None
-        access = self.watch.access(path)
+            return False
+        if self._inside(path) is not None:
+            return True
+        access, path = self.watch.access(path), os.path.normpath(path)
+        if is_tools_own(path) or is_secret_by_name(path) or of_the_system()(path):
+            return False
+        own = os.path.realpath(self.run.folder)
+        is_named = any(up in self.named for up in _with_folders_above(path))
+        return access is Access.READ or (
+            is_named and access is None and not self._real(path).startswith(f"{own}{os.sep}")
+        )
+
+    def place(self, path: str) -> str:
+        """The place of a file among what is kept: by the input that it belongs to, or its own."""
+        found = self._inside(path)
+        return self._below(*found) if found else self._below(
+            self.run.places.record(Path(os.path.normpath(path))), ""
+        )
+
+    def _inside(self, path: str) -> tuple[str, str] | None:
+        """The recorded input that a path belongs to, and what it is called in that."""
         path = os.path.normpath(path)
+        for name in dict.fromkeys((path, self._real(path))):
+            for up in _with_folders_above(name):
+                if up in self._recorded():
+                    return self._recorded()[up], name[len(up) + 1:]
+        return None
+
+    def _real(self, path: str) -> str:
         folder, name = os.path.split(path)
         if folder not in self.real:
             self.real[folder] = os.path.realpath(folder)
         real = os.path.join(self.real[folder], name)
-        real = os.path.realpath(path) if os.path.islink(real) else real
-        for name in dict.fromkeys((path, real)):
-            for up in _with_folders_above(name):
-                if up in self._recorded():
-                    return self._below(self._recorded()[up], name[len(up) + 1:])
-        own = os.path.realpath(self.run.folder)
-        is_own = real.startswith(f"{own}{os.sep}")
-        if is_tools_own(path) or is_secret_by_name(path) or (is_own and access is not Access.READ):
-            return None
-        is_named = any(up in self.named for up in _with_folders_above(path))
-        if access in (Access.READ, Access.CHANGED) or (is_named and access is None):
-            return self._below(self.run.places.record(Path(path)), "")
-        return None
+        return os.path.realpath(path) if os.path.islink(real) else real
 
     def _recorded(self) -> dict[str, str]:
         """Absolute paths of the inputs in the lock -> as they are written there."""

@@ -160,10 +160,8 @@ def _end(run: ActiveRun, begun: InputWatch) -> None:
     around = replace(
         _surroundings(run, begun),
         made=frozenset(map(os.path.normpath, begun.watch.with_access(Access.WRITTEN))),
-        kept={
-            path: place for path, place in changed.items()
-            if place or _changed_since(path, begun.since)
-        },
+        kept={path: place for path, place in changed.items() if place},
+        lost=_lost(begun, changed),
     )
     read: dict[str, Collection[str]] = {**begun.watch.read()}
     unseen = [path for path in open_for_reading() if begun.watch.access(path) is None]
@@ -179,6 +177,17 @@ def _end(run: ActiveRun, begun: InputWatch) -> None:
         *as_inputs.unread_folders(folders, found.folders, around),
     ]
     _record(run, begun, inputs, [*found.unrecorded, *earlier.unrecorded])
+
+
+def _lost(begun: InputWatch, changed: Mapping[str, str]) -> dict[str, str]:
+    """Files that were read and then changed and of which nothing is kept, each with why."""
+    failed = begun.watch.keeper.failed if begun.watch.keeper else {}
+    whys = {os.path.normpath(path): why for path, why in failed.items()}
+    return {
+        path: f"the job changed it, and {whys.get(path, 'what it was is not kept')}"
+        for path, place in changed.items()
+        if not place and _changed_since(path, begun.since)
+    }
 
 
 def _left_by_earlier_runs(run: ActiveRun, begun: InputWatch, changed: Mapping[str, str]) -> Names:

@@ -127,7 +127,7 @@ class RecordedInputs(WrittenLock):
 
     def _kept_answer(self, recorded: DataEntry, task: HashTask) -> HashAnswer | None:
         """What an input that nobody marked was before the job changed it, if it was kept."""
-        if self.kept is None or not self.kept.done or recorded.how != OBSERVED or task.is_url:
+        if self.kept is None or recorded.how != OBSERVED or task.is_url:
             return None
         from flexlock_hydra.hooks.job.kept_inputs import summarize_kept
 
