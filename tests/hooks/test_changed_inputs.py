@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from flexlock_hydra.capture.data.digest import digest
 from tests.conftest import Project, with_callback
 
 pytestmark = pytest.mark.hydra
@@ -185,3 +186,25 @@ def test_a_folder_that_the_job_moves(app: Project) -> None:
     assert kept(app, "outputs/b") == {"data/set/1.txt": "1", "data/set/2.txt": "2"}
     assert not app.path("outputs/a").exists()
     assert "the recorded bytes are kept" in verified(app, "outputs/b")
+
+
+@pytest.mark.parametrize("given", ["'${snapshot:outputs/a/last.txt}'", "outputs/a/last.txt"])
+def test_in_the_output_directory(app: Project, given: str) -> None:
+    """What lies there is kept at the start: who writes checkpoints in C is not seen."""
+    app.write("outputs/a/last.txt", "1")
+    run(app, 'read(cfg.table); subprocess.run(["cp", "data/a.txt", cfg.table])', f"table={given}")
+    assert kept(app) == {"outputs/a/last.txt": "1"}
+    assert "the recorded bytes are kept: outputs/a/last.txt" in verified(app)
+
+
+def test_changed_before_it_is_hashed(app: Project) -> None:
+    """What is hashed beside the job has the hash of the start, whatever the job does first."""
+    for number in range(400):
+        app.write(f"data/set/many/{number}.txt", str(number))
+    before = digest(app.path("data/set")).md5
+    line = 'write("data/set/labels.cache"); write("data/set/many/399.txt"); write("data/set/1.txt")'
+    lock = run(app, line)
+    assert lock["data"]["set"]["hash"] == {"md5": before}
+    assert not [text for text in lock["warnings"] if "before it was hashed" in text]
+    assert lock["completeness"]["data"] == "exact"
+    assert "the recorded bytes are kept" in verified(app)

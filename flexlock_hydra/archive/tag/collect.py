@@ -193,8 +193,9 @@ def look_at_input(
     if not path.exists() and not kept.exists():
         return None
     start, end = nanoseconds(run.lock.run.started), nanoseconds(run.lock.run.ended)
-    # After a pull all times are those of the pull.
-    during = None if start is None or is_pulled(run.root) else During(start, end)
+    # After a pull all times are those of the pull: later than a job that ended.
+    unknown = start is None or (end is None and is_pulled(run.root))
+    during = None if start is None or unknown else During(start, end)
     return find_as_recorded(
         path, entry.md5 or "", passed_over(entry), index=index, kept=kept, during=during
     )

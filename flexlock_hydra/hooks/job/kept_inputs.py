@@ -96,6 +96,7 @@ def judge_changed(run: RecordedInputs, look: InputLook, names: str) -> None:
         run.warn(f"data {key} changed during the job, its hash is of the start: {names}")
         return
     place, late = kept_folder(run, entry), tuple[str, ...]()
+    is_late = bool(look.answer and look.answer.summary and look.answer.summary.late)
     try:
         with hash_index() as index:
             found, late = before_change(
@@ -109,10 +110,9 @@ def judge_changed(run: RecordedInputs, look: InputLook, names: str) -> None:
                     f"{some_of(sorted(which))}"
                 )
             return
-        is_late = bool(look.answer and look.answer.summary and look.answer.summary.late)
         if is_late and all(kept.is_new(os.path.join(task.path, name)) for name in late):
-            summary = DataSummary(found.md5, found.size, found.nfiles, "")
-            run.complete(key, HashAnswer(summary))  # the hash was of what the job had changed
+            # The hash was of what the job had changed by then.
+            run.complete_anew(key, HashAnswer(DataSummary(found.md5, found.size, found.nfiles, "")))
             return
     except DataError:  # a file that was not kept, or gone: named below
         pass

@@ -218,8 +218,13 @@ class RecordedInputs(WrittenLock):
         if found := answer.summary:
             self.warn(*found.warnings)
             if found.late:
-                when = "after the job's start, before it was hashed"
-                self.warn(f"data {key} changed {when}: {found.late}")
+                self.warn(f"{_late(key)}: {found.late}")
+
+    def complete_anew(self, key: str, answer: HashAnswer) -> None:
+        """Take back what was said of an input that changed before it was hashed."""
+        said = tuple(text for text in self.lock.warnings if not text.startswith(_late(key)))
+        self.lock = replace(self.lock, warnings=said)
+        self.complete(key, answer)
 
     def _set_entry(self, key: str, entry: DataEntry) -> None:
         self.lock = replace(self.lock, data={**self.lock.data, key: entry})
@@ -310,3 +315,7 @@ class RecordedInputs(WrittenLock):
         for key, kept in self.lock.data.items():
             if kept.path == path and kept.error:
                 raise DataError(f"data {key}: {kept.error}", hint=MISSING_DATA_HINT)
+
+
+def _late(key: str) -> str:
+    return f"data {key} changed after the job's start, before it was hashed"
