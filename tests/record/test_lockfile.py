@@ -75,7 +75,7 @@ KEYS = {
     f"prevs/{PREV_ID}/repos/main": "commit tree",
     "environment": "python implementation platform libc packages conda lockfiles cpu memory gpu "
                    "torch container variables",
-    "outputs": "path hash size nfiles left_out only unhashed executable links empty",
+    "outputs": "path hash size nfiles left_out only unhashed earlier executable links empty",
 }
 
 

@@ -151,6 +151,7 @@ FULL = RunLock(
         left_out=("app.log",),
         only=("*.pt", "app.log"),
         unhashed={"big.ckpt": 1 << 40},
+        earlier=("epoch0.ckpt",),
         executable=("run.sh",),
         links={"last.pt": "best.pt"},
         empty=("plots",),
