@@ -60,3 +60,47 @@ def test_everything_comes_back(
     done = project.flexlock("reproduce", tag, "--from", origin, "--into", tmp_path / "x", "--json",
                             cwd=tmp_path).json
     assert (done["verdict"], done["identical"]) == ("identical", 1 + sweep)
+
+
+TWICE = """
+from pathlib import Path
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+
+
+@hydra.main(version_base=None, config_path="conf", config_name="config")
+def main(cfg):
+    out = Path(HydraConfig.get().runtime.output_dir)
+    texts = [Path(each, "a.csv").expanduser().read_text() for each in (cfg.train, cfg.test)]
+    (out / "all.txt").write_text("".join(texts))
+
+
+if __name__ == "__main__":
+    main()
+"""
+
+
+@pytest.mark.parametrize("place", ["~/sets", "${oc.env:HOME}/sets", "../sets"])
+def test_folders_that_are_others_elsewhere(
+    project: Project, tmp_path: Path, place: str
+) -> None:
+    """A folder that the home or the project's place makes is found, under each key that has it."""
+    project.write("app.py", TWICE)
+    project.write("conf/config.yaml", with_callback(f"train: {place}\ntest: {place}\n"))
+    project.write(".gitignore", "outputs/\n")
+    project.commit("app")
+    above = project.root.parent if place.startswith("..") else Path(project.env["HOME"])
+    (above / "sets").mkdir()
+    (above / "sets/a.csv").write_text("1\n")
+    origin, store = add_origin(project, tmp_path / "origin.git"), tmp_path / "store"
+    project.app("hydra.run.dir=outputs/a")
+    assert [each["how"] for each in project.lock()["data"].values()] == ["observed"]
+    tag = project.flexlock("push", "outputs/a", "--remote", store, "--json").json["tag"]
+    shutil.move(project.root, tmp_path / "gone")
+    shutil.rmtree(above / "sets")
+    home = tmp_path / "other/home"
+    home.mkdir(parents=True)
+    done = project.flexlock("reproduce", tag, "--from", origin, "--into", tmp_path / "x/y/z",
+                            "--json", cwd=tmp_path, HOME=str(home)).json
+    assert (done["verdict"], done["identical"]) == ("identical", 1)

@@ -121,11 +121,12 @@ def _unasked_differences(
         return []
     found = differences(rerun.unresolved, survey(config, without).unresolved)
     here = rerun.relocation.in_text  # a folder of the original machine is the same one here
+    inputs = rerun.relocation.inputs.values()  # and so is an input in the place of a path
     return [
         each
         for each in found
         if not covers(rerun.given, each.key)
-        and not (isinstance(each.old, str) and here(each.old) == each.new)
+        and not (isinstance(each.old, str) and each.new in (here(each.old), *inputs))
     ]
 
 
