@@ -43,6 +43,7 @@ OUTPUTS = [
     "runs/sweep/0/model.txt",
     "runs/sweep/optimization_results.yaml",
     "runs/locked/model.txt",
+    "runs/swept/best.yaml",
     "configured/elsewhere/model.txt",
     "ünicode/a b/model.txt",
 ]
@@ -56,7 +57,7 @@ def ran(rich: Project) -> Project:
     for name in OUTPUTS:
         rich.write(name, "an output")
     for name in ("runs/a/.hydra/config.yaml", "ünicode/a b/.hydra/overrides.yaml",
-                 "runs/sweep/multirun.yaml", "runs/locked/run.lock"):
+                 "runs/sweep/multirun.yaml", "runs/locked/run.lock", "runs/swept/sweep.lock"):
         rich.write(name, "x")
     rich.write("runs/notes.py", "code beside the runs")
     return rich

@@ -163,7 +163,8 @@ def _output_folders(
     # Folders are few, where files may be many thousand.
     parts = [path.rstrip("/").rpartition("/") for path in untracked]
     above = [PurePosixPath(folder) for folder in {folder for folder, _, _ in parts}]
-    folders |= {folder or "." for folder, _, name in parts if name == layout.LOCK}
+    own = (layout.LOCK, layout.SWEEP_LOCK)
+    folders |= {folder or "." for folder, _, name in parts if name in own}
     folders |= {str(folder.parent) for folder in above if folder.name == ".hydra"}
     with_jobs = {
         str(up.parent) for folder in above for up in (folder, *folder.parents) if up.name.isdigit()
