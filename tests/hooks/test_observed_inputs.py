@@ -231,6 +231,22 @@ def test_a_folder_that_nobody_saw_read(app: Project) -> None:
     assert lock["data"]["folder"]["nfiles"] == 3
 
 
+@pytest.mark.parametrize("before", [(), ("old.txt",)], ids=["empty", "older"])
+def test_a_folder_that_the_job_fills_is_no_input(app: Project, before: tuple[str, ...]) -> None:
+    """Of a folder that the config names, what the job puts there itself is not recorded."""
+    app.path("data/encoder").mkdir()
+    for name in before:
+        app.write(f"data/encoder/{name}", "old")
+    line = (
+        "import shutil, subprocess; to = cfg.folder;"
+        "Path(to, \"own.pkl\").write_text(\"x\"); shutil.copy2(\"data/a.csv\", to);"
+        "subprocess.run([\"touch\", to + \"/other.pkl\"])"
+    )
+    kept = observed(run(app, line, "folder=data/encoder"))
+    kept.pop("data/a.csv")
+    assert kept == ({"folder": ("data/encoder", *before)} if before else {})
+
+
 def test_a_listing_that_decides(app: Project) -> None:
     """Of a folder that the job lists and reads in part, another name in it is a difference."""
     line = "read(cfg.folder + \"/\" + sorted(os.listdir(cfg.folder))[0])"

@@ -88,11 +88,14 @@ def files_read_in_c(folders: Iterable[str], around: Surroundings) -> Iterator[st
 
 
 def unread_folders(
-    folders: Iterable[str], read: Iterable[ReadFolder], around: Surroundings
+    folders: Iterable[str],
+    read: Iterable[ReadFolder],
+    around: Surroundings,
 ) -> Iterator[ReadInput]:
     """Folders that the config names and in which nobody saw anything read: taken whole.
 
     What a library reads in C or another process reads is in none of the files that were seen.
+    What the job put there itself is no input of it.
     """
     seen = {around.name_of(each.folder) for each in read}
     for folder in folders:
@@ -101,13 +104,16 @@ def unread_folders(
         if around.is_apart(folder) or around.excludes(folder) or around.knows_of(folder):
             continue
         names = [*islice(_names_in(folder), _MOST_WALKED)]
-        if names and not _is_code(folder, names[:_APART], around):
-            size = sum(_size(os.path.join(folder, name)) for name in names)
+        sizes = {
+            name: info.st_size
+            for name, path in ((name, os.path.join(folder, name)) for name in names)
+            if path not in around.made and (info := _stat(path)) and info.st_mtime_ns < around.since
+        }
+        if sizes and not _is_code(folder, [*sizes][:_APART], around):
+            is_whole = len(sizes) == len(names) or len(sizes) > _MOST_LISTED
+            part = WHOLE if is_whole else FolderPart(tuple(sorted(map(_posix, sizes))))
             key = around.named[folder]
-            own = [name for name in names if os.path.join(folder, name) in around.made]
-            rest = tuple(sorted({*names}.difference(own)))
-            part = FolderPart(rest) if own and 0 < len(rest) <= _MOST_LISTED else WHOLE
-            yield ReadInput(key, folder, key, size, len(names), part)
+            yield ReadInput(key, folder, key, sum(sizes.values()), len(sizes), part)
 
 
 def _is_code(folder: str, names: list[str], around: Surroundings) -> bool:
@@ -153,8 +159,12 @@ def _names_in(folder: str) -> Iterator[str]:
         return
 
 
-def _size(path: str) -> int:
+def _posix(name: str) -> str:
+    return name.replace(os.sep, "/")
+
+
+def _stat(path: str) -> os.stat_result | None:
     try:
-        return os.stat(path).st_size
+        return os.stat(path)
     except OSError:
-        return 0
+        return None
