@@ -223,6 +223,23 @@ def test_libraries_that_read_in_c(app: Project) -> None:
     }
 
 
+def test_read_in_c_where_another_step_writes(app: Project) -> None:
+    """A file that is there before the job counts, by whatever keys the config names it."""
+    make = "import pyarrow as a, pyarrow.parquet as p; t = a.table({\"x\": [1]}); "
+    line = "p.read_table({}); p.write_table(t, cfg.result_path)"
+    app.write("data/set/own.parquet", "from the last time")
+    table = str(app.path("data/set/t.parquet"))
+    app.call(app.python, "-c", f"{make} p.write_table(t, {table!r})")
+    own = "+result_path=data/set/own.parquet"
+    apart = make + line.format("cfg.output.save + \"/\" + cfg.output.name")
+    named = ("+output.save=data/set", "+output.name=t.parquet", own)
+    assert observed(run(app, apart, *named)) == {"output.save": ("data/set", "t.parquet")}
+    whole = make + line.format("cfg.output_path")
+    assert observed(run(app, whole, "+output_path=data/set/t.parquet", own)) == {
+        "output_path": ("data/set/t.parquet",)
+    }
+
+
 def test_a_folder_that_nobody_saw_read(app: Project) -> None:
     """A folder that the config names is taken whole where its reader is no Python."""
     line = "import subprocess; subprocess.run([\"cat\", cfg.folder + \"/1.txt\"], stdout=-3)"

@@ -78,9 +78,11 @@ def _unnamed(folders: list[ReadFolder], around: Surroundings) -> Iterator[ReadIn
             yield ReadInput(around.written(path), path, None, size)
 
 
-def files_read_in_c(folders: Iterable[str], around: Surroundings) -> Iterator[str]:
-    """Files below folders that the config names which a loaded library reads unseen."""
+def files_read_in_c(folders: Iterable[str], files: Iterable[str]) -> Iterator[str]:
+    """Which files a loaded library reads unseen: of some, and of those below some folders."""
     suffixes = suffixes_read_in_c()
+    if suffixes:
+        yield from (path for path in files if path.lower().endswith(suffixes))
     for folder in folders if suffixes else ():
         for name in islice(_names_in(folder), _MOST_WALKED):
             if name.lower().endswith(suffixes):

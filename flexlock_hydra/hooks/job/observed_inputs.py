@@ -7,12 +7,14 @@ nobody sees what a library opens in C; a folder that it names holds together wha
 from __future__ import annotations
 
 import os
+import re
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -40,6 +42,8 @@ Names = Mapping[str, Collection[str]]
 """Files: names by the absolute folders that they lie in."""
 _SMALL = 64 << 20  # bytes that are hashed in a tenth of a second
 _LONGEST = 4096  # characters above which a text is no path
+_FILE_NAME = re.compile(r"[^/\\\0\n]{1,200}\.[A-Za-z]\w{0,9}")
+_MOST_JOINED = 2000  # names in named folders that are looked for
 
 
 @dataclass(eq=False)
@@ -49,6 +53,8 @@ class InputWatch:
     Args:
         named: absolute paths that the config names, each with its key.
         likely: those of them that a job reads, by their keys.
+        unsure: files that a job may read as well: their keys sound like what it writes, or the
+            config names folder and file apart.
         since: when the job started, ns since the epoch.
         watch: what the process opens.
     """
@@ -56,6 +62,7 @@ class InputWatch:
     options: InputSelection
     named: Mapping[str, str]
     likely: frozenset[str]
+    unsure: frozenset[str]
     since: int
     watch: Watch = field(default_factory=Watch)
     early: dict[str, ReadInput] = field(default_factory=dict)
@@ -95,8 +102,8 @@ def begin(run: ActiveRun, resolved: Json, options: InputSelection) -> InputWatch
     Args:
         resolved: the config as plain data.
     """
-    named, likely = _named_paths(run, resolved)
-    begun = InputWatch(options, named, likely, time.time_ns())
+    begun = InputWatch(options, *_named_paths(run, resolved), time.time_ns())
+    likely = begun.likely
     run.kept = begun.watch.keeper = kept_inputs.keeper(run, begun.watch, likely)
     for each in run.lock.data.values():
         if not each.is_url:
@@ -165,7 +172,7 @@ def _end(run: ActiveRun, begun: InputWatch) -> None:
     )
     read: dict[str, Collection[str]] = {**begun.watch.read()}
     unseen = [path for path in open_for_reading() if begun.watch.access(path) is None]
-    unseen += as_inputs.files_read_in_c(folders, around)
+    unseen += as_inputs.files_read_in_c(folders, begun.unsure - around.made)
     unseen += changed
     for folder, names in by_folder(unseen).items():
         read[folder] = dict.fromkeys([*read.get(folder, ()), *names])
@@ -311,16 +318,23 @@ def _held(run: ActiveRun, names: Names) -> dict[str, set[str]]:
     }
 
 
-def _named_paths(run: ActiveRun, resolved: Json) -> tuple[dict[str, str], frozenset[str]]:
+def _named_paths(
+    run: ActiveRun, resolved: Json
+) -> tuple[dict[str, str], frozenset[str], frozenset[str]]:
     """Absolute paths of what lies there that the config names, each with the first key of it.
 
-    Also those of them that a job reads, by their keys. A folder that holds the project is
-    none: everything is below it.
+    Also those of them that a job reads, by their keys, and the files of which that is not sure,
+    see :class:`InputWatch`. A folder that holds the project is none: everything is below it.
     """
-    named, likely = dict[str, str](), set()
+    named, likely, names = dict[str, str](), set[str](), set[str]()
     home, root = os.path.expanduser("~"), f"{run.places.root}{os.sep}"
-    texts = strings_passing(resolved, _path_test(run)) if isinstance(resolved, dict) else ()
-    for key, text in texts:
+    test = _path_test(run)
+    texts = strings_passing(resolved, lambda text: test(text) or _is_file_name(text))
+    for key, text in texts if isinstance(resolved, dict) else ():
+        if _is_file_name(text):
+            names.add(text)
+        if not test(text):
+            continue
         path = run.places.locate(text)
         pattern = Pattern.parse(path)
         place = str(pattern.base if pattern else path)
@@ -328,7 +342,16 @@ def _named_paths(run: ActiveRun, resolved: Json) -> tuple[dict[str, str], frozen
             named.setdefault(place, key)
             if sounds_read(key, text):
                 likely.add(place)
-    return named, frozenset(likely)
+    folders = [place for place in named if names and os.path.isdir(place)]
+    joined = (os.path.join(folder, name) for folder in folders for name in names)
+    unsure = {path for path in islice(joined, _MOST_JOINED) if os.path.isfile(path)}
+    unsure |= {path for path in named if os.path.isfile(path)}
+    return named, frozenset(likely), frozenset(unsure - likely)
+
+
+def _is_file_name(text: str) -> bool:
+    """Whether a text may be the name of a file, without its folder."""
+    return _FILE_NAME.fullmatch(text) is not None
 
 
 def _path_test(run: ActiveRun) -> Callable[[str], bool]:
