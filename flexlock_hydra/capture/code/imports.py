@@ -62,7 +62,8 @@ def module_files(prefixes: tuple[str, ...]) -> list[tuple[str, str]]:
     for name in sys.modules.keys() - _looked_at:
         _looked_at.add(name)
         file = getattr(sys.modules.get(name), "__file__", None)
-        if isinstance(file, str) and not is_installed(file):
+        # Python's own importer gives absolute paths; torch.ops calls itself `_ops.py`.
+        if isinstance(file, str) and os.path.isabs(file) and not is_installed(file):
             _own_modules[name] = file
     return [(name, file) for name, file in _own_modules.items() if file.startswith(prefixes)]
 
