@@ -10,7 +10,8 @@ QUIET = {
     "DVC_NO_ANALYTICS": "1",
     "GIT_CONFIG_NOSYSTEM": "1",
 }
-_OTHERS = ("GIT_", "XDG_", "FLEXLOCK_", "HYDRA_", "DVC_")
+# KMP_: what a library that a test imported has set since.
+_OTHERS = ("GIT_", "XDG_", "FLEXLOCK_", "HYDRA_", "DVC_", "KMP_")
 
 
 def clean_env(home: Path) -> dict[str, str]:
