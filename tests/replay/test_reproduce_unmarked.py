@@ -104,3 +104,24 @@ def test_folders_that_are_others_elsewhere(
     done = project.flexlock("reproduce", tag, "--from", origin, "--into", tmp_path / "x/y/z",
                             "--json", cwd=tmp_path, HOME=str(home)).json
     assert (done["verdict"], done["identical"]) == ("identical", 1)
+
+
+def test_a_project_that_a_link_leads_to(project: Project, tmp_path: Path, store: Path) -> None:
+    """What the job reads by a link above the project is the project's own, named or not."""
+    link = tmp_path / "link"
+    link.symlink_to(project.root)
+    source = APP.replace('Path("data/hard.csv")', 'Path(__file__).parent.joinpath("data/hard.csv")')
+    project.write("app.py", source)
+    project.write("conf/config.yaml", with_callback("table: null\nfolder: null\n"))
+    project.write(".gitignore", "outputs/\ndata/\n")
+    for name in ("a.csv", "hard.csv", "set/1.txt"):
+        project.write(f"data/{name}", name)
+    project.commit("app")
+    words = [f"table={link}/data/a.csv", f"folder={link}/data/set", "hydra.run.dir=outputs/a"]
+    project.call(project.python, str(link / "app.py"), *words)
+    lock = project.lock()
+    assert {key: each["path"] for key, each in lock["data"].items()} == {
+        "table": "data/a.csv", "folder": "data/set", "data/hard.csv": "data/hard.csv",
+    }
+    assert "unrecorded" not in lock
+    assert project.flexlock("rerun", "outputs/a", "--json").json["verdict"] == "identical"

@@ -67,17 +67,24 @@ def lies_in(path: str, folder: str) -> bool:
 
 
 def record_path(path: Path, root: Path) -> str:
-    """A path as a lock writes it: POSIX, relative below ``root``, else absolute.
-
-    A link in the folders above may hide that a path lies below the root; the path's
-    own last part stays as given.
-    """
+    """A path as a lock writes it: POSIX, relative below ``root``, else absolute."""
     if _DRIVE.match(str(path)) and not path.is_absolute():
         return str(path)
-    if not path.is_relative_to(root):
-        resolved = path.parent.resolve() / path.name
-        path = resolved if resolved.is_relative_to(root) else path
+    path = Path(seen_below(str(path), str(root)))
     return path.relative_to(root).as_posix() if path.is_relative_to(root) else path.as_posix()
+
+
+def seen_below(path: str, root: str) -> str:
+    """A path, by way of ``root`` where a link in the folders above hides that it lies there.
+
+    Its own last part stays as given.
+    """
+    inside = f"{root.rstrip(os.sep)}{os.sep}"
+    if path == root or path.startswith(inside):
+        return path
+    folder, name = os.path.split(path)
+    real = os.path.join(os.path.realpath(folder), name)
+    return real if real == root or real.startswith(inside) else path
 
 
 def is_remote(given: str) -> bool:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from flexlock_hydra.capture.code.scope import matches
 from flexlock_hydra.capture.data.globs import Pattern
+from flexlock_hydra.capture.data.paths import seen_below
 from flexlock_hydra.capture.reads.tool_paths import (
     is_plain, is_secret_by_name, is_tools_own, of_the_system
 )
@@ -194,7 +195,7 @@ def _candidates(
 
     What changed since is the job's own work, or that of another run: that is unrecorded.
     """
-    for folder, names in _without_dots(opened).items():
+    for folder, names in _plain_folders(opened, around.root).items():
         # What a whole folder tells is asked once: there may be very many files in it.
         if around.is_apart(folder) or around.is_known(folder):
             continue
@@ -223,11 +224,16 @@ def _candidates(
         yield each
 
 
-def _without_dots(opened: Mapping[str, Collection[str]]) -> dict[str, Collection[str]]:
-    """The names by their folders' plain paths, each once."""
+def _plain_folders(
+    opened: Mapping[str, Collection[str]], root: str
+) -> dict[str, Collection[str]]:
+    """The names, each once, by their folders' paths without dots, below the root if they can."""
     found: dict[str, Collection[str]] = {}
+    is_system = of_the_system()
     for given, names in opened.items():
         folder = os.path.normpath(given or os.sep)
+        if not is_system(f"{folder}{os.sep}"):  # very many are, and links are slow to follow
+            folder = os.path.dirname(seen_below(os.path.join(folder, "_"), root))
         before = found.get(folder)
         found[folder] = names if before is None else dict.fromkeys([*before, *names])
     return found

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 from flexlock_hydra.capture.code.imports import module_files
 from flexlock_hydra.capture.data.globs import Pattern
+from flexlock_hydra.capture.data.paths import seen_below
 from flexlock_hydra.capture.lineage.find_locks import find_lock
 from flexlock_hydra.capture.reads.audit_hook import Access, Watch, by_folder
 from flexlock_hydra.capture.reads.tool_paths import is_plain
@@ -337,7 +338,7 @@ def _named_paths(
             continue
         path = run.places.locate(text)
         pattern = Pattern.parse(path)
-        place = str(pattern.base if pattern else path)
+        place = seen_below(str(pattern.base if pattern else path), str(run.places.root))
         if place != home and not root.startswith(f"{place}{os.sep}") and os.path.exists(place):
             named.setdefault(place, key)
             if sounds_read(key, text):
