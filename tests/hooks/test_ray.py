@@ -47,6 +47,10 @@ def wait_for(*numbers):
 def main(cfg):
     node = ray.get_runtime_context().get_node_id()
     Path(f"outputs/{node}").touch()
+    if cfg.lr in (1, 2):  # they hold their node's processors until the other one has a job
+        end = time.monotonic() + 30
+        while len(os.listdir("outputs")) < 2 and time.monotonic() < end:
+            time.sleep(0.05)
     if cfg.lr == 2:
         raise ValueError("two")
     if cfg.lr == 4:
