@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping
@@ -23,6 +24,7 @@ from flexlock_hydra.capture.data.globs import Pattern
 from flexlock_hydra.capture.data.paths import seen_below
 from flexlock_hydra.capture.lineage.find_locks import find_lock
 from flexlock_hydra.capture.reads.audit_hook import Access, Watch, by_folder
+from flexlock_hydra.capture.reads.open_files import open_for_reading
 from flexlock_hydra.capture.reads.tool_paths import is_plain
 from flexlock_hydra.errors import FlexlockError
 from flexlock_hydra.hooks.config.options import InputSelection
@@ -160,19 +162,25 @@ def _end(run: ActiveRun, begun: InputWatch) -> None:
         ):
             run.drop_data(key)
     folders = [path for path in begun.named if path in begun.likely and os.path.isdir(path)]
+    changed, installed = begun.changed(), _installed(run)
+    read: dict[str, Collection[str]] = {
+        folder: names
+        for folder, names in begun.watch.read().items()
+        if not f"{folder}{os.sep}".startswith(installed)
+    }
+    open_now = [path for path in open_for_reading() if not path.startswith(installed)]
+    if not (read or open_now or changed or begun.named):
+        return  # of most jobs that read nothing: what tells inputs apart takes its time to load
     from flexlock_hydra.capture.reads import as_inputs
-    from flexlock_hydra.capture.reads.open_files import open_for_reading
     from flexlock_hydra.capture.reads.select import select
 
-    changed = begun.changed()
     around = replace(
         _surroundings(run, begun),
         made=frozenset(map(os.path.normpath, begun.watch.with_access(Access.WRITTEN))),
         kept={path: place for path, place in changed.items() if place},
         lost=_lost(begun, changed),
     )
-    read: dict[str, Collection[str]] = {**begun.watch.read()}
-    unseen = [path for path in open_for_reading() if begun.watch.access(path) is None]
+    unseen = [path for path in open_now if begun.watch.access(path) is None]
     unseen += as_inputs.files_read_in_c(folders, begun.unsure - around.made)
     unseen += changed
     for folder, names in by_folder(unseen).items():
@@ -185,6 +193,14 @@ def _end(run: ActiveRun, begun: InputWatch) -> None:
         *as_inputs.unread_folders(folders, found.folders, around),
     ]
     _record(run, begun, inputs, [*found.unrecorded, *earlier.unrecorded])
+
+
+def _installed(run: ActiveRun) -> tuple[str, ...]:
+    """Beginnings of paths that are plainly the system's or Python's, and not the project's."""
+    folders = (sys.prefix, sys.base_prefix, "/usr", "/lib", "/lib64", "/etc", "/proc", "/dev")
+    prefixes = (f"{each.rstrip(os.sep)}{os.sep}" for each in folders)
+    root = f"{run.places.root}{os.sep}"
+    return tuple(each for each in prefixes if not root.startswith(each))
 
 
 def _lost(begun: InputWatch, changed: Mapping[str, str]) -> dict[str, str]:
@@ -207,13 +223,12 @@ def _left_by_earlier_runs(run: ActiveRun, begun: InputWatch, changed: Mapping[st
         return {}
     own = {f"{each}{os.sep}" for each in (str(run.folder), os.path.realpath(run.folder))}
     found = [path for path in changed if path.startswith(tuple(own))]
-    for path in begun.watch.with_access(Access.READ):
-        if os.path.normpath(path).startswith(tuple(own)) and not layout.is_own_file(
-            os.path.basename(path)
-        ):
-            with suppress(OSError, ValueError):
-                if os.stat(path).st_ctime_ns < run.since:
-                    found.append(path)
+    for folder, names in begun.watch.read().items():
+        if f"{os.path.normpath(folder or os.sep)}{os.sep}".startswith(tuple(own)):
+            for name in (each for each in names if not layout.is_own_file(each)):
+                path = os.path.join(folder, name)
+                with suppress(OSError, ValueError):
+                    found += [path] if os.stat(path).st_ctime_ns < run.since else []
     return by_folder(found)
 
 
